@@ -1,0 +1,11 @@
+/* xlchild.h - all of libxlchild's public interface */
+#ifndef XLCHILD_H
+#define XLCHILD_H
+
+#include "xlchild/ctx.h"
+#include "xlchild/event.h"
+#include "xlchild/osevent.h"
+#include "xlchild/childproc.h"
+#include "xlchild/exec.h"
+
+#endif

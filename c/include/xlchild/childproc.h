@@ -1,0 +1,507 @@
+/* xlchild/childproc.h - the treaty about SIGCHLD, and children
+ *
+ * POSIX gives a process one SIGCHLD and one wait(). A ctx therefore has a
+ * mode that says who owns them; libxl_childproc_setmode chooses it, once,
+ * before the first child.
+ */
+#ifndef XLCHILD_CHILDPROC_H
+#define XLCHILD_CHILDPROC_H
+
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/select.h> /* sigset_t, also in strict C11 */
+#include <sys/types.h>
+
+#include "xlchild/ctx.h"
+#include "xlchild/event.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the treaty ------------------------------------------------------- */
+
+typedef enum {
+    /* The library owns SIGCHLD whenever the ctx has an unreaped child, and
+     * reaps all children of the process. Not beside a mainloop ctx. */
+    libxl_sigchld_owner_libxl,
+    /* The application owns SIGCHLD and reaps. It promises to call
+     * libxl_childproc_exited or libxl_childproc_sigchld_occurred, but NOT
+     * from within a signal handler. The library touches no signal state. */
+    libxl_sigchld_owner_mainloop,
+    /* As _libxl, but always, even with no child. Not beside mainloop. */
+    libxl_sigchld_owner_libxl_always,
+    /* The library's handler is always installed, but only children started
+     * through the ctx are ever reaped. */
+    libxl_sigchld_owner_libxl_always_selective_reap,
+    /* Nobody needs SIGCHLD: exits arrive through pidfds and only our own
+     * children are reaped. Where the kernel refuses pidfds this falls back
+     * to selective reaping, with a warning and a word in diagnose. */
+    libxl_sigchld_owner_none
+} libxl_sigchld_owner;
+
+typedef struct {
+    libxl_sigchld_owner chldowner;
+    /* All of these are optional: */
+    /* Called instead of fork, for every child; should behave exactly like
+     * fork, errno included. Called with no lock held; must not re-enter the
+     * library. The child it makes is held until the parent has registered
+     * it. In the child it must return 0 or _exit. */
+    pid_t (*fork_replacement)(void *user);
+    /* Only with the owners _libxl and _libxl_always: called when a child was
+     * reaped that no ctx of this process started. Returns 0 if the
+     * application recognised it (or keeps no records), ERROR_NOT_READY if the
+     * child is not the application's either (a warning is logged); anything
+     * else is a disaster (libxl_event_hooks). Never called from a signal
+     * handler, but from inside a call that pumps events; may re-enter.
+     * Without it the application is assumed not to start children. */
+    int (*childproc_exited_callback)(pid_t, int status, void *user);
+    size_t size; /* sizeof(libxl_childproc_hooks); 0 means the fields above */
+} libxl_childproc_hooks;
+
+/* libxl_childproc_setmode - who owns SIGCHLD, for this ctx
+ * As libxl_childproc_setmode_checked, as in the founding text: a failure is
+ * logged and changes nothing. */
+LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
+                                       const libxl_childproc_hooks *hooks,
+                                       void *user);
+
+/* libxl_childproc_setmode_checked - the same, with an answer
+ * Before:   the ctx has no child; best called at initialisation
+ * Effects:  with the _always owners the SIGCHLD handler is installed now,
+ *           chaining to the one there was, and removed by the next setmode
+ *           or libxl_ctx_free
+ * Owns:     hooks are copied (NULL: &{ libxl_sigchld_owner_libxl, 0, 0 });
+ *           user must stay valid until replaced or the ctx is freed
+ * Calls:    the logger
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure the mode is as before
+ *   ERROR_INVAL             ctx NULL, unknown owner or size, or
+ *                           childproc_exited_callback with an owner that
+ *                           never reaps strangers
+ *   ERROR_BUSY              the ctx has children or operations
+ *   ERROR_SIGCHLD_CONFLICT  mainloop beside an owner that reaps everything,
+ *                           or the reverse -> use _none or selective_reap
+ *   ERROR_NOMEM, ERROR_SYSTEM  the self-pipe or handler could not be had */
+LIBXL_API int
+libxl_childproc_setmode_checked(libxl_ctx *ctx,
+                                const libxl_childproc_hooks *hooks, void *user);
+
+/* libxl_childproc_exited - the host reaped a child: is it ours?
+ * Before:   owner mainloop; status is as from waitpid. NOT from a signal
+ *           handler
+ * Effects:  if pid is a child of this ctx its end is reported. A status of a
+ *           stopped or continued child is accepted and is not an end
+ * Owns:     none
+ * Calls:    the child's callback and any other that is due
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0 ours
+ *   ERROR_NOT_READY  not ours, silently; or the owner is not mainloop (which
+ *                    is logged). No other error. */
+LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
+
+/* libxl_childproc_sigchld_occurred - the host saw a SIGCHLD: look for exits
+ * Before:   owner mainloop (other owners: harmless). NOT from a signal handler
+ * Effects:  reaps those of this ctx's children that have ended, no others
+ * Owns:     none
+ * Calls:    callbacks that are due
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  nothing */
+LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
+
+/* libxl_postfork_child_noexec - in a child that forked and will not exec
+ * Before:   in the child of a fork() by the host, before any other use of the
+ *           library there; once
+ * Effects:  closes every fd that any ctx of the parent had, puts SIGCHLD's
+ *           disposition back to what the host had, if ours is installed. The
+ *           parent is not affected. New ctxs work afterwards; on the parent's
+ *           only libxl_ctx_free does
+ * Owns:     none
+ * Calls:    none
+ * Threads:  the one that forked     Signals: no     Fork: that is what it is for
+ * Returns:  nothing (ctx may be NULL: all are treated anyway) */
+LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx);
+
+/* ---- what to start ------------------------------------------------------ */
+
+/* Sources of a file descriptor map that are no descriptor of the parent. */
+#define LIBXL_FD_NULL (-2)   /* /dev/null, opened for reading and writing */
+#define LIBXL_FD_CLOSED (-3) /* not open in the child */
+
+/* target in the child becomes a copy of source in the parent. Targets do not
+ * repeat; sources may, and may be any permutation of targets. */
+typedef struct libxl_childproc_fd {
+    int target;
+    int source;
+} libxl_childproc_fd;
+
+typedef struct libxl_childproc_rlimit {
+    int resource; /* RLIMIT_… */
+    struct rlimit limit;
+} libxl_childproc_rlimit;
+
+typedef enum libxl_kill_scope {
+    LIBXL_KILL_PROCESS = 0,
+    LIBXL_KILL_GROUP = 1,  /* the group that the child leads (NEW_GROUP or
+                              NEW_SESSION) */
+    LIBXL_KILL_CGROUP = 2  /* everything in the child's own cgroup */
+} libxl_kill_scope;
+
+/* How to end a child: first_signal, then SIGKILL after grace_ms. */
+typedef struct libxl_kill_policy {
+    int first_signal; /* 0: SIGKILL at once */
+    int grace_ms;     /* milliseconds of CLOCK_MONOTONIC, >= 0 */
+    libxl_kill_scope scope;
+} libxl_kill_policy;
+
+/* What libxl_ctx_free does with a child that still lives. */
+typedef enum libxl_free_policy {
+    LIBXL_FREE_DETACH = 0, /* lives on; reaped by the library all the same */
+    LIBXL_FREE_KILL = 1,   /* SIGKILL in the policy's scope, and reaped */
+    LIBXL_FREE_LEAVE = 2   /* lives on; reaping it becomes the host's matter */
+} libxl_free_policy;
+
+/* Flags of libxl_childproc_spec. */
+#define LIBXL_SPAWN_SEARCH_PATH (1u << 0) /* a program without / is searched */
+#define LIBXL_SPAWN_NEW_SESSION (1u << 1) /* setsid() */
+#define LIBXL_SPAWN_NEW_GROUP (1u << 2)   /* setpgid(0, 0) */
+#define LIBXL_SPAWN_JOIN_GROUP (1u << 3)  /* setpgid(0, group) */
+#define LIBXL_SPAWN_KEEP_FDS (1u << 4)    /* other fds without close-on-exec
+                                             stay open (default: closed) */
+#define LIBXL_SPAWN_KEEP_SIGMASK (1u << 5)  /* the calling thread's mask */
+#define LIBXL_SPAWN_KEEP_SIGIGN (1u << 6)   /* ignored signals stay ignored */
+#define LIBXL_SPAWN_IGNORE_SIGPIPE (1u << 7) /* SIGPIPE ignored in the child */
+#define LIBXL_SPAWN_SET_UID (1u << 8)
+#define LIBXL_SPAWN_SET_GID (1u << 9)
+#define LIBXL_SPAWN_SET_GROUPS (1u << 10)
+#define LIBXL_SPAWN_SET_UMASK (1u << 11)
+#define LIBXL_SPAWN_SET_NICE (1u << 12)
+#define LIBXL_SPAWN_SET_PDEATHSIG (1u << 13)
+#define LIBXL_SPAWN_SET_CTTY (1u << 14) /* ctty_fd becomes the controlling
+                                           terminal; implies NEW_SESSION */
+#define LIBXL_SPAWN_REPORT_STOPS (1u << 15) /* STOPPED and CONTINUED events
+                                               (not in mainloop mode) */
+
+/* Everything about a child to start. Initialise with
+ * libxl_childproc_spec_init, then set what differs. Only read during the
+ * call; no fd of the caller's has its flags changed. */
+typedef struct libxl_childproc_spec {
+    size_t size;             /* set by init */
+    const char *path;        /* program to execute; NULL: argv[0] */
+    const char *const *argv; /* NULL-terminated, at least one */
+    const char *const *envp; /* NULL-terminated; NULL: the caller's environ */
+    const char *search_path; /* for SEARCH_PATH; NULL: PATH in envp, else the
+                                caller's PATH, else /usr/bin:/bin */
+    const char *cwd;         /* NULL: the caller's */
+    const libxl_childproc_fd *fds; /* unmentioned 0, 1 and 2 are inherited,
+                                      every other fd is closed */
+    size_t nfds;
+    unsigned flags;          /* LIBXL_SPAWN_… */
+    pid_t group;             /* JOIN_GROUP: > 1 */
+    uid_t uid;               /* SET_UID: real, effective and saved */
+    gid_t gid;               /* SET_GID */
+    const gid_t *groups;     /* SET_GROUPS: supplementary */
+    size_t ngroups;
+    mode_t umask;            /* SET_UMASK */
+    int nice;                /* SET_NICE: absolute, -20 .. 19 */
+    int pdeathsig;           /* SET_PDEATHSIG: sent when the starting *thread*
+                                ends */
+    int ctty_fd;             /* SET_CTTY: an fd of the caller; -1 */
+    const libxl_childproc_rlimit *rlimits;
+    size_t nrlimits;
+    const sigset_t *sigmask;   /* NULL: empty, unless KEEP_SIGMASK */
+    const sigset_t *sigignore; /* NULL: none, unless KEEP_SIGIGN */
+    const char *cgroup;        /* directory of a cgroup v2 to start in; NULL */
+    libxl_free_policy on_free;
+    libxl_kill_policy kill;    /* used by timeouts, aborts and FREE_KILL */
+    int exited_grace_ms;       /* mainloop mode: how long the host may take to
+                                  pass a status on; 1000 by default */
+} libxl_childproc_spec;
+
+/* libxl_childproc_spec_init - the defaults
+ * Before:   spec not NULL     Effects: none     Owns: none     Calls: none
+ * Threads:  any     Signals: yes     Fork: yes
+ * Returns:  nothing; spec is overwritten */
+LIBXL_API void libxl_childproc_spec_init(libxl_childproc_spec *spec);
+
+/* Where starting a child failed. */
+#define LIBXL_STAGES(X)                                                        \
+    X(NONE, 0, "none")                                                         \
+    X(ARGUMENT, 1, "argument")   /* refused before anything happened */        \
+    X(PREPARE, 2, "prepare")     /* the parent lacked memory or fds */         \
+    X(FORK, 3, "fork")                                                         \
+    X(GATE, 4, "gate")           /* held child could not be released */        \
+    X(FDS, 5, "fds")                                                           \
+    X(SIGNALS, 6, "signals")                                                   \
+    X(SESSION, 7, "session")     /* setsid or setpgid */                       \
+    X(CTTY, 8, "ctty")                                                         \
+    X(CGROUP, 9, "cgroup")                                                     \
+    X(RLIMIT, 10, "rlimit")                                                    \
+    X(NICE, 11, "nice")                                                        \
+    X(GROUPS, 12, "groups")                                                    \
+    X(GID, 13, "gid")                                                          \
+    X(UID, 14, "uid")                                                          \
+    X(PDEATHSIG, 15, "pdeathsig")                                              \
+    X(CHDIR, 16, "chdir")                                                      \
+    X(EXEC, 17, "exec")
+
+typedef enum libxl_childproc_stage {
+#define LIBXL_STAGE_ENUM(name, value, text) LIBXL_STAGE_##name = value,
+    LIBXL_STAGES(LIBXL_STAGE_ENUM)
+#undef LIBXL_STAGE_ENUM
+} libxl_childproc_stage;
+
+/* Why a start failed. */
+typedef struct libxl_childproc_failure {
+    libxl_childproc_stage stage;
+    int errnoval;         /* 0 where no system error belongs to it */
+    const char *argument; /* stage ARGUMENT: the member's name; else NULL.
+                             A constant string */
+} libxl_childproc_failure;
+
+/* libxl_childproc_stage_name - the text for a stage
+ * Before:   none     Effects: none     Owns: a constant string, never NULL
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  the text; "unknown" for a number that is no stage */
+LIBXL_API const char *libxl_childproc_stage_name(libxl_childproc_stage stage);
+
+/* How a child's end is reported: exactly once, by exactly one of these.
+ * (Evenables come on top.) */
+typedef enum libxl_childproc_report_kind {
+    LIBXL_REPORT_HOLD = 0,     /* kept until libxl_childproc_wait takes it */
+    LIBXL_REPORT_EVENT = 1,    /* a CHILDPROC_EXIT event */
+    LIBXL_REPORT_CALLBACK = 2, /* the callback below */
+    LIBXL_REPORT_NONE = 3      /* reaped in silence */
+} libxl_childproc_report_kind;
+
+typedef struct libxl_childproc_report {
+    libxl_childproc_report_kind kind;
+    /* The child is forgotten when this is called: its id answers
+     * ERROR_NOTFOUND. Called with no lock held; may re-enter. */
+    void (*callback)(libxl_ctx *ctx, const libxl_childproc_result *result,
+                     void *for_callback);
+    union {
+        libxl_ev_user for_event;
+        void *for_callback;
+    } u;
+} libxl_childproc_report;
+
+/* libxl_childproc_spawn - start a child
+ * Before:   a mode as wished; the default is libxl_sigchld_owner_libxl
+ * Effects:  the child runs, or there is none: a failed exec or set-up step is
+ *           an error here and its process is reaped. Blocks until the
+ *           child has executed its program
+ * Owns:     spec and report are only read (report NULL: HOLD). *ret_id names
+ *           the child until its end has been reported; *ret_pid is its pid.
+ *           Each ret_ may be NULL
+ * Calls:    fork_replacement; osevent hooks; the logger. The report may come
+ *           before the call returns
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure *ret_id and *ret_pid untouched, *ret_failure set
+ *   ERROR_INVAL    ret_failure->argument is the member at fault
+ *   ERROR_SPAWN    ret_failure->stage and ->errnoval say which step failed
+ *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
+ *                  (stage PREPARE or FORK)
+ *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
+ *                  has no pidfds -> unblock it
+ *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode
+ *   > 0            what an osevent hook returned */
+LIBXL_API int libxl_childproc_spawn(libxl_ctx *ctx,
+                                    const libxl_childproc_spec *spec,
+                                    const libxl_childproc_report *report,
+                                    libxl_childproc_id *ret_id, pid_t *ret_pid,
+                                    libxl_childproc_failure *ret_failure);
+
+/* One entry of a batch. */
+typedef struct libxl_childproc_batch_entry {
+    const libxl_childproc_spec *spec;     /* in */
+    const libxl_childproc_report *report; /* in; NULL: HOLD */
+    int rc;                               /* out, as from spawn */
+    libxl_childproc_id id;                /* out, 0 unless rc is 0 */
+    pid_t pid;                            /* out, -1 unless rc is 0 */
+    libxl_childproc_failure failure;      /* out */
+} libxl_childproc_batch_entry;
+
+/* libxl_childproc_spawn_many - start a batch of children
+ * Before:   as libxl_childproc_spawn
+ * Effects:  starts every entry, in parallel on the ctx's starter threads if
+ *           it has any (libxl_childproc_set_starters); one entry's failure
+ *           does not keep the others from starting
+ * Owns:     entries are read, and their out members written
+ * Calls:    as libxl_childproc_spawn
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  the number of entries started, each entry's rc in place
+ *   ERROR_INVAL  ctx or entries NULL, or too many. Nothing started. */
+LIBXL_API int
+libxl_childproc_spawn_many(libxl_ctx *ctx,
+                           libxl_childproc_batch_entry *entries, size_t n);
+
+/* libxl_childproc_set_starters - threads that start children for this ctx
+ * Before:   n from 0 (the default: the calling thread starts them) to 64
+ * Effects:  the threads block all signals, are made again after a fork on
+ *           the first batch, and end with the ctx. A parent-death signal
+ *           fires when the starting thread ends, hence with the ctx
+ * Owns:     none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_INVAL  n out of range, or a fork_replacement is set
+ *   ERROR_BUSY   a batch is running
+ *   ERROR_SYSTEM threads could not be made; there are as many as before */
+LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
+
+/* ---- living children ---------------------------------------------------- */
+
+/* libxl_childproc_wait - wait for one held child and take its result
+ * Before:   id was started with LIBXL_REPORT_HOLD
+ * Effects:  pumps the ctx while it waits; on success the child is forgotten
+ * Owns:     *ret_result is the caller's
+ * Calls:    any hook or callback that is due
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure *ret_result untouched
+ *   ERROR_NOTFOUND     no such child, or its result was taken
+ *   ERROR_INVAL        reported otherwise than by HOLD; an argument is wrong
+ *   ERROR_TIMEDOUT     still alive after timeout_ms (0: only looks)
+ *   ERROR_INTERRUPTED  only with LIBXL_WAIT_INTERRUPTIBLE
+ *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
+LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
+                                   int timeout_ms, unsigned flags,
+                                   libxl_childproc_result *ret_result);
+
+/* libxl_childproc_kill - send a signal to a child, never to another process
+ * Before:   id is a child of this ctx that has not been reported
+ * Effects:  signals the process, or the group it leads, or its cgroup
+ * Owns:     none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_NOTFOUND    no such child, or it has ended -> nothing to do
+ *   ERROR_INVAL       bad signal, or a scope the child was not started for
+ *   ERROR_PERMISSION  the kernel refused (the child changed its ids)
+ *   ERROR_SYSTEM      errno says why */
+LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
+                                   int signo, libxl_kill_scope scope);
+
+/* libxl_childproc_terminate - end a child by policy
+ * Before:   as libxl_childproc_kill
+ * Effects:  sends policy->first_signal now and SIGKILL after policy->grace_ms
+ *           if it has not ended (policy NULL: the spec's). Needs pumping. Asking
+ *           again only ever makes the SIGKILL come sooner
+ * Owns:     policy is only read     Calls: osevent hooks
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  as libxl_childproc_kill, or an osevent hook's positive code */
+LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
+                                        const libxl_kill_policy *policy);
+
+/* libxl_childproc_detach - no report for this child any more
+ * Before:   as libxl_childproc_kill; also for a held result
+ * Effects:  the child runs on, is reaped in silence, never a zombie
+ * Owns:     none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_NOTFOUND  no such child, or it was reported */
+LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
+
+/* libxl_childproc_lookup - the id of a live child by its pid
+ * Before:   none     Effects: none     Owns: none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure *ret_id untouched
+ *   ERROR_NOTFOUND  no live child of this ctx has that pid
+ *   ERROR_INVAL     an argument is NULL, or pid <= 1 */
+LIBXL_API int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,
+                                     libxl_childproc_id *ret_id);
+
+/* libxl_childproc_count - how many children of this ctx are unreported
+ * Before:   none     Effects: none     Owns: none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  the number, detached ones included, >= 0
+ *   ERROR_INVAL  ctx NULL, or of the parent process */
+LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
+
+/* libxl_childproc_start_time - names a process beyond its pid
+ * Before:   pid > 1 exists     Effects: none     Owns: none     Calls: none
+ * Threads:  any     Signals: no     Fork: yes
+ * Returns:  0, *ret_ticks is the start time in clock ticks after boot (the
+ *           22nd field of /proc/PID/stat); on failure untouched
+ *   ERROR_NOTFOUND  no such process
+ *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
+ *   ERROR_SYSTEM    /proc could not be read; errno says why */
+LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
+
+/* libxl_childproc_adopt - watch a process that somebody else started
+ * Before:   the process is identified by pidfd (>= 0; pid and start_ticks are
+ *           then ignored), or by pid > 1 and start_ticks; needs pidfds
+ * Effects:  its end is reported like a child's. For a non-child the kernel
+ *           tells the status once its parent has reaped it (Linux 6.15), else
+ *           it is LIBXL_LOST_NOT_OURS. A process that is our own child is
+ *           reaped as one
+ * Owns:     pidfd is duplicated; report as in spawn
+ * Calls:    osevent hooks
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure *ret_id untouched
+ *   ERROR_NOTFOUND  no such process, or its start time is another
+ *   ERROR_INVAL     bad arguments, or already a child of a ctx
+ *   ERROR_NI        this kernel has no pidfds
+ *   ERROR_NOMEM, ERROR_SYSTEM, > 0  as in spawn */
+LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
+                                    uint64_t start_ticks, int pidfd,
+                                    const libxl_childproc_report *report,
+                                    libxl_childproc_id *ret_id);
+
+/* ---- what is going on --------------------------------------------------- */
+
+/* Kernel facilities, as bits of libxl_childproc_diagnosis.facilities. */
+#define LIBXL_FACILITY_PIDFD (1u << 0)       /* CLONE_PIDFD and P_PIDFD */
+#define LIBXL_FACILITY_SHARED_FILES (1u << 1) /* CLONE_FILES + close_range
+                                                 (CLOSE_RANGE_UNSHARE) */
+#define LIBXL_FACILITY_CLOSE_RANGE (1u << 2)
+#define LIBXL_FACILITY_EXIT_INFO (1u << 3)   /* PIDFD_GET_INFO tells exits */
+#define LIBXL_FACILITY_VFORK (1u << 4)       /* clone(CLONE_VM|CLONE_VFORK) */
+
+typedef struct libxl_childproc_diagnosis {
+    size_t size;                    /* set by the caller: sizeof */
+    libxl_sigchld_owner mode_asked;
+    libxl_sigchld_owner mode_in_force;
+    const char *mode_reason;        /* why they differ; NULL if they do not.
+                                       A constant string */
+    unsigned facilities;            /* LIBXL_FACILITY_… that work here */
+    int handler_wanted;             /* this ctx wants our SIGCHLD handler now */
+    int handler_installed;          /* it is the disposition now */
+    int handler_displaced;          /* wanted, but somebody replaced it */
+    int sigchld_ignored;            /* SIG_IGN or SA_NOCLDWAIT */
+    int sigchld_blocked;            /* in the calling thread */
+    char handler_object[256];       /* the object file of whatever handles
+                                       SIGCHLD now; "" for SIG_DFL, SIG_IGN */
+    int children;                   /* of this ctx, unreported */
+} libxl_childproc_diagnosis;
+
+/* libxl_childproc_diagnose - who owns SIGCHLD now, which mode, and why
+ * Before:   ret_diagnosis->size set (may be NULL: only words)
+ * Effects:  none
+ * Owns:     *ret_words, if asked for, is malloc'ed text of several lines:
+ *           free() it
+ * Calls:    none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0; on failure outputs untouched
+ *   ERROR_INVAL, ERROR_NOMEM */
+LIBXL_API int
+libxl_childproc_diagnose(libxl_ctx *ctx,
+                         libxl_childproc_diagnosis *ret_diagnosis,
+                         char **ret_words);
+
+/* libxl_childproc_owner_name - the name for a mode, as in the enum without
+ * its libxl_sigchld_owner_ prefix
+ * Before:   none     Effects: none     Owns: a constant string, never NULL
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  the name; "unknown" for a number that is no mode */
+LIBXL_API const char *libxl_childproc_owner_name(libxl_sigchld_owner owner);
+
+/* libxl_childproc_lost_text - why a status is lost, in words
+ * Before:   none     Effects: none     Owns: a constant string, never NULL
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  the text; "unknown" for a number that is no reason */
+LIBXL_API const char *libxl_childproc_lost_text(libxl_childproc_lost lost);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
