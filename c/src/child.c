@@ -1,0 +1,239 @@
+/* child.c - one child, from its start to its report
+ *
+ * Called by spawn.c and adopt.c (start) and reap.c (end). Next: events.c for
+ * notices and event reports, enter.c's deferred calls for callbacks, exec.c
+ * for a child that belongs to an operation. See child.h.
+ */
+#include "child.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ao.h"
+#include "enter.h"
+#include "events_impl.h"
+#include "kill_impl.h"
+#include "process.h"
+#include "pump.h"
+#include "reap.h"
+
+int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                 const libxl_childproc_report *report,
+                 struct xl_child **ret_child)
+{
+    struct xl_child *child = xl_sys.calloc(1, sizeof *child);
+    int reserved = 0;
+    int rc = ERROR_NOMEM;
+
+    if (child == NULL)
+        return ERROR_NOMEM;
+    child->ctx = ctx;
+    child->pid = -1;
+    child->pidfd = -1;
+    child->reg.owner = &ctx->wakeup;
+    xl_list_init(&child->link);
+    xl_list_init(&child->notices);
+    xl_strand_init(&child->strand);
+    child->on_free = spec->on_free;
+    child->kill = spec->kill;
+    child->exited_grace_ms = spec->exited_grace_ms;
+    child->leads_group = (spec->flags & (LIBXL_SPAWN_NEW_GROUP |
+                                         LIBXL_SPAWN_NEW_SESSION |
+                                         LIBXL_SPAWN_SET_CTTY)) != 0;
+    child->wants_stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    if (report != NULL) {
+        child->report = report->kind;
+        child->box.event.for_user = report->u.for_event;
+        if (report->kind == LIBXL_REPORT_CALLBACK) {
+            child->box.call.child = report->callback;
+            child->box.user = report->u.for_callback;
+        }
+    }
+    if (spec->cgroup != NULL) {
+        size_t size = strlen(spec->cgroup) + 1;
+
+        child->cgroup = xl_sys.malloc(size);
+        if (child->cgroup == NULL)
+            goto out;
+        memcpy(child->cgroup, spec->cgroup, size);
+    }
+    if (xl_registry_reserve() != 0)
+        goto out;
+    reserved = 1;
+    rc = xl_notices_prepare(ctx, child);
+    if (rc != 0)
+        goto out;
+    child->id = xl_slots_add(&ctx->children, child);
+    if (child->id == 0) {
+        rc = ctx->children.n == XL_SLOTS_MAX ? ERROR_LIMIT : ERROR_NOMEM;
+        goto out;
+    }
+    xl_list_append(&ctx->starting, &child->link);
+    *ret_child = child;
+    return 0;
+out:
+    xl_notices_send(ctx, child, NULL);
+    if (reserved)
+        xl_registry_unreserve();
+    xl_free(child->cgroup);
+    xl_free(child);
+    return rc;
+}
+
+/* The registry's reservation has been used or given back by the start. */
+void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_list_remove(&child->link);
+    xl_notices_send(ctx, child, NULL);
+    xl_slots_remove(&ctx->children, child->id);
+    xl_free(child->cgroup);
+    xl_free(child);
+}
+
+void xl_child_watch(libxl_ctx *ctx, struct xl_child *child, int again)
+{
+    struct epoll_event event;
+    int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+    if (child->pidfd < 0)
+        goto unwatched;
+    event.events = EPOLLIN | EPOLLONESHOT;
+    /* In mainloop mode the end and the host's reaping are two facts, and an
+     * adopted process's status is there only when its parent has reaped it. */
+    if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        event.events = EPOLLIN | EPOLLET;
+    else if (again && (child->adopted || child->retries > 0))
+        event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
+    event.data.u64 = child->id | XL_TAG_CHILD;
+    if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
+        return;
+unwatched:
+    /* the child runs: look for its end by ourselves */
+    if (!child->unwatched) {
+        child->unwatched = 1;
+        ctx->nunwatched++;
+    }
+    xl_reap_tick_soon(ctx);
+}
+
+void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
+                      int pidfd)
+{
+    unsigned i;
+
+    child->pid = pid;
+    child->pidfd = pidfd;
+    xl_list_remove(&child->link);
+    xl_list_append(&ctx->live, &child->link);
+    ctx->nlive++;
+    ctx->nstops += child->wants_stops;
+    for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
+        if (ctx->mode.late[i] == pid)
+            ctx->mode.late[i] = 0; /* the number has a new bearer */
+    xl_child_watch(ctx, child, 0);
+}
+
+static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
+{
+    struct xl_box *box = xl_container(d, struct xl_box, deferred);
+
+    box->call.child(ctx, &box->event.u.childproc_exit, box->user);
+    xl_free(box);
+}
+
+void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_list_remove(&child->link);
+    xl_slots_remove(&ctx->children, child->id);
+    xl_free(child);
+}
+
+void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                    libxl_childproc_lost lost, libxl_childproc_source source,
+                    const struct rusage *rusage)
+{
+    libxl_childproc_result *result = &child->box.event.u.childproc_exit;
+
+    child->ended = 1;
+    xl_registry_remove(&child->reg);
+    xl_list_remove(&child->link);
+    xl_timer_disarm(&ctx->timers, &child->timer);
+    ctx->nlive--;
+    ctx->nstops -= child->wants_stops;
+    ctx->nunwatched -= child->unwatched;
+    ctx->mode.nzombies -= child->zombie;
+    xl_close(child->pidfd);
+    child->pidfd = -1;
+    xl_free(child->cgroup);
+    child->cgroup = NULL;
+
+    child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
+    result->id = child->id;
+    result->pid = child->pid;
+    result->status = lost == LIBXL_LOST_NONE ? status : 0;
+    result->lost = lost;
+    result->source = source;
+    result->has_rusage = rusage != NULL;
+    if (rusage != NULL)
+        result->rusage = *rusage;
+    xl_notices_send(ctx, child, result);
+
+    if (child->ao != NULL) {
+        xl_slots_remove(&ctx->children, child->id);
+        xl_ao_child_ended(ctx, child->ao, result);
+        xl_free(child);
+        return;
+    }
+    switch (child->report) {
+    case LIBXL_REPORT_HOLD:
+        xl_list_append(&ctx->held, &child->link);
+        xl_pump_wake_child(ctx, child->id);
+        break;
+    case LIBXL_REPORT_EVENT:
+        xl_slots_remove(&ctx->children, child->id);
+        xl_event_occurred(ctx, &child->box, &child->strand, 1);
+        break;
+    case LIBXL_REPORT_CALLBACK:
+        xl_slots_remove(&ctx->children, child->id);
+        child->box.deferred.run = run_report;
+        xl_defer(ctx, &child->box.deferred, &child->strand, 1);
+        xl_pump_wake_child(ctx, child->id);
+        break;
+    case LIBXL_REPORT_NONE:
+        xl_slots_remove(&ctx->children, child->id);
+        xl_free(child);
+        break;
+    }
+}
+
+void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
+                      libxl_event_type type, int signo)
+{
+    struct xl_box *box = xl_sys.calloc(1, sizeof *box);
+
+    if (box == NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "child %d: a stop or continue was not reported for want of "
+               "memory",
+               (int)child->pid);
+        return;
+    }
+    box->event.type = type;
+    box->event.for_user = child->box.event.for_user;
+    box->event.u.childproc_stopped.id = child->id;
+    box->event.u.childproc_stopped.pid = child->pid;
+    box->event.u.childproc_stopped.signo = signo;
+    xl_event_occurred(ctx, box, &child->strand, 0);
+}
+
+struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    return xl_slots_get(&ctx->children, id);
+}
+
+struct xl_child *xl_child_by_pid(libxl_ctx *ctx, pid_t pid)
+{
+    struct xl_registry_entry *entry = xl_registry_find(&ctx->wakeup, pid);
+
+    return entry != NULL ? xl_container(entry, struct xl_child, reg) : NULL;
+}

@@ -1,0 +1,122 @@
+/* diagnose.c - who owns SIGCHLD now, which mode, and why
+ *
+ * Called by the host. Only looks.
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "enter.h"
+#include "facility.h"
+#include "mode.h"
+#include "process.h"
+
+static const struct {
+    unsigned bit;
+    const char *name;
+} facility_names[] = {
+    {LIBXL_FACILITY_PIDFD, "pidfd"},
+    {LIBXL_FACILITY_EXIT_INFO, "exit status by pidfd"},
+    {LIBXL_FACILITY_VFORK, "shared-memory start"},
+    {LIBXL_FACILITY_SHARED_FILES, "shared fd table"},
+    {LIBXL_FACILITY_CLOSE_RANGE, "close_range"},
+};
+
+static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
+{
+    struct xl_sigchld_state state;
+    struct xl_list *node;
+    Dl_info object;
+
+    memset(d, 0, sizeof *d);
+    d->size = sizeof *d;
+    d->mode_asked = ctx->mode.asked;
+    d->mode_in_force = ctx->mode.claimed ? ctx->mode.in_force : ctx->mode.asked;
+    d->mode_reason = ctx->mode.reason;
+    d->facilities = xl_facilities() & 0xffff;
+    d->handler_wanted = xl_mode_wants_handler(ctx);
+    d->children = ctx->nlive;
+    for (node = ctx->held.next; node != &ctx->held; node = node->next)
+        d->children++;
+    if (xl_sigchld_look(&state) != 0)
+        return;
+    d->handler_installed = state.installed;
+    d->handler_displaced = d->handler_wanted && !state.installed;
+    d->sigchld_ignored = state.ignored;
+    d->sigchld_blocked = state.blocked;
+    if (state.handler != NULL) {
+        const char *name = "unknown";
+
+        if (dladdr(state.handler, &object) != 0 && object.dli_fname != NULL)
+            name = object.dli_fname;
+        snprintf(d->handler_object, sizeof d->handler_object, "%s", name);
+    }
+}
+
+static void say(FILE *out, const libxl_childproc_diagnosis *d)
+{
+    size_t i;
+
+    fprintf(out, "mode: %s",
+            libxl_childproc_owner_name(d->mode_asked));
+    if (d->mode_in_force != d->mode_asked)
+        fprintf(out, ", in force: %s",
+                libxl_childproc_owner_name(d->mode_in_force));
+    fputc('\n', out);
+    if (d->mode_reason != NULL)
+        fprintf(out, "because: %s\n", d->mode_reason);
+    if (d->handler_object[0] != '\0')
+        fprintf(out, "SIGCHLD is handled by: %s%s\n", d->handler_object,
+                d->handler_installed ? " (xlchild)" : "");
+    else
+        fprintf(out, "SIGCHLD is %s\n",
+                d->sigchld_ignored ? "ignored" : "at its default");
+    if (d->handler_displaced)
+        fprintf(out, "xlchild's handler has been displaced\n");
+    else if (d->handler_wanted)
+        fprintf(out, "xlchild's handler is in place\n");
+    if (d->sigchld_blocked)
+        fprintf(out, "SIGCHLD is blocked in this thread\n");
+    fprintf(out, "children: %d\n", d->children);
+    fprintf(out, "kernel:");
+    for (i = 0; i < sizeof facility_names / sizeof facility_names[0]; i++)
+        fprintf(out, "%s %s %s", i == 0 ? "" : ",", facility_names[i].name,
+                d->facilities & facility_names[i].bit ? "yes" : "no");
+    fputc('\n', out);
+}
+
+int libxl_childproc_diagnose(libxl_ctx *ctx,
+                             libxl_childproc_diagnosis *ret_diagnosis,
+                             char **ret_words)
+{
+    libxl_childproc_diagnosis d;
+    char *words = NULL;
+    size_t size;
+    FILE *out;
+    int rc;
+
+    if (ret_diagnosis != NULL && ret_diagnosis->size != sizeof d)
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    look(ctx, &d);
+    rc = xl_leave(ctx, 0);
+    if (ret_words != NULL) {
+        out = open_memstream(&words, &size);
+        if (out == NULL)
+            return ERROR_NOMEM;
+        say(out, &d);
+        if (fclose(out) != 0) {
+            xl_free(words);
+            return ERROR_NOMEM;
+        }
+        *ret_words = words;
+    }
+    if (ret_diagnosis != NULL)
+        *ret_diagnosis = d;
+    return rc;
+}

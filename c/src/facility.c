@@ -1,0 +1,141 @@
+/* facility.c - what this kernel, and its seccomp filter, let us use
+ *
+ * Called by mode.c and start.c before the first start. See facility.h.
+ */
+#define _GNU_SOURCE
+#include "facility.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "sys.h"
+#include "xlchild/childproc.h"
+
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE (1U << 1)
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+
+#define PROBE_STACK (128 * 1024)
+
+static atomic_uint probed; /* 0: not yet; the high bit marks it done */
+static atomic_uint refused;
+
+#define DONE (1u << 31)
+
+/* The probe's child. It must not touch a table that it shares. */
+static int probe_child(void *arg)
+{
+    (void)arg;
+    _exit(0);
+}
+
+static int probe_child_unshare(void *arg)
+{
+    (void)arg;
+    /* no fd is that high: this only unshares */
+    _exit(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
+}
+
+/* Starts, waits for and looks at one child. The exit signal is none, so that
+ * neither SIGCHLD nor anybody's wait(-1) sees it. Returns its exit status, or
+ * -1. */
+static int try_child(int (*fn)(void *), void *stack, int flags, int *ret_pidfd)
+{
+    siginfo_t info;
+    xl_sigset all, before;
+    pid_t pid;
+    int r;
+
+    xl_sigset_fill(&all);
+    if (xl_sys.sigprocmask(SIG_SETMASK, &all, &before) != 0)
+        return -1;
+    *ret_pidfd = -1;
+    pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd);
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid <= 1)
+        return -1;
+    do {
+        info.si_status = -1;
+        r = xl_sys.waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL, NULL);
+    } while (r != 0 && errno == EINTR);
+    return r == 0 ? info.si_status : -1;
+}
+
+static unsigned probe(void)
+{
+    const int plain = CLONE_VM | CLONE_VFORK;
+    struct xl_exit_info info;
+    siginfo_t si;
+    unsigned found = 0;
+    void *stack;
+    int pidfd = -1;
+
+    if (syscall(SYS_close_range, 0x7ffffff0U, ~0U, 0) == 0)
+        found |= LIBXL_FACILITY_CLOSE_RANGE;
+    stack = xl_sys.mmap(PROBE_STACK);
+    if (stack == (void *)-1)
+        return found;
+    if (xl_on_valgrind()) {
+        /* it turns a shared-memory clone into a fork */
+        pidfd = xl_sys.pidfd_open(getpid(), 0);
+        goto pidfd;
+    }
+    if (try_child(probe_child, stack, plain, &pidfd) == 0)
+        found |= LIBXL_FACILITY_VFORK | XL_FACILITY_CLONE3;
+    if ((found & LIBXL_FACILITY_VFORK) &&
+        (found & LIBXL_FACILITY_CLOSE_RANGE) &&
+        try_child(probe_child_unshare, stack, plain | CLONE_FILES, &pidfd) == 0)
+        found |= LIBXL_FACILITY_SHARED_FILES;
+    if (found & LIBXL_FACILITY_VFORK)
+        (void)try_child(probe_child, stack, plain | CLONE_PIDFD, &pidfd);
+    if (pidfd >= 0) {
+        if (xl_sys.pidfd_exit_info(pidfd, &info) == 0 && info.known)
+            found |= LIBXL_FACILITY_EXIT_INFO;
+    } else {
+        pidfd = xl_sys.pidfd_open(getpid(), 0);
+    }
+pidfd:
+    if (pidfd >= 0) {
+        /* neither is a child of ours: ECHILD means that it was looked up */
+        if (xl_sys.waitid(XL_P_PIDFD, (id_t)pidfd, &si, WEXITED | WNOHANG,
+                          NULL) != 0 &&
+            errno == ECHILD)
+            found |= LIBXL_FACILITY_PIDFD;
+        xl_close(pidfd);
+    }
+    xl_munmap(stack, PROBE_STACK);
+    return found;
+}
+
+unsigned xl_facilities(void)
+{
+    unsigned found = atomic_load(&probed);
+
+    /* two threads may probe at once: no lock that a fork could leave held */
+    if (!(found & DONE)) {
+        found = probe() | DONE;
+        atomic_store(&probed, found);
+    }
+    return found & ~DONE & ~atomic_load(&refused);
+}
+
+void xl_facility_refused(unsigned bits)
+{
+    atomic_fetch_or(&refused, bits);
+}
+
+void xl_facility_limit(unsigned bits)
+{
+    atomic_store(&refused, ~bits);
+}

@@ -1,0 +1,233 @@
+/* kill.c - signals to children, never to anybody else
+ *
+ * Called by the host, exec.c and ctx.c under the ctx's lock, so that a child
+ * that we have not reaped cannot be reaped by us meanwhile. By pidfd where
+ * there is one; otherwise by number, after seeing that the child is still
+ * there to be waited for.
+ */
+#define _GNU_SOURCE
+#include "kill_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "enter.h"
+#include "os_impl.h"
+
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
+
+static int answer(int r)
+{
+    if (r == 0)
+        return 0;
+    if (errno == ESRCH)
+        return ERROR_NOTFOUND;
+    return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
+}
+
+/* The pid is that of our child still: not reaped by anybody. */
+static int unreaped(const struct xl_child *child)
+{
+    siginfo_t info;
+    int r;
+
+    do
+        r = xl_sys.waitid(P_PID, (id_t)child->pid, &info,
+                          WEXITED | WNOHANG | WNOWAIT, NULL);
+    while (r != 0 && errno == EINTR);
+    return r == 0;
+}
+
+static int kill_by_number(const struct xl_child *child, int signo, int group)
+{
+    if (child->pid <= 1 || !unreaped(child))
+        return ERROR_NOTFOUND;
+    return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
+}
+
+/* Everybody in the cgroup but SIGKILL's way: one by one, each held by a pidfd
+ * while its membership is checked again. */
+static int each_in_cgroup(const char *cgroup, int signo)
+{
+    char path[4200];
+    char own[4200];
+    FILE *procs;
+    int pid;
+    int found = 0;
+
+    snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
+    procs = fopen(path, "re");
+    if (procs == NULL)
+        return ERROR_SYSTEM;
+    while (fscanf(procs, "%d", &pid) == 1) {
+        FILE *again;
+        int pidfd;
+        int still;
+        int member = 0;
+
+        if (pid <= 1)
+            continue;
+        pidfd = xl_sys.pidfd_open(pid, 0);
+        if (pidfd < 0)
+            continue;
+        snprintf(own, sizeof own, "%s/cgroup.procs", cgroup);
+        again = fopen(own, "re");
+        while (again != NULL && fscanf(again, "%d", &still) == 1)
+            member |= still == pid;
+        if (again != NULL)
+            (void)fclose(again);
+        if (member && xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
+            found = 1;
+        xl_close(pidfd);
+    }
+    (void)fclose(procs);
+    return found ? 0 : ERROR_NOTFOUND;
+}
+
+static int kill_cgroup(const struct xl_child *child, int signo)
+{
+    char path[4200];
+    ssize_t n;
+    int fd;
+
+    if (child->cgroup == NULL)
+        return ERROR_INVAL;
+    if (signo != SIGKILL)
+        return each_in_cgroup(child->cgroup, signo);
+    snprintf(path, sizeof path, "%s/cgroup.kill", child->cgroup);
+    fd = xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return each_in_cgroup(child->cgroup, signo);
+    n = xl_sys.write(fd, "1", 1);
+    xl_close(fd);
+    return n == 1 ? 0 : ERROR_SYSTEM;
+}
+
+int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope)
+{
+    int group = scope == LIBXL_KILL_GROUP;
+    int r;
+
+    if (scope == LIBXL_KILL_CGROUP)
+        return kill_cgroup(child, signo);
+    if (group && !child->leads_group)
+        return ERROR_INVAL;
+    if (child->pidfd < 0)
+        return kill_by_number(child, signo, group);
+    r = xl_sys.pidfd_send_signal(child->pidfd, signo,
+                                 group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
+    if (r != 0 && (errno == EINVAL || errno == ENOSYS)) {
+        /* groups by pidfd came with Linux 6.9 */
+        if (child->adopted)
+            return ERROR_NI;
+        return kill_by_number(child, signo, group);
+    }
+    return answer(r);
+}
+
+static void kill_now(libxl_ctx *ctx, struct xl_timer *timer)
+{
+    struct xl_child *child = xl_container(timer, struct xl_child, timer);
+
+    (void)ctx;
+    (void)xl_kill(child, SIGKILL, child->timer_scope);
+}
+
+int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
+                 const libxl_kill_policy *policy)
+{
+    int first = policy->first_signal != 0 ? policy->first_signal : SIGKILL;
+    int64_t due;
+    int rc = xl_kill(child, first, policy->scope);
+
+    if (rc != 0 || first == SIGKILL)
+        return rc;
+    if (child->zombie)
+        return 0; /* the timer is the host's grace now */
+    due = xl_after_ms(policy->grace_ms);
+    if (xl_timer_armed(&child->timer) && child->timer.due <= due)
+        return 0;
+    child->timer.fire = kill_now;
+    child->timer_scope = policy->scope;
+    xl_timer_arm(&ctx->timers, &child->timer, due);
+    return 0;
+}
+
+/* ---- the host's calls --------------------------------------------------- */
+
+static int bad_signal(int signo)
+{
+    return signo < 0 || signo >= _NSIG;
+}
+
+static int bad_scope(libxl_kill_scope scope)
+{
+    return scope < LIBXL_KILL_PROCESS || scope > LIBXL_KILL_CGROUP;
+}
+
+static struct xl_child *living(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    struct xl_child *child = xl_child_get(ctx, id);
+
+    return child != NULL && !child->ended && child->pid > 1 ? child : NULL;
+}
+
+int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
+                         libxl_kill_scope scope)
+{
+    struct xl_child *child;
+    int saved;
+    int rc;
+
+    if (bad_signal(signo) || bad_scope(scope))
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    child = living(ctx, id);
+    rc = child != NULL ? xl_kill(child, signo, scope) : ERROR_NOTFOUND;
+    saved = errno;
+    rc = xl_leave(ctx, rc);
+    errno = saved;
+    return rc;
+}
+
+int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
+                              const libxl_kill_policy *policy)
+{
+    struct xl_child *child;
+    int saved;
+    int rc;
+
+    if (policy != NULL &&
+        (bad_signal(policy->first_signal) || bad_scope(policy->scope) ||
+         policy->grace_ms < 0))
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    child = living(ctx, id);
+    if (child == NULL) {
+        rc = ERROR_NOTFOUND;
+        goto out;
+    }
+    rc = xl_os_arm(ctx, xl_after_ms(policy != NULL ? policy->grace_ms
+                                                   : child->kill.grace_ms));
+    child = living(ctx, id); /* the hooks ran without the lock */
+    if (rc == 0)
+        rc = child != NULL
+                 ? xl_terminate(ctx, child,
+                                policy != NULL ? policy : &child->kill)
+                 : ERROR_NOTFOUND;
+out:
+    saved = errno;
+    rc = xl_leave(ctx, rc);
+    errno = saved;
+    return rc;
+}

@@ -1,0 +1,17 @@
+/* kill_impl.h - signals to children, never to anybody else
+ *
+ * exec.c (timeout, abort), ctx.c and orphan.c (free policies) and the host's
+ * calls go through here.
+ */
+#ifndef XL_KILL_IMPL_H
+#define XL_KILL_IMPL_H
+
+#include "child.h"
+
+/* 0 or ERROR_*, as libxl_childproc_kill. */
+int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope);
+/* Sends the first signal and arms SIGKILL. The caller has armed the loop. */
+int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
+                 const libxl_kill_policy *policy);
+
+#endif

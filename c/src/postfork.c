@@ -1,0 +1,39 @@
+/* postfork.c - in a child that forked and will not exec
+ *
+ * Called by the host. process.c knows the parent's ctxs; what they have open
+ * is closed here, and SIGCHLD is the host's again.
+ */
+#include "ao.h"
+#include "child.h"
+#include "ctx_close.h"
+#include "process.h"
+#include "sigchld.h"
+
+static void close_children(struct xl_list *children)
+{
+    struct xl_list *node;
+
+    for (node = children->next; node != children; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        xl_close(child->pidfd);
+        child->pidfd = -1;
+    }
+}
+
+static void close_inherited(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    close_children(&ctx->live);
+    for (node = ctx->aos.next; node != &ctx->aos; node = node->next)
+        xl_ao_postfork(node);
+    xl_ctx_close_fds(ctx);
+}
+
+void libxl_postfork_child_noexec(libxl_ctx *ctx)
+{
+    (void)ctx; /* the host's hint: all ctxs of the parent are treated */
+    xl_sigchld_postfork();
+    xl_process_each_inherited(close_inherited);
+}

@@ -1,0 +1,479 @@
+/* reap.c - learning how children ended, by the policy of each mode
+ *
+ * Called by pump.c (a pidfd, the self-pipe, a tick) and by the host
+ * (libxl_childproc_exited, _sigchld_occurred). Next: child.c reports. A
+ * status is the kernel's or it is LOST: nothing here makes one up.
+ */
+#include "reap.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "child.h"
+#include "enter.h"
+#include "facility.h"
+#include "mode.h"
+#include "process.h"
+#include "pump.h"
+#include "registry.h"
+
+#define STRANGERS_PER_WAKE 256
+#define STATUS_RETRIES 100
+
+int xl_wait_status(const siginfo_t *info)
+{
+    switch (info->si_code) {
+    case CLD_EXITED:
+        return (info->si_status & 0xff) << 8;
+    case CLD_DUMPED:
+        return (info->si_status & 0x7f) | 0x80;
+    case CLD_KILLED:
+        return info->si_status & 0x7f;
+    case CLD_STOPPED:
+    case CLD_TRAPPED:
+        return (info->si_status & 0xff) << 8 | 0x7f;
+    default:
+        return 0xffff; /* continued */
+    }
+}
+
+/* 1 and info, 0 not yet, -1 and errno. */
+static int wait_for(const struct xl_child *child, int options, siginfo_t *info,
+                    struct rusage *rusage)
+{
+    int by_pidfd = child->pidfd >= 0;
+    int r;
+
+    for (;;) {
+        info->si_pid = 0;
+        r = by_pidfd ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
+                                     options | WNOHANG, rusage)
+                     : xl_sys.waitid(P_PID, (id_t)child->pid, info,
+                                     options | WNOHANG, rusage);
+        if (r == 0)
+            return info->si_pid != 0;
+        if (errno == EINTR)
+            continue;
+        if (by_pidfd && errno != ECHILD) {
+            by_pidfd = 0; /* refused since it was probed: go by the number */
+            continue;
+        }
+        return -1;
+    }
+}
+
+/* ---- a status that somebody else took ----------------------------------- */
+
+static libxl_childproc_lost why_lost(const struct xl_child *child)
+{
+    struct xl_sigchld_state state;
+
+    if (child->adopted)
+        return LIBXL_LOST_NOT_OURS;
+    if (xl_sigchld_look(&state) == 0 && state.ignored)
+        return LIBXL_LOST_IGNORED;
+    return LIBXL_LOST_STOLEN;
+}
+
+/* The child is no longer there to be waited for. 1: it has been reported. */
+static int recover(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct xl_exit_info info = {0, 0};
+    int status;
+
+    if (xl_registry_handed_over(&child->reg, &status)) {
+        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_REAPED, NULL);
+        return 1;
+    }
+    if (child->pidfd >= 0 &&
+        xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
+        xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PIDFD, NULL);
+        return 1;
+    }
+    /* Between a thief's wait and the kernel's record of it there is a moment;
+     * where there will be a record, wait for it. */
+    if (child->pidfd >= 0 && (xl_facilities() & LIBXL_FACILITY_EXIT_INFO) &&
+        child->retries < STATUS_RETRIES) {
+        child->retries++;
+        xl_child_watch(ctx, child, 1);
+        if (!child->unwatched) {
+            child->unwatched = 1;
+            ctx->nunwatched++;
+        }
+        xl_timer_arm(&ctx->timers, &ctx->tick,
+                     xl_after_ms(XL_TICK_RETRY_MS));
+        return 0;
+    }
+    xl_child_ended(ctx, child, 0, why_lost(child), LIBXL_SOURCE_NONE, NULL);
+    return 1;
+}
+
+int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct rusage rusage;
+    siginfo_t info;
+    int r = wait_for(child, WEXITED, &info, &rusage);
+
+    if (r == 0)
+        return 0;
+    if (r < 0)
+        return recover(ctx, child);
+    xl_child_ended(ctx, child, xl_wait_status(&info), LIBXL_LOST_NONE,
+                   LIBXL_SOURCE_REAPED, &rusage);
+    return 1;
+}
+
+/* ---- processes that others reap ----------------------------------------- */
+
+/* An adopted process: its status is there once its parent has reaped it. */
+static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
+                            unsigned events)
+{
+    struct xl_exit_info info = {0, 0};
+    siginfo_t si;
+    struct rusage rusage;
+    int r = wait_for(child, WEXITED, &si, &rusage);
+
+    if (r > 0) { /* it is our child after all */
+        xl_child_ended(ctx, child, xl_wait_status(&si), LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_REAPED, &rusage);
+        return;
+    }
+    if (r == 0) {
+        xl_child_watch(ctx, child, 1);
+        return;
+    }
+    if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
+        xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PIDFD, NULL);
+        return;
+    }
+    if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
+        xl_child_watch(ctx, child, 1); /* for its parent's reaping */
+        return;
+    }
+    xl_child_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);
+}
+
+/* Mainloop mode: the grace that the host has for passing a status on. */
+static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
+{
+    struct xl_child *child = xl_container(timer, struct xl_child, timer);
+    struct xl_exit_info info = {0, 0};
+    siginfo_t si;
+
+    if (!child->reaped) {
+        child->reaped =
+            wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 && errno == ECHILD;
+        xl_timer_arm(&ctx->timers, timer, xl_after_ms(child->exited_grace_ms));
+        return;
+    }
+    xl_log(ctx, LIBXL_LOG_WARNING, 0,
+           "child %d: the application reaped it and did not call "
+           "libxl_childproc_exited in time",
+           (int)child->pid);
+    ctx->mode.late[ctx->mode.late_at++ %
+                   (sizeof ctx->mode.late / sizeof ctx->mode.late[0])] =
+        child->pid;
+    if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known)
+        xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PIDFD, NULL);
+    else
+        xl_child_ended(ctx, child, 0, LIBXL_LOST_NOT_PASSED, LIBXL_SOURCE_NONE,
+                       NULL);
+}
+
+static void watch_host(libxl_ctx *ctx, struct xl_child *child, unsigned events)
+{
+    if (!child->zombie) {
+        child->zombie = 1;
+        ctx->mode.nzombies++;
+    }
+    if (ctx->mode.host_reaps_through_us) {
+        (void)xl_reap_look(ctx, child);
+        return;
+    }
+    if (events & EPOLLHUP)
+        child->reaped = 1;
+    child->timer.fire = grace_over;
+    xl_timer_arm(&ctx->timers, &child->timer,
+                 xl_after_ms(child->exited_grace_ms));
+}
+
+void xl_reap_announced(libxl_ctx *ctx, struct xl_child *child, unsigned events)
+{
+    if (child->adopted) {
+        look_at_adopted(ctx, child, events);
+    } else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
+        watch_host(ctx, child, events);
+    } else {
+        if (!xl_reap_look(ctx, child) && child->retries == 0)
+            xl_child_watch(ctx, child, 1);
+    }
+}
+
+/* ---- strangers ---------------------------------------------------------- */
+
+/* Nobody here started pid. origin is who reaped it. */
+static void stranger(libxl_ctx *ctx, pid_t pid, int status,
+                     struct xl_wakeup *origin)
+{
+    int (*callback)(pid_t, int, void *) =
+        ctx->mode.hooks.childproc_exited_callback;
+    void *user = ctx->mode.user;
+    int rc = ERROR_NOT_READY;
+
+    if (callback != NULL) {
+        xl_callback_begin(ctx);
+        rc = callback(pid, status, user);
+        xl_callback_end(ctx);
+    }
+    if (rc == 0)
+        return;
+    if (rc != ERROR_NOT_READY) {
+        xl_disaster(ctx, 0, rc, 0,
+                    "childproc_exited_callback failed: the status of a child "
+                    "of the application is lost");
+        return;
+    }
+    if (xl_process_forward(ctx, pid, status, origin) == 0)
+        return;
+    if (WIFSIGNALED(status))
+        xl_log(ctx, LIBXL_LOG_WARNING, 0,
+               "reaped unknown child %d, killed by signal %d", (int)pid,
+               WTERMSIG(status));
+    else
+        xl_log(ctx, LIBXL_LOG_WARNING, 0,
+               "reaped unknown child %d, exit status %d", (int)pid,
+               WEXITSTATUS(status));
+}
+
+/* Every child of the process, ours or not, until there is none. */
+static void reap_all(libxl_ctx *ctx)
+{
+    int n;
+
+    for (n = 0; n < STRANGERS_PER_WAKE; n++) {
+        struct xl_registry_entry *entry;
+        enum xl_registry_answer answer;
+        struct rusage rusage;
+        siginfo_t info;
+        int status;
+        int r;
+
+        if (xl_registry_limbo_full())
+            break;
+        info.si_pid = 0;
+        xl_registry_reaping(1);
+        do
+            r = xl_sys.waitid(P_ALL, 0, &info, WEXITED | WNOHANG, &rusage);
+        while (r != 0 && errno == EINTR);
+        if (r != 0 || info.si_pid == 0) {
+            xl_registry_reaping(-1);
+            return;
+        }
+        status = xl_wait_status(&info);
+        answer = xl_registry_reaped(&ctx->wakeup, info.si_pid, status, &entry);
+        xl_registry_reaping(-1);
+        switch (answer) {
+        case XL_PID_OURS:
+            xl_child_ended(ctx, xl_container(entry, struct xl_child, reg),
+                           status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                           &rusage);
+            break;
+        case XL_PID_HANDED:
+        case XL_PID_LIMBO:
+            break;
+        case XL_PID_STRANGER:
+            stranger(ctx, info.si_pid, status, &ctx->wakeup);
+            break;
+        }
+    }
+    /* for the sake of the others on this loop, the rest comes later */
+    ctx->mode.sigchld_due = 1;
+    ctx->pump.more = 1;
+}
+
+static void look_for_stops(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+        siginfo_t info;
+
+        if (!child->wants_stops)
+            continue;
+        while (wait_for(child, WSTOPPED | WCONTINUED, &info, NULL) > 0) {
+            if (info.si_code == CLD_CONTINUED)
+                xl_child_stopped(ctx, child,
+                                 LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED, SIGCONT);
+            else
+                xl_child_stopped(ctx, child, LIBXL_EVENT_TYPE_CHILDPROC_STOPPED,
+                                 info.si_status);
+        }
+    }
+}
+
+/* Children that no pidfd announces, or all. One pass, however many have
+ * ended: the list is not started again at each. */
+static void look_at_unannounced(libxl_ctx *ctx, int all)
+{
+    struct xl_list *node = ctx->live.next;
+
+    while (node != &ctx->live) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next; /* the child may go */
+        if (all || child->unwatched) {
+            if (child->adopted)
+                look_at_adopted(ctx, child, 0);
+            else
+                (void)xl_reap_look(ctx, child);
+        }
+    }
+}
+
+void xl_reap_sigchld(libxl_ctx *ctx)
+{
+    ctx->mode.sigchld_due = 0;
+    if (ctx->nstops > 0)
+        look_for_stops(ctx);
+    /* also when our last child has just ended: the host's may have, too */
+    if (xl_owner_reaps_all(ctx->mode.in_force) &&
+        xl_sigchld_subscribed(&ctx->selfpipe))
+        reap_all(ctx);
+    else if (ctx->nunwatched > 0)
+        look_at_unannounced(ctx, 0);
+}
+
+void xl_reap_handed(libxl_ctx *ctx)
+{
+    struct xl_registry_entry *entry;
+
+    while ((entry = xl_registry_take_handed(&ctx->wakeup)) != NULL)
+        xl_child_ended(ctx, xl_container(entry, struct xl_child, reg),
+                       entry->status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                       NULL);
+}
+
+void xl_reap_limbo(libxl_ctx *ctx)
+{
+    struct xl_wakeup *origin;
+    pid_t pid;
+    int status;
+
+    while (xl_registry_limbo_take(&ctx->wakeup, &pid, &status, &origin))
+        stranger(ctx, pid, status, origin);
+}
+
+/* ---- the tick ----------------------------------------------------------- */
+
+void xl_reap_tick_soon(libxl_ctx *ctx)
+{
+    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
+
+    if (xl_mode_without_pidfd(ctx) ||
+        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        return; /* SIGCHLD announces; the safety tick is enough */
+    if (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due)
+        xl_timer_arm(&ctx->timers, &ctx->tick, due);
+}
+
+void xl_reap_tick_settle(libxl_ctx *ctx)
+{
+    int wanted = (ctx->nunwatched > 0 &&
+                  ctx->mode.in_force != libxl_sigchld_owner_mainloop) ||
+                 xl_sigchld_subscribed(&ctx->selfpipe);
+
+    if (!wanted)
+        xl_timer_disarm(&ctx->timers, &ctx->tick);
+    else if (!xl_timer_armed(&ctx->tick))
+        xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_SAFETY_MS));
+}
+
+void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer)
+{
+    (void)timer;
+    xl_mode_check_displaced(ctx);
+    if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
+        look_at_unannounced(ctx, 0);
+    if (xl_sigchld_subscribed(&ctx->selfpipe))
+        ctx->mode.sigchld_due = 1;
+    if (ctx->nunwatched > 0)
+        xl_reap_tick_soon(ctx);
+}
+
+/* ---- what the host passes on -------------------------------------------- */
+
+static int is_late(libxl_ctx *ctx, pid_t pid)
+{
+    unsigned i;
+
+    for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++) {
+        if (ctx->mode.late[i] == pid) {
+            ctx->mode.late[i] = 0;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
+{
+    struct xl_child *child;
+    int rc = ERROR_NOT_READY;
+
+    if (pid <= 0 || xl_enter(ctx) != 0)
+        return ERROR_NOT_READY;
+    if (ctx->mode.asked != libxl_sigchld_owner_mainloop) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_exited called in mode %s",
+               libxl_childproc_owner_name(ctx->mode.asked));
+        goto out;
+    }
+    child = xl_child_by_pid(ctx, pid);
+    if (child == NULL) {
+        if (is_late(ctx, pid))
+            rc = 0;
+        goto out;
+    }
+    rc = 0;
+    if (WIFEXITED(status) || WIFSIGNALED(status))
+        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PASSED, NULL);
+out:
+    return xl_leave(ctx, rc);
+}
+
+void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    if (xl_enter(ctx) != 0)
+        return;
+    if (ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
+        ctx->mode.sigchld_due = 1;
+        xl_pump_once(ctx);
+        goto out;
+    }
+    if (ctx->nunwatched > 0) {
+        look_at_unannounced(ctx, 1);
+        goto out;
+    }
+    ctx->mode.host_reaps_through_us = 1;
+    xl_pump_once(ctx);
+    ctx->mode.host_reaps_through_us = 0;
+    for (node = ctx->live.next; ctx->mode.nzombies > 0 && node != &ctx->live;) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next;
+        if (child->zombie)
+            (void)xl_reap_look(ctx, child);
+    }
+out:
+    (void)xl_leave(ctx, 0);
+}

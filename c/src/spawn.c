@@ -1,0 +1,223 @@
+/* spawn.c - starting a child for a ctx
+ *
+ * Called by the host, by exec.c and by starters.c. The order is the promise
+ * (C12): check, allocate, register with the host's loop, install the handler;
+ * then start.c, without the lock; then only what cannot fail.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+
+#include "ao.h"
+#include "child.h"
+#include "enter.h"
+#include "facility.h"
+#include "mode.h"
+#include "os_impl.h"
+#include "spawn_impl.h"
+
+void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+{
+    memset(spec, 0, sizeof *spec);
+    spec->size = sizeof *spec;
+    spec->ctty_fd = -1;
+    spec->kill.first_signal = SIGTERM;
+    spec->kill.grace_ms = 5000;
+    spec->exited_grace_ms = 1000;
+}
+
+/* ---- stacks ------------------------------------------------------------- */
+
+struct stack_head {
+    struct xl_list link; /* at the lowest address: the child never gets there */
+};
+
+static void *take_stack(libxl_ctx *ctx)
+{
+    struct stack_head *head;
+    void *memory;
+
+    if (!(xl_facilities() & LIBXL_FACILITY_VFORK))
+        return NULL;
+    if (!xl_list_empty(&ctx->stacks)) {
+        head = xl_container(ctx->stacks.next, struct stack_head, link);
+        xl_list_remove(&head->link);
+        return head;
+    }
+    memory = xl_sys.mmap(XL_STACK_SIZE);
+    return memory == (void *)-1 ? NULL : memory;
+}
+
+static void give_stack(libxl_ctx *ctx, void *memory)
+{
+    struct stack_head *head = memory;
+
+    if (memory == NULL)
+        return;
+    xl_list_init(&head->link);
+    xl_list_append(&ctx->stacks, &head->link);
+}
+
+void xl_spawn_free_stacks(libxl_ctx *ctx)
+{
+    while (!xl_list_empty(&ctx->stacks)) {
+        struct stack_head *head =
+            xl_container(ctx->stacks.next, struct stack_head, link);
+
+        xl_list_remove(&head->link);
+        xl_munmap(head, XL_STACK_SIZE);
+    }
+}
+
+/* ---- starting ----------------------------------------------------------- */
+
+static int check_report(const libxl_childproc_report *report)
+{
+    return report == NULL ||
+           (report->kind >= LIBXL_REPORT_HOLD &&
+            report->kind <= LIBXL_REPORT_NONE &&
+            (report->kind != LIBXL_REPORT_CALLBACK || report->callback != NULL));
+}
+
+/* Will we learn of the exit, and of its status? (C9) */
+static int exits_arrive(libxl_ctx *ctx, const char **ret_why)
+{
+    unsigned have = xl_facilities();
+    struct xl_sigchld_state state;
+
+    if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        return 1; /* the host's promise */
+    if (!(have & LIBXL_FACILITY_PIDFD) && xl_sigchld_blocked_everywhere()) {
+        *ret_why = "SIGCHLD is blocked in every thread, and pidfds are refused";
+        return 0;
+    }
+    if (!(have & LIBXL_FACILITY_EXIT_INFO) && !xl_mode_wants_handler(ctx) &&
+        xl_sigchld_look(&state) == 0 && state.ignored) {
+        *ret_why = "SIGCHLD is ignored: the kernel would throw the status away";
+        return 0;
+    }
+    return 1;
+}
+
+static void set_failure(struct xl_spawn *spawn, libxl_childproc_stage stage,
+                        int errnoval, const char *argument)
+{
+    spawn->failure.stage = stage;
+    spawn->failure.errnoval = errnoval;
+    spawn->failure.argument = argument;
+}
+
+int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    struct xl_start_request request;
+    struct xl_child *child = NULL;
+    const char *why = NULL;
+    int saved;
+    int rc;
+
+    rc = xl_start_check(spawn->spec, &spawn->failure);
+    if (rc == 0 && !check_report(spawn->report)) {
+        set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");
+        rc = ERROR_INVAL;
+    }
+    if (rc == 0 && (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) &&
+        ctx->mode.asked == libxl_sigchld_owner_mainloop) {
+        set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
+        rc = ERROR_INVAL;
+    }
+    if (rc != 0) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_spawn: bad argument: %s",
+               spawn->failure.argument);
+        return rc;
+    }
+    set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
+    ctx->nstarting++;
+    ctx->nstops += (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    rc = xl_mode_arm(ctx);
+    if (rc == 0 && !exits_arrive(ctx, &why)) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_childproc_spawn: %s", why);
+        rc = ERROR_SIGCHLD_UNAVAILABLE;
+    }
+    if (rc == 0)
+        rc = xl_os_arm(ctx, spawn->due);
+    if (rc != 0) {
+        spawn->failure.errnoval = rc == ERROR_SYSTEM ? errno : 0;
+        goto out;
+    }
+    rc = xl_child_new(ctx, spawn->spec, spawn->report, &child);
+    if (rc != 0) {
+        spawn->failure.errnoval = ENOMEM;
+        goto out;
+    }
+    child->ao = spawn->ao;
+
+    memset(&request, 0, sizeof request);
+    request.spec = spawn->spec;
+    request.fork_replacement = ctx->mode.hooks.fork_replacement;
+    request.fork_user = ctx->mode.user;
+    request.caller_mask = spawn->caller_mask;
+    request.stat_fd = ctx->stat_fd;
+    request.entry = &child->reg;
+    request.stack =
+        request.fork_replacement == NULL ? take_stack(ctx) : NULL;
+    pthread_mutex_unlock(&ctx->lock);
+    rc = xl_start(&request);
+    pthread_mutex_lock(&ctx->lock);
+    give_stack(ctx, request.stack);
+    if (rc != 0) {
+        spawn->failure = request.failure;
+        xl_child_discard(ctx, child);
+        goto out;
+    }
+    spawn->id = child->id;
+    spawn->pid = request.pid;
+    set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
+    xl_child_started(ctx, child, request.pid, request.pidfd);
+    if (spawn->ao != NULL)
+        xl_ao_child_started(ctx, spawn->ao, spawn->id, spawn->pid);
+    if (request.reaped)
+        xl_child_ended(ctx, child, request.status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_REAPED, NULL);
+out:
+    saved = errno;
+    ctx->nstarting--;
+    ctx->nstops -= (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    errno = saved;
+    return rc;
+}
+
+int libxl_childproc_spawn(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                          const libxl_childproc_report *report,
+                          libxl_childproc_id *ret_id, pid_t *ret_pid,
+                          libxl_childproc_failure *ret_failure)
+{
+    struct xl_spawn spawn;
+    int rc;
+
+    memset(&spawn, 0, sizeof spawn);
+    spawn.spec = spec;
+    spawn.report = report;
+    spawn.due = XL_NEVER;
+    rc = xl_enter(ctx);
+    if (rc != 0) {
+        if (ret_failure != NULL) {
+            set_failure(&spawn, LIBXL_STAGE_ARGUMENT, 0, "ctx");
+            *ret_failure = spawn.failure;
+        }
+        return rc;
+    }
+    rc = xl_spawn(ctx, &spawn);
+    if (rc == 0) {
+        if (ret_id != NULL)
+            *ret_id = spawn.id;
+        if (ret_pid != NULL)
+            *ret_pid = spawn.pid;
+    }
+    if (ret_failure != NULL)
+        *ret_failure = spawn.failure;
+    rc = xl_leave(ctx, rc);
+    if (rc != 0)
+        errno = spawn.failure.errnoval;
+    return rc;
+}

@@ -1,0 +1,238 @@
+/* starters.c - batches, and the threads that start children for a ctx
+ *
+ * Called by the host. A start that shares memory blocks its thread until the
+ * child has executed its program, so that one thread cannot use two
+ * processors. Each entry of a batch goes through spawn.c, on the calling
+ * thread or on whichever starter is free; results stay in place.
+ */
+#define _GNU_SOURCE
+#include "starters.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "enter.h"
+#include "spawn_impl.h"
+
+#define MAX_STARTERS 64
+#define MAX_BATCH (1u << 20)
+
+struct xl_starters {
+    pthread_mutex_t lock;
+    pthread_cond_t work; /* for the threads */
+    pthread_cond_t done; /* for the batch */
+    libxl_ctx *ctx;
+    libxl_childproc_batch_entry *entries;
+    size_t n, next, finished;
+    xl_sigset mask; /* of the thread that called */
+    int stop;
+    int nthreads;
+    pthread_t threads[MAX_STARTERS];
+};
+
+static void start_entry(libxl_ctx *ctx, libxl_childproc_batch_entry *entry,
+                        const xl_sigset *mask)
+{
+    struct xl_spawn spawn;
+
+    memset(&spawn, 0, sizeof spawn);
+    spawn.spec = entry->spec;
+    spawn.report = entry->report;
+    spawn.due = XL_NEVER;
+    spawn.caller_mask = mask;
+    entry->id = 0;
+    entry->pid = -1;
+    entry->rc = xl_enter(ctx);
+    if (entry->rc != 0)
+        return;
+    entry->rc = xl_spawn(ctx, &spawn);
+    entry->failure = spawn.failure;
+    if (entry->rc == 0) {
+        entry->id = spawn.id;
+        entry->pid = spawn.pid;
+    }
+    (void)xl_leave(ctx, 0);
+}
+
+/* ---- threads ------------------------------------------------------------ */
+
+static void *starter(void *arg)
+{
+    struct xl_starters *s = arg;
+
+    pthread_mutex_lock(&s->lock);
+    while (!s->stop) {
+        libxl_childproc_batch_entry *entry;
+
+        if (s->next == s->n) {
+            pthread_cond_wait(&s->work, &s->lock);
+            continue;
+        }
+        entry = &s->entries[s->next++];
+        pthread_mutex_unlock(&s->lock);
+        start_entry(s->ctx, entry, &s->mask);
+        pthread_mutex_lock(&s->lock);
+        if (++s->finished == s->n)
+            pthread_cond_signal(&s->done);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void join_all(struct xl_starters *s)
+{
+    int i;
+
+    pthread_mutex_lock(&s->lock);
+    s->stop = 1;
+    pthread_cond_broadcast(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    for (i = 0; i < s->nthreads; i++)
+        (void)pthread_join(s->threads[i], NULL);
+}
+
+static void free_starters(struct xl_starters *s)
+{
+    (void)pthread_cond_destroy(&s->work);
+    (void)pthread_cond_destroy(&s->done);
+    (void)pthread_mutex_destroy(&s->lock);
+    xl_free(s);
+}
+
+/* NULL and errno when not all n could be had. */
+static struct xl_starters *make_starters(libxl_ctx *ctx, int n)
+{
+    struct xl_starters *s = xl_sys.calloc(1, sizeof *s);
+    xl_sigset all, before;
+    int r = 0;
+
+    if (s == NULL)
+        return NULL;
+    if (pthread_mutex_init(&s->lock, NULL) != 0 ||
+        pthread_cond_init(&s->work, NULL) != 0 ||
+        pthread_cond_init(&s->done, NULL) != 0) {
+        xl_free(s);
+        errno = ENOMEM;
+        return NULL;
+    }
+    s->ctx = ctx;
+    xl_sigset_fill(&all); /* no signal of the host's is ever theirs */
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &all, &before);
+    while (r == 0 && s->nthreads < n) {
+        r = xl_sys.pthread_create(&s->threads[s->nthreads], NULL, starter, s);
+        if (r == 0)
+            s->nthreads++;
+    }
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    if (r == 0)
+        return s;
+    join_all(s);
+    free_starters(s);
+    errno = r;
+    return NULL;
+}
+
+void xl_starters_stop(libxl_ctx *ctx)
+{
+    struct xl_starters *s = ctx->starters;
+
+    if (s == NULL)
+        return;
+    ctx->starters = NULL;
+    pthread_mutex_unlock(&ctx->lock);
+    join_all(s);
+    free_starters(s);
+    pthread_mutex_lock(&ctx->lock);
+}
+
+void xl_starters_forget(libxl_ctx *ctx)
+{
+    xl_free(ctx->starters);
+    ctx->starters = NULL;
+}
+
+int libxl_childproc_set_starters(libxl_ctx *ctx, int n)
+{
+    struct xl_starters *after = NULL;
+    int saved = 0;
+    int rc;
+
+    if (n < 0 || n > MAX_STARTERS)
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    if (ctx->batch_running) {
+        rc = ERROR_BUSY;
+        goto out;
+    }
+    if (n > 0 && ctx->mode.hooks.fork_replacement != NULL) {
+        rc = ERROR_INVAL;
+        goto out;
+    }
+    if (n > 0) {
+        after = make_starters(ctx, n);
+        if (after == NULL) {
+            saved = errno;
+            rc = ERROR_SYSTEM;
+            goto out;
+        }
+    }
+    xl_starters_stop(ctx);
+    ctx->starters = after;
+out:
+    rc = xl_leave(ctx, rc);
+    if (rc != 0)
+        errno = saved;
+    return rc;
+}
+
+/* ---- batches ------------------------------------------------------------ */
+
+static void run_on_threads(struct xl_starters *s,
+                           libxl_childproc_batch_entry *entries, size_t n)
+{
+    pthread_mutex_lock(&s->lock);
+    (void)xl_sys.sigprocmask(SIG_SETMASK, NULL, &s->mask);
+    s->entries = entries;
+    s->next = s->finished = 0;
+    s->n = n;
+    pthread_cond_broadcast(&s->work);
+    while (s->finished < s->n)
+        pthread_cond_wait(&s->done, &s->lock);
+    s->n = s->next = s->finished = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
+int libxl_childproc_spawn_many(libxl_ctx *ctx,
+                               libxl_childproc_batch_entry *entries, size_t n)
+{
+    struct xl_starters *s;
+    int started = 0;
+    size_t i;
+    int rc;
+
+    if ((entries == NULL && n > 0) || n > MAX_BATCH)
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    /* a second batch meanwhile goes by its own thread */
+    s = ctx->batch_running || ctx->mode.hooks.fork_replacement != NULL
+            ? NULL
+            : ctx->starters;
+    if (s != NULL)
+        ctx->batch_running = 1;
+    pthread_mutex_unlock(&ctx->lock);
+    if (s != NULL && n > 1)
+        run_on_threads(s, entries, n);
+    else
+        for (i = 0; i < n; i++)
+            start_entry(ctx, &entries[i], NULL);
+    pthread_mutex_lock(&ctx->lock);
+    if (s != NULL)
+        ctx->batch_running = 0;
+    for (i = 0; i < n; i++)
+        started += entries[i].rc == 0;
+    return xl_leave(ctx, started);
+}
