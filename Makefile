@@ -1,0 +1,67 @@
+# Makefile - the way in: builds, shows and checks everything
+#
+# Each area has its own fragment, included below; this file ties them
+# together. Everything generated goes to build/. `make help` lists the targets.
+
+VERSION := 0.1.0
+PYTHON ?= /usr/bin/python3
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR ?= $(PREFIX)/share/man
+DESTDIR ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help deps demo check install clean lint format check-house check-docs \
+  coverage-of-contract
+
+-include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
+-include bench/build.mk
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][-a-z0-9]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' \
+	  $(MAKEFILE_LIST)
+
+deps: ## install what demo and check need, from Debian
+	@scripts/deps demo check
+
+# The packages come first, and a make of its own reads the fragments after.
+demo: ## install what is missing, build, and show it in Python and OCaml
+	@scripts/deps demo
+	@$(MAKE) --no-print-directory lib python ocaml
+	@$(MAKE) --no-print-directory demo-python
+	@$(MAKE) --no-print-directory demo-ocaml
+
+check: ## install what is missing, build, and run every test
+	@scripts/deps check
+	@MAKE='$(MAKE)' $(PYTHON) scripts/check.py
+
+pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \
+  $(PYTHON) -m pytest -q --tb=short -p summary_line -p no:cacheprovider
+
+check-house: lib ## headers, exports, layers, packaging, hygiene
+	@$(pytest) tests/house
+
+check-docs: lib python ocaml ## run the examples of README and docs
+	@$(pytest) tests/docs
+
+coverage-of-contract: ## write docs/contract-coverage.md
+	@$(PYTHON) scripts/contract_coverage.py --write
+
+install: lib ## install the C library (DESTDIR, PREFIX)
+	scripts/install $(DESTDIR)$(PREFIX) $(DESTDIR)$(LIBDIR) \
+	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(MANDIR)
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
+	  -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	  c/xlchild.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/xlchild.pc
+
+lint: ## clang-tidy and cppcheck over the C core
+	@scripts/deps lint
+	@scripts/lint
+
+format: ## lay out the C sources as .clang-format says
+	@scripts/deps format
+	clang-format -i $$(scripts/c-sources)
+
+clean: ## remove everything that was built
+	rm -rf build

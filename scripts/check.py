@@ -1,0 +1,138 @@
+#!/usr/bin/python3
+"""Run every area's tests and add up what they say.
+
+Called by `make check`. Each area is a make target that ends its output with a
+line `N passed, N failed, N skipped`. An area that fails, hangs or prints no
+such line counts as a failure. The last line of the output is the sum; the
+exit status is 0 only when nothing failed. Logs stay in build/check/.
+
+usage: check.py [AREA...]
+"""
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LOGS = ROOT / "build" / "check"
+AREA_SECONDS = 600
+CPUS = os.cpu_count() or 1
+# An outer make's job server does not reach the areas: they get their own.
+ENVIRONMENT = {name: value for name, value in os.environ.items()
+               if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+AREAS = [
+    ("house", "check-house"),
+    ("C", "check-c"),
+    ("C, ASan and UBSan", "check-c-asan"),
+    ("Python", "check-python"),
+    ("OCaml", "check-ocaml"),
+    ("docs", "check-docs"),
+    ("bench", "bench-quick"),
+]
+
+
+class Outcome:
+    """What one area came to."""
+
+    def __init__(self, name, passed, failed, skipped, seconds, note):
+        self.name = name
+        self.passed = passed
+        self.failed = failed
+        self.skipped = skipped
+        self.seconds = seconds
+        self.note = note
+
+    def line(self):
+        text = (f"{self.name:20} {self.passed:5} passed, {self.failed} failed,"
+                f" {self.skipped} skipped  {self.seconds:6.1f} s")
+        return f"{text}  ({self.note})" if self.note else text
+
+
+def end_group(process):
+    """Kill the area's whole process group: make, its shells, the tests."""
+    if process.pid > 1:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def run_area(name, target, make, seconds=AREA_SECONDS):
+    """Run one area, its output both shown and kept; return its Outcome."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    log = LOGS / f"{target}.log"
+    start = time.monotonic()
+    last = None
+    timed_out = False
+    print(f"--- {name} (make {target})", flush=True)
+    with log.open("wb") as keep:
+        process = subprocess.Popen(
+            [make, "--no-print-directory", f"-j{CPUS}", target],
+            cwd=ROOT, env=ENVIRONMENT,
+            stdin=subprocess.DEVNULL, stdout=keep, stderr=subprocess.STDOUT,
+            start_new_session=True)
+        try:
+            code = process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            end_group(process)
+            code = process.wait()
+        except BaseException:
+            end_group(process)
+            process.wait()
+            raise
+    text = log.read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
+        match = SUMMARY.match(line.strip())
+        if match:
+            last = [int(group) for group in match.groups()]
+    passed, failed, skipped = last or (0, 0, 0)
+    note = ""
+    if timed_out:
+        note = f"ended after {seconds} s"
+    elif last is None:
+        note = f"exit {code}, no summary line"
+    elif code != 0 and failed == 0:
+        note = f"exit {code}"
+    if note or failed:
+        failed = max(failed, 1)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    else:
+        for line in text.splitlines():
+            if re.search(r"\bSKIP", line, re.IGNORECASE) \
+                    and not SUMMARY.match(line.strip()):
+                print(line)
+    outcome = Outcome(name, passed, failed, skipped,
+                      time.monotonic() - start, note)
+    print(outcome.line(), flush=True)
+    return outcome
+
+
+def main(arguments):
+    known = {target for _, target in AREAS}
+    unknown = [a for a in arguments if a not in known]
+    if unknown:
+        print(f"check: no such area: {' '.join(unknown)}; there are"
+              f" {' '.join(sorted(known))}", file=sys.stderr)
+        return 2
+    make = os.environ.get("MAKE", "make")
+    start = time.monotonic()
+    outcomes = [run_area(name, target, make) for name, target in AREAS
+                if not arguments or target in arguments]
+    print(f"--- all, {time.monotonic() - start:.1f} s")
+    for outcome in outcomes:
+        print(outcome.line())
+    passed = sum(o.passed for o in outcomes)
+    failed = sum(o.failed for o in outcomes)
+    skipped = sum(o.skipped for o in outcomes)
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

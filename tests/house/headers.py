@@ -1,0 +1,36 @@
+"""Reads the public headers: which functions they declare, and what the
+comment before each says. Used by the house checks, no tests of its own."""
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+
+import tree  # noqa: E402
+
+DECLARATION = re.compile(
+    r"(?P<comment>/\*(?:[^*]|\*(?!/))*\*/)\s*\n"
+    r"LIBXL_API\s+(?P<prototype>[^;]*?\b(?P<name>libxl_\w+)\s*\([^;]*\));")
+
+
+def declared():
+    """Names of all functions declared LIBXL_API, sorted."""
+    names = []
+    for header in tree.public_headers():
+        body = tree.text(Path("c/include") / header)
+        body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+        for match in re.finditer(r"LIBXL_API\s+([^;]*?)\(", body):
+            if "define" not in match.group(1):
+                names.append(match.group(1).split()[-1].lstrip("*"))
+    return sorted(names)
+
+
+def documented():
+    """(header, name, comment, prototype) of every documented declaration."""
+    found = []
+    for header in tree.public_headers():
+        body = tree.text(Path("c/include") / header)
+        for match in DECLARATION.finditer(body):
+            found.append((str(header), match["name"], match["comment"],
+                          match["prototype"]))
+    return found

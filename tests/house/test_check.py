@@ -1,0 +1,110 @@
+"""scripts/check.py: adds up what the areas say, and believes nothing else."""
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+
+import pytest
+
+import tree
+
+SPEC = importlib.util.spec_from_file_location(
+    "check", tree.ROOT / "scripts/check.py")
+check = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(check)
+
+
+@pytest.fixture(name="make")
+def make_fixture(tmp_path, monkeypatch):
+    """A stand-in for make that runs the shell text given."""
+    monkeypatch.setattr(check, "LOGS", tmp_path / "logs")
+
+    def stand_in(body):
+        path = tmp_path / "make"
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        return str(path)
+    return stand_in
+
+
+@pytest.mark.parametrize("body,counts", [
+    ("echo 3 passed, 0 failed, 1 skipped", (3, 0, 1)),
+    ("echo 1 passed, 0 failed, 0 skipped; "
+     "echo 3 passed, 0 failed, 1 skipped", (3, 0, 1)),
+    ("echo 3 passed, 2 failed, 0 skipped; exit 1", (3, 2, 0)),
+    ("echo 3 passed, 2 failed, 0 skipped; exit 0", (3, 2, 0)),
+    ("echo 3 passed, 0 failed, 0 skipped; exit 2", (3, 1, 0)),
+    ("echo nothing", (0, 1, 0)),
+    ("echo about 3 passed, 0 failed, 0 skipped", (0, 1, 0)),
+    ("exit 1", (0, 1, 0)),
+    ("kill -9 $$", (0, 1, 0)),
+])
+def test_counts(make, body, counts, capfd):
+    outcome = check.run_area("area", "target", make(body))
+    assert (outcome.passed, outcome.failed, outcome.skipped) == counts
+    capfd.readouterr()
+
+
+def test_area_that_hangs_is_ended_with_all_it_started(make, tmp_path, capfd):
+    """The grandchild holds a FIFO open: its end of file proves that it is
+    gone."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    outcome = check.run_area(
+        "area", "target",
+        make(f"exec 3>{fifo}; echo up >&3; cat /dev/zero >/dev/null & wait"),
+        seconds=1)
+    assert outcome.failed == 1 and "ended after" in outcome.note
+    os.set_blocking(reader, True)
+    data = b""
+    while True:
+        piece = os.read(reader, 100)
+        if not piece:
+            break
+        data += piece
+    os.close(reader)
+    assert data == b"up\n"
+    capfd.readouterr()
+
+
+def test_main_sums_and_tells_by_its_status(make, monkeypatch, capfd):
+    monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two")])
+    monkeypatch.setenv("MAKE", make(
+        'case "$3" in one) echo 3 passed, 0 failed, 1 skipped;;'
+        ' *) echo 4 passed, 0 failed, 0 skipped;; esac'))
+    assert check.main([]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == \
+        "7 passed, 0 failed, 1 skipped"
+    monkeypatch.setenv("MAKE", make(
+        'case "$3" in one) echo 3 passed, 0 failed, 1 skipped;;'
+        ' *) exit 1;; esac'))
+    assert check.main([]) == 1
+    assert capfd.readouterr().out.splitlines()[-1] == \
+        "3 passed, 1 failed, 1 skipped"
+
+
+def test_unknown_area_is_refused(capfd):
+    assert check.main(["nonsense"]) == 2
+    assert "nonsense" in capfd.readouterr().err
+
+
+def test_ci_run_ends_with_the_sum_and_keeps_the_status(tmp_path):
+    """A copy of the script beside a Makefile that only says so."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(tree.ROOT / ".ci/run", tmp_path / ".ci/run")
+    environment = {n: v for n, v in os.environ.items()
+                   if n not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    for recipe, status, last in (
+            ("@echo 5 passed, 0 failed, 0 skipped", 0,
+             "5 passed, 0 failed, 0 skipped"),
+            ("@echo 5 passed, 1 failed, 0 skipped; exit 1", 2,
+             "5 passed, 1 failed, 0 skipped"),
+            ("@exit 1", 2, "0 passed, 1 failed, 0 skipped")):
+        (tmp_path / "Makefile").write_text(f"check:\n\t{recipe}\n")
+        answer = subprocess.run([str(tmp_path / ".ci/run")],
+                                stdout=subprocess.PIPE, text=True,
+                                env=environment, stdin=subprocess.DEVNULL)
+        assert answer.stdout.splitlines()[-1] == last
+        assert answer.returncode == status

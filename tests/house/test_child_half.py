@@ -1,0 +1,60 @@
+"""The child's half calls nothing but what is safe between fork and exec.
+
+C17: the undefined symbols of its object are held against a list of
+async-signal-safe functions (c/src/image.allow). And the calls that start,
+wait for and watch processes are made in one file, sys.c.
+"""
+import re
+import subprocess
+
+import tree
+
+OBJECT = tree.ROOT / "build/c/image.o"
+
+
+def allowed():
+    lines = [line.split("#")[0].strip()
+             for line in tree.text("c/src/image.allow").splitlines()]
+    return {line for line in lines if line}
+
+
+def undefined():
+    answer = subprocess.run(["nm", "-u", str(OBJECT)], check=True,
+                            stdout=subprocess.PIPE, text=True)
+    return {line.split()[-1] for line in answer.stdout.splitlines() if line}
+
+
+# What the compiler and linker add by themselves.
+OF_THE_COMPILER = {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+
+
+def test_C17_child_half_calls_only_what_is_allowed():
+    assert undefined() - allowed() - OF_THE_COMPILER == set()
+
+
+def test_C17_list_has_nothing_that_is_not_used():
+    assert allowed() - undefined() == set()
+
+
+def test_C17_child_half_neither_allocates_nor_logs():
+    never = {"malloc", "calloc", "realloc", "free", "printf", "fprintf",
+             "snprintf", "vsnprintf", "syslog", "perror", "exit",
+             "pthread_mutex_lock", "getenv", "opendir", "readdir"}
+    assert undefined() & never == set()
+    assert allowed() & never == set()
+
+
+def test_process_calls_are_made_in_one_file():
+    """Looking at a disposition (a new one of NULL) is nobody's harm."""
+    call = re.compile(
+        r"(?<![\w.>])(fork|vfork|clone|clone3|waitid|waitpid|wait4|"
+        r"sigaction(?!\(\w+, NULL,)|pipe2|pidfd_open|pidfd_send_signal)\s*\(")
+    wrong = []
+    for path in tree.files():
+        if path.parent.as_posix() != "c/src" or path.name in (
+                "sys.c", "sys.h", "image.c"):
+            continue
+        body = re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', "", tree.text(path),
+                      flags=re.S)
+        wrong += [f"{path}: {m.group(1)}" for m in call.finditer(body)]
+    assert wrong == []

@@ -1,0 +1,59 @@
+"""Public headers: each stands alone, and each function keeps the form."""
+import re
+import subprocess
+
+import pytest
+
+import headers
+import tree
+
+WARN = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only",
+        "-I", str(tree.ROOT / "c/include")]
+LANGUAGES = {
+    "c11": ["gcc", "-std=c11", "-Wstrict-prototypes", "-x", "c"],
+    "gnu17": ["gcc", "-std=gnu17", "-x", "c"],
+    "c++11": ["g++", "-std=c++11", "-x", "c++"],
+    "c++20": ["g++", "-std=c++20", "-x", "c++"],
+}
+LINES = ("Before:", "Effects:", "Owns:", "Calls:", "Threads:", "Signals:",
+         "Fork:", "Returns:")
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+@pytest.mark.parametrize("header", [str(h) for h in tree.public_headers()])
+def test_compiles_alone(header, language):
+    answer = subprocess.run(
+        [*LANGUAGES[language], *WARN, "-"], stderr=subprocess.PIPE, text=True,
+        input=f'#include <{header}>\n#include <{header}>\n')
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_every_declaration_has_a_comment():
+    """The comment form is read from these, so none may escape it."""
+    assert sorted(name for _, name, _, _ in headers.documented()) \
+        == headers.declared()
+
+
+@pytest.mark.parametrize(
+    "header,name,comment",
+    [(h, n, c) for h, n, c, _ in headers.documented()])
+def test_comment_has_every_line(header, name, comment):
+    words = re.sub(r"\n \*", "\n", comment)
+    assert re.match(rf"/\* {name} - \S", words), \
+        f"{header}: the comment starts with '{name} - ' and a sentence"
+    sibling = re.search(r"\b[Aa]s (libxl_\w+)", words)
+    if sibling:  # the lines it lacks are its sibling's
+        assert sibling.group(1) in headers.declared()
+        return
+    missing = [line for line in LINES if line not in words]
+    assert not missing, f"{header}: {name}: no line {' '.join(missing)}"
+
+
+@pytest.mark.parametrize(
+    "name,comment,prototype",
+    [(n, c, p) for _, n, c, p in headers.documented()])
+def test_named_errors_exist(name, comment, prototype):
+    del prototype
+    known = set(re.findall(r"X\((\w+), -", tree.text("c/include/xlchild/ctx.h")))
+    named = set(re.findall(r"\bERROR_(\w+)", comment)) - {""}
+    assert named <= known, f"{name}: {sorted(named - known)}"
