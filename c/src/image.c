@@ -153,7 +153,7 @@ static int make_null(int target)
     return r < 0 ? -1 : 0;
 }
 
-static int move_fds(const struct xl_image *im)
+static int move_fds(struct xl_image *im)
 {
     size_t i;
 
@@ -169,6 +169,8 @@ static int move_fds(const struct xl_image *im)
         case XL_FD_DUP_HIDDEN:
             if (dup3(op->a, op->b, O_CLOEXEC) < 0)
                 return -1;
+            if (op->a == im->tell_fd && op->b == im->fds.hidden)
+                im->tell_fd = op->b; /* its old number becomes a target */
             break;
         case XL_FD_KEEP:
             if (fcntl(op->a, F_SETFD, 0) < 0)
@@ -303,17 +305,13 @@ static void wait_at_gate(const struct xl_image *im)
 static void fail(struct xl_image *im, libxl_childproc_stage stage)
 {
     struct xl_image_failure failure;
-    int fd = im->fds.hidden;
 
     failure.errnoval = errno;
     failure.stage = (int)stage;
     im->errnoval = failure.errnoval;
     im->stage = failure.stage;
-    if (im->error_fd >= 0) {
-        /* before the fds were moved it is still where the parent had it */
-        if (write(fd, &failure, sizeof failure) < 0 && errno == EBADF)
-            (void)!write(im->error_fd, &failure, sizeof failure);
-    }
+    if (im->tell_fd >= 0)
+        (void)!write(im->tell_fd, &failure, sizeof failure);
     _exit(127);
 }
 
@@ -322,6 +320,7 @@ int xl_image_run(void *arg)
     struct xl_image *im = arg;
     const libxl_childproc_spec *spec = im->spec;
 
+    im->tell_fd = im->error_fd;
     if (im->shared_files &&
         syscall(SYS_close_range, (unsigned)im->fds.highest_needed + 1, ~0U,
                 CLOSE_RANGE_UNSHARE) != 0) {

@@ -37,6 +37,8 @@ struct xl_image {
 
     pid_t parent; /* for the parent-death signal */
 
+    int tell_fd; /* the child's: where error_fd is now */
+
     /* out */
     volatile int stage; /* LIBXL_STAGE_NONE unless a step failed */
     volatile int errnoval;
