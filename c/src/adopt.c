@@ -168,7 +168,8 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
 
     if ((pidfd < 0 && pid <= 1) || pid == getpid() ||
         (report != NULL &&
-         (report->kind < LIBXL_REPORT_HOLD || report->kind > LIBXL_REPORT_NONE ||
+         (report->kind < LIBXL_REPORT_HOLD ||
+          report->kind > LIBXL_REPORT_NONE ||
           (report->kind == LIBXL_REPORT_CALLBACK && report->callback == NULL))))
         return ERROR_INVAL;
     rc = xl_enter(ctx);

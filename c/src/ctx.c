@@ -96,7 +96,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     }
     xl_process_lock();
     ctx->stat_fd = xl_sys.open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
-    xl_process_unlock(); /* -1: no /proc; then the signals are asked one by one */
+    xl_process_unlock(); /* -1: no /proc; then signals are asked one by one */
     if (xl_process_add(ctx) != 0) {
         rc = ERROR_NOMEM;
         goto out;

@@ -121,7 +121,8 @@ static void close_others(struct planner *p)
         size_t i;
 
         for (i = 0; i < p->nmap; i++)
-            if (p->map[i].target >= low && p->map[i].source != LIBXL_FD_CLOSED &&
+            if (p->map[i].target >= low &&
+                p->map[i].source != LIBXL_FD_CLOSED &&
                 (next < 0 || p->map[i].target < next))
                 next = p->map[i].target;
         if (p->hidden >= low && (next < 0 || p->hidden < next))

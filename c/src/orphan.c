@@ -84,7 +84,8 @@ static void *thread(void *arg)
         }
         epfd = thread_epfd;
         pthread_mutex_unlock(&lock);
-        (void)xl_sys.epoll_wait(epfd, events, 16, blind ? LOOK_MS : LOOK_ANYWAY_MS);
+        (void)xl_sys.epoll_wait(epfd, events, 16,
+                                blind ? LOOK_MS : LOOK_ANYWAY_MS);
     }
 }
 

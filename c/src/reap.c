@@ -167,7 +167,8 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
 
     if (!child->reaped) {
         child->reaped =
-            wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 && errno == ECHILD;
+            wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
+            errno == ECHILD;
         xl_timer_arm(&ctx->timers, timer, xl_after_ms(child->exited_grace_ms));
         return;
     }

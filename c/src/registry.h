@@ -62,9 +62,9 @@ struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid);
 /* Brackets a wait(-1) and its lookup. */
 void xl_registry_reaping(int delta);
 /* owner (who waits for all) reaped pid. A limbo entry remembers owner. */
-enum xl_registry_answer xl_registry_reaped(struct xl_wakeup *owner, pid_t pid,
-                                           int status,
-                                           struct xl_registry_entry **ret_entry);
+enum xl_registry_answer
+xl_registry_reaped(struct xl_wakeup *owner, pid_t pid, int status,
+                   struct xl_registry_entry **ret_entry);
 /* Was our status taken by a wait(-1) of this library? Waits for those under
  * way. 1: *ret_status is it. */
 int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status);

@@ -76,7 +76,8 @@ static int check_report(const libxl_childproc_report *report)
     return report == NULL ||
            (report->kind >= LIBXL_REPORT_HOLD &&
             report->kind <= LIBXL_REPORT_NONE &&
-            (report->kind != LIBXL_REPORT_CALLBACK || report->callback != NULL));
+            (report->kind != LIBXL_REPORT_CALLBACK ||
+             report->callback != NULL));
 }
 
 /* Will we learn of the exit, and of its status? (C9) */
@@ -179,6 +180,8 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (request.reaped)
         xl_child_ended(ctx, child, request.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_REAPED, NULL);
+    else
+        xl_child_ended_early(ctx, child);
 out:
     saved = errno;
     ctx->nstarting--;

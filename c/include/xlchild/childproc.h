@@ -118,7 +118,8 @@ LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
  *           only libxl_ctx_free does
  * Owns:     none
  * Calls:    none
- * Threads:  the one that forked     Signals: no     Fork: that is what it is for
+ * Threads:  the one that forked     Signals: no
+ * Fork:     that is what it is for
  * Returns:  nothing (ctx may be NULL: all are treated anyway) */
 LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx);
 
@@ -383,8 +384,8 @@ LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
 /* libxl_childproc_terminate - end a child by policy
  * Before:   as libxl_childproc_kill
  * Effects:  sends policy->first_signal now and SIGKILL after policy->grace_ms
- *           if it has not ended (policy NULL: the spec's). Needs pumping. Asking
- *           again only ever makes the SIGKILL come sooner
+ *           if it has not ended (policy NULL: the spec's). Needs pumping.
+ *           Asking again only ever makes the SIGKILL come sooner
  * Owns:     policy is only read     Calls: osevent hooks
  * Threads:  any     Signals: no     Fork: no
  * Returns:  as libxl_childproc_kill, or an osevent hook's positive code */

@@ -96,7 +96,7 @@ typedef struct libxl_logger {
  *   ERROR_VERSION  wrong version -> rebuild against this header
  *   ERROR_INVAL    ret_ctx NULL, unknown flags, or bad logger
  *   ERROR_NOMEM    out of memory
- *   ERROR_SYSTEM   errno says why (EMFILE, ENFILE, ENOMEM) -> raise the limit */
+ *   ERROR_SYSTEM   errno says why: EMFILE, ENFILE, ENOMEM -> raise it */
 LIBXL_API int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
                               const libxl_logger *logger);
 

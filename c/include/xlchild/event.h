@@ -58,7 +58,7 @@ typedef struct libxl_childproc_result {
                    meaningless when lost != LIBXL_LOST_NONE */
     libxl_childproc_lost lost;
     libxl_childproc_source source;
-    int has_rusage;       /* rusage is the kernel's (only LIBXL_SOURCE_REAPED) */
+    int has_rusage;       /* rusage is the kernel's (LIBXL_SOURCE_REAPED) */
     struct rusage rusage; /* of the child and what it waited for */
 } libxl_childproc_result;
 
