@@ -141,6 +141,15 @@ static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
     xl_free(box);
 }
 
+void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child)
+{
+    libxl_childproc_result early = child->box.event.u.childproc_exit;
+
+    if (child->early)
+        xl_child_ended(ctx, child, early.status, early.lost, early.source,
+                       early.has_rusage ? &early.rusage : NULL);
+}
+
 void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_list_remove(&child->link);
@@ -154,6 +163,20 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
 {
     libxl_childproc_result *result = &child->box.event.u.childproc_exit;
 
+    result->status = lost == LIBXL_LOST_NONE ? status : 0;
+    result->lost = lost;
+    result->source = source;
+    result->has_rusage = rusage != NULL;
+    if (rusage != NULL)
+        result->rusage = *rusage;
+    if (child->pid < 0) {
+        /* Reaped by another thread between its start and xl_child_started:
+         * the starter ends it, who would otherwise meet a child that is
+         * gone. */
+        child->early = 1;
+        xl_registry_remove(&child->reg);
+        return;
+    }
     child->ended = 1;
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
@@ -170,12 +193,6 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
     result->id = child->id;
     result->pid = child->pid;
-    result->status = lost == LIBXL_LOST_NONE ? status : 0;
-    result->lost = lost;
-    result->source = source;
-    result->has_rusage = rusage != NULL;
-    if (rusage != NULL)
-        result->rusage = *rusage;
     xl_notices_send(ctx, child, result);
 
     if (child->ao != NULL) {

@@ -24,8 +24,9 @@ struct xl_child {
     libxl_childproc_id id;
     pid_t pid;
     int pidfd; /* -1: the kernel refused */
-    libxl_childproc_report_kind report;
-    libxl_free_policy on_free;
+    libxl_childproc_report_kind report : 8; /* small: many may live */
+    libxl_free_policy on_free : 8;
+    libxl_kill_scope timer_scope : 8;
     libxl_kill_policy kill;
     int exited_grace_ms;
     unsigned short retries; /* of learning a status that was taken */
@@ -36,10 +37,11 @@ struct xl_child {
     unsigned zombie : 1;    /* mainloop mode: has ended, host's to reap */
     unsigned reaped : 1;    /* … and has been reaped, status not passed */
     unsigned ended : 1;
+    unsigned detached : 1;
+    unsigned early : 1; /* its end was seen before xl_child_started */
     struct xl_list link; /* ctx->live, then ctx->held */
     struct xl_list notices;
     struct xl_timer timer; /* SIGKILL that is due, or the host's grace */
-    libxl_kill_scope timer_scope;
     struct xl_strand strand; /* of its events */
     char *cgroup;            /* NULL: none of its own */
     struct xl_ao *ao;        /* the operation that it belongs to; NULL */
@@ -58,6 +60,8 @@ void xl_child_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
                     libxl_childproc_lost lost, libxl_childproc_source source,
                     const struct rusage *rusage);
+/* After xl_child_started: if its end was seen before. The child may go. */
+void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child);
 void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
                       libxl_event_type type, int signo);
 /* A held child whose result has been taken, or that has no report. */

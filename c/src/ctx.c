@@ -138,9 +138,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     xl_notices_send(ctx, child, NULL);
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_kill(child, SIGKILL, child->kill.scope);
-    /* in mainloop mode reaping is the host's */
-    if (child->adopted || child->on_free == LIBXL_FREE_LEAVE ||
-        ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
+    if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
         free_child(child);
         return;
     }

@@ -216,7 +216,7 @@ int libxl_event_register_callbacks(libxl_ctx *ctx,
 
     memset(&copy, 0, sizeof copy);
     if (hooks != NULL) {
-        if (hooks->size != 0 && hooks->size < sizeof copy)
+        if (hooks->size != 0 && hooks->size != sizeof copy)
             return ERROR_INVAL;
         memcpy(&copy, hooks, founding);
         if (copy.event_occurs_mask != 0 && copy.event_occurs == NULL)

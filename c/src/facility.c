@@ -32,6 +32,7 @@ static atomic_uint probed; /* 0: not yet; the high bit marks it done */
 static atomic_uint refused;
 
 #define DONE (1u << 31)
+#define OPEN_PIDFD (-2)
 
 /* The probe's child. It must not touch a table that it shares. */
 static int probe_child(void *arg)
@@ -49,22 +50,26 @@ static int probe_child_unshare(void *arg)
 
 /* Starts, waits for and looks at one child. The exit signal is none, so that
  * neither SIGCHLD nor anybody's wait(-1) sees it. Returns its exit status, or
- * -1. */
+ * -1. *ret_pidfd is its pidfd with CLONE_PIDFD, or if it was OPEN_PIDFD. */
 static int try_child(int (*fn)(void *), void *stack, int flags, int *ret_pidfd)
 {
     siginfo_t info;
     xl_sigset all, before;
+    int open_pidfd;
     pid_t pid;
     int r;
 
     xl_sigset_fill(&all);
     if (xl_sys.sigprocmask(SIG_SETMASK, &all, &before) != 0)
         return -1;
+    open_pidfd = *ret_pidfd == OPEN_PIDFD;
     *ret_pidfd = -1;
     pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd);
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid <= 1)
         return -1;
+    if (open_pidfd)
+        *ret_pidfd = xl_sys.pidfd_open(pid, 0);
     do {
         info.si_status = -1;
         r = xl_sys.waitid(P_PID, (id_t)pid, &info, WEXITED | __WALL, NULL);
@@ -99,6 +104,10 @@ static unsigned probe(void)
         found |= LIBXL_FACILITY_SHARED_FILES;
     if (found & LIBXL_FACILITY_VFORK)
         (void)try_child(probe_child, stack, plain | CLONE_PIDFD, &pidfd);
+    if ((found & LIBXL_FACILITY_VFORK) && pidfd < 0) {
+        pidfd = OPEN_PIDFD;
+        (void)try_child(probe_child, stack, plain, &pidfd);
+    }
     if (pidfd >= 0) {
         if (xl_sys.pidfd_exit_info(pidfd, &info) == 0 && info.known)
             found |= LIBXL_FACILITY_EXIT_INFO;

@@ -20,7 +20,7 @@ static int ended(libxl_ctx *ctx, void *user)
     struct request *r = user;
     struct xl_child *child = xl_child_get(ctx, r->id);
 
-    if (child == NULL) {
+    if (child == NULL || child->detached) {
         r->rc = ERROR_NOTFOUND; /* somebody else took it, or detached it */
         return 1;
     }
@@ -47,7 +47,7 @@ int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
     if (rc != 0)
         return rc;
     child = xl_child_get(ctx, id);
-    if (child == NULL || child->ao != NULL) {
+    if (child == NULL || child->ao != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->report != LIBXL_REPORT_HOLD) {
         rc = ERROR_INVAL;
@@ -69,12 +69,13 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     if (rc != 0)
         return rc;
     child = xl_child_get(ctx, id);
-    if (child == NULL || child->ao != NULL) {
+    if (child == NULL || child->ao != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->ended) {
         xl_child_forget(ctx, child);
     } else {
         child->report = LIBXL_REPORT_NONE;
+        child->detached = 1;
         xl_pump_wake_child(ctx, id);
     }
     return xl_leave(ctx, rc);

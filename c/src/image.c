@@ -346,8 +346,6 @@ int xl_image_run(void *arg)
         fail(im, LIBXL_STAGE_NICE);
     if (spec->flags & LIBXL_SPAWN_SET_UMASK)
         (void)umask(spec->umask);
-    if (im->cwd != NULL && chdir(im->cwd) != 0)
-        fail(im, LIBXL_STAGE_CHDIR);
     if ((spec->flags & LIBXL_SPAWN_SET_GROUPS) &&
         syscall(SYS_setgroups, spec->ngroups, spec->groups) != 0)
         fail(im, LIBXL_STAGE_GROUPS);
@@ -357,6 +355,8 @@ int xl_image_run(void *arg)
     if ((spec->flags & LIBXL_SPAWN_SET_UID) &&
         syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) != 0)
         fail(im, LIBXL_STAGE_UID);
+    if (im->cwd != NULL && chdir(im->cwd) != 0)
+        fail(im, LIBXL_STAGE_CHDIR);
     if ((spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) && death_signal(im) != 0)
         fail(im, LIBXL_STAGE_PDEATHSIG);
     if (signals(im) != 0 ||

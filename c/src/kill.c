@@ -31,22 +31,37 @@ static int answer(int r)
     return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
 }
 
-/* The pid is that of our child still: not reaped by anybody. */
-static int unreaped(const struct xl_child *child)
+enum { LIVES, ENDED, GONE };
+
+/* Whether the pid is that of our child still (not reaped by anybody), and
+ * whether that has ended: the kernel takes signals for zombies. */
+static int state(const struct xl_child *child)
 {
+    const int options = WEXITED | WNOHANG | WNOWAIT;
+    int by_pidfd = child->pidfd >= 0;
     siginfo_t info;
     int r;
 
-    do
-        r = xl_sys.waitid(P_PID, (id_t)child->pid, &info,
-                          WEXITED | WNOHANG | WNOWAIT, NULL);
-    while (r != 0 && errno == EINTR);
-    return r == 0;
+    for (;;) {
+        info.si_pid = 0;
+        r = by_pidfd
+                ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, &info, options,
+                                NULL)
+                : xl_sys.waitid(P_PID, (id_t)child->pid, &info, options, NULL);
+        if (r == 0 || errno == ECHILD)
+            break;
+        if (errno != EINTR && !by_pidfd)
+            break;
+        by_pidfd &= errno == EINTR; /* refused: go by the number */
+    }
+    if (r != 0)
+        return GONE;
+    return info.si_pid != 0 ? ENDED : LIVES;
 }
 
 static int kill_by_number(const struct xl_child *child, int signo, int group)
 {
-    if (child->pid <= 1 || !unreaped(child))
+    if (child->pid <= 1 || state(child) == GONE)
         return ERROR_NOTFOUND;
     return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
 }
@@ -118,16 +133,20 @@ int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope)
         return kill_cgroup(child, signo);
     if (group && !child->leads_group)
         return ERROR_INVAL;
+    /* a group may outlive its leader, whose number it keeps */
+    if (!group && !child->adopted && state(child) != LIVES)
+        return ERROR_NOTFOUND;
     if (child->pidfd < 0)
         return kill_by_number(child, signo, group);
     r = xl_sys.pidfd_send_signal(child->pidfd, signo,
                                  group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
-    if (r != 0 && (errno == EINVAL || errno == ENOSYS)) {
-        /* groups by pidfd came with Linux 6.9 */
-        if (child->adopted)
-            return ERROR_NI;
+    if (r != 0 && !child->adopted &&
+        (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
+        /* groups by pidfd came with Linux 6.9; a filter may refuse all */
         return kill_by_number(child, signo, group);
     }
+    if (r != 0 && (errno == EINVAL || errno == ENOSYS))
+        return ERROR_NI;
     return answer(r);
 }
 
@@ -205,9 +224,8 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
     int saved;
     int rc;
 
-    if (policy != NULL &&
-        (bad_signal(policy->first_signal) || bad_scope(policy->scope) ||
-         policy->grace_ms < 0))
+    if (policy != NULL && (bad_signal(policy->first_signal) ||
+                           bad_scope(policy->scope) || policy->grace_ms < 0))
         return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)

@@ -167,7 +167,7 @@ static int copy_hooks(libxl_childproc_hooks *copy,
     memset(copy, 0, sizeof *copy);
     if (hooks == NULL)
         return 0; /* all zero: owner libxl, no hooks */
-    if (hooks->size != 0 && hooks->size < sizeof *copy)
+    if (hooks->size != 0 && hooks->size != sizeof *copy)
         return ERROR_INVAL;
     memcpy(copy, hooks, founding);
     if (!known_owner(copy->chldowner))
@@ -196,7 +196,13 @@ static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
     ctx->mode.reason = reason;
     ctx->mode.hooks = *hooks;
     ctx->mode.user = user;
-    rc = xl_mode_arm(ctx);
+    /* open now what a start would need, so that a start that fails leaves
+     * nothing open that was not */
+    if (owner != libxl_sigchld_owner_mainloop &&
+        owner != libxl_sigchld_owner_none)
+        rc = open_selfpipe(ctx);
+    if (rc == 0)
+        rc = xl_mode_arm(ctx);
     if (rc != 0) {
         int saved = errno;
 

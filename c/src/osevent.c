@@ -206,11 +206,12 @@ int libxl_osevent_register_hooks(libxl_ctx *ctx,
     const size_t founding = offsetof(libxl_osevent_hooks, size);
     libxl_osevent_hooks copy;
     struct xl_os before;
+    int saved = 0;
     int rc;
 
     memset(&copy, 0, sizeof copy);
     if (hooks != NULL) {
-        if (hooks->size != 0 && hooks->size < sizeof copy)
+        if (hooks->size != 0 && hooks->size != sizeof copy)
             return ERROR_INVAL;
         memcpy(&copy, hooks, founding);
         if (copy.fd_register == NULL || copy.fd_modify == NULL ||
@@ -226,6 +227,11 @@ int libxl_osevent_register_hooks(libxl_ctx *ctx,
         rc = ERROR_BUSY;
         goto out;
     }
+    if (hooks != NULL && xl_pump_fileno(ctx) < 0) {
+        saved = errno;
+        rc = ERROR_SYSTEM;
+        goto out;
+    }
     before = ctx->os;
     xl_os_release(ctx);
     ctx->os.hooks = copy;
@@ -239,7 +245,10 @@ int libxl_osevent_register_hooks(libxl_ctx *ctx,
         ctx->os.hooked = before.hooked; /* leaving settles it */
     }
 out:
-    return xl_leave(ctx, rc);
+    rc = xl_leave(ctx, rc);
+    if (rc == ERROR_SYSTEM)
+        errno = saved;
+    return rc;
 }
 
 int libxl_osevent_beforepoll(libxl_ctx *ctx, int *nfds_io, struct pollfd *fds,

@@ -14,7 +14,7 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct xl_list ctxs = {&ctxs, &ctxs};
 static atomic_uint generation = 1;
-static int handlers_registered;
+static int handlers_missing;
 
 void xl_process_lock(void)
 {
@@ -57,19 +57,22 @@ static void after_fork_child(void)
     after_fork_parent();
 }
 
+/* At load, before any of our locks can be held: a fork in another thread
+ * during the first ctx's making would find them so, and no handler yet. */
+__attribute__((constructor)) static void register_handlers(void)
+{
+    handlers_missing =
+        pthread_atfork(before_fork, after_fork_parent, after_fork_child);
+}
+
 int xl_process_add(libxl_ctx *ctx)
 {
-    int r = 0;
-
+    if (handlers_missing)
+        return -1;
     xl_process_lock();
-    if (!handlers_registered) {
-        r = pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-        handlers_registered = r == 0;
-    }
-    if (r == 0)
-        xl_list_append(&ctxs, &ctx->all);
+    xl_list_append(&ctxs, &ctx->all);
     xl_process_unlock();
-    return r == 0 ? 0 : -1;
+    return 0;
 }
 
 void xl_process_remove(libxl_ctx *ctx)

@@ -21,8 +21,6 @@ void libxl_childproc_spec_init(libxl_childproc_spec *spec)
     memset(spec, 0, sizeof *spec);
     spec->size = sizeof *spec;
     spec->ctty_fd = -1;
-    spec->kill.first_signal = SIGTERM;
-    spec->kill.grace_ms = 5000;
     spec->exited_grace_ms = 1000;
 }
 

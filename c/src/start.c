@@ -50,9 +50,6 @@ static const char *bad_fds(const libxl_childproc_spec *spec)
         for (j = 0; j < i; j++)
             if (spec->fds[j].target == spec->fds[i].target)
                 return "fds";
-        if (spec->fds[i].source >= 0 &&
-            fcntl(spec->fds[i].source, F_GETFD) < 0)
-            return "fds";
     }
     return NULL;
 }
@@ -65,6 +62,7 @@ static int bad_signal(int signo)
 static const char *bad_member(const libxl_childproc_spec *spec)
 {
     unsigned flags = spec->flags;
+    size_t i;
 
     if (spec->size != sizeof *spec)
         return "size";
@@ -75,9 +73,10 @@ static const char *bad_member(const libxl_childproc_spec *spec)
     if (!known_flags(flags))
         return "flags";
     if ((flags & LIBXL_SPAWN_JOIN_GROUP) &&
-        (spec->group <= 1 || (flags & (LIBXL_SPAWN_NEW_GROUP |
-                                       LIBXL_SPAWN_NEW_SESSION |
-                                       LIBXL_SPAWN_SET_CTTY))))
+        (flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                  LIBXL_SPAWN_SET_CTTY)))
+        return "flags";
+    if ((flags & LIBXL_SPAWN_JOIN_GROUP) && spec->group <= 1)
         return "group";
     if ((flags & LIBXL_SPAWN_SET_GROUPS) && spec->ngroups > 0 &&
         spec->groups == NULL)
@@ -96,6 +95,10 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "ctty_fd";
     if (spec->nrlimits > 0 && spec->rlimits == NULL)
         return "rlimits";
+    for (i = 0; i < spec->nrlimits; i++)
+        if (spec->rlimits[i].resource < 0 ||
+            spec->rlimits[i].resource >= (int)RLIM_NLIMITS)
+            return "rlimits";
     if (spec->cwd != NULL && spec->cwd[0] == '\0')
         return "cwd";
     if (spec->cgroup != NULL &&
@@ -106,6 +109,12 @@ static const char *bad_member(const libxl_childproc_spec *spec)
     if (bad_signal(spec->kill.first_signal) || spec->kill.grace_ms < 0 ||
         spec->kill.scope < LIBXL_KILL_PROCESS ||
         spec->kill.scope > LIBXL_KILL_CGROUP)
+        return "kill";
+    if (spec->kill.scope == LIBXL_KILL_GROUP &&
+        !(flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                   LIBXL_SPAWN_SET_CTTY)))
+        return "kill";
+    if (spec->kill.scope == LIBXL_KILL_CGROUP && spec->cgroup == NULL)
         return "kill";
     if (spec->exited_grace_ms < 0)
         return "exited_grace_ms";
@@ -550,10 +559,27 @@ out:
     return rc;
 }
 
+/* A source that is not open must not come to be: our own fds take free
+ * numbers while the child is made. */
+static int sources_open(const libxl_childproc_spec *spec)
+{
+    size_t i;
+
+    for (i = 0; i < spec->nfds; i++)
+        if (spec->fds[i].source >= 0 &&
+            fcntl(spec->fds[i].source, F_GETFD) < 0)
+            return 0;
+    return 1;
+}
+
 int xl_start(struct xl_start_request *request)
 {
     int rc;
 
+    if (!sources_open(request->spec)) {
+        xl_registry_unreserve();
+        return failed(request, LIBXL_STAGE_FDS, EBADF);
+    }
     if (request->stack == NULL || request->fork_replacement != NULL)
         return start_forked(request);
     rc = start_shared(request);

@@ -193,7 +193,8 @@ typedef struct libxl_childproc_spec {
     const char *const *envp; /* NULL-terminated; NULL: the caller's environ */
     const char *search_path; /* for SEARCH_PATH; NULL: PATH in envp, else the
                                 caller's PATH, else /usr/bin:/bin */
-    const char *cwd;         /* NULL: the caller's */
+    const char *cwd;         /* NULL: the caller's. Entered with the ids that
+                                the child is to have */
     const libxl_childproc_fd *fds; /* unmentioned 0, 1 and 2 are inherited,
                                       every other fd is closed */
     size_t nfds;
@@ -214,7 +215,8 @@ typedef struct libxl_childproc_spec {
     const sigset_t *sigignore; /* NULL: none, unless KEEP_SIGIGN */
     const char *cgroup;        /* directory of a cgroup v2 to start in; NULL */
     libxl_free_policy on_free;
-    libxl_kill_policy kill;    /* used by timeouts, aborts and FREE_KILL */
+    libxl_kill_policy kill;    /* used by timeouts, aborts and FREE_KILL; by
+                                  default SIGKILL to the process, at once */
     int exited_grace_ms;       /* mainloop mode: how long the host may take to
                                   pass a status on; 1000 by default */
 } libxl_childproc_spec;
