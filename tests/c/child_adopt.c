@@ -1,0 +1,377 @@
+/* child_adopt.c - watching processes that somebody else started
+ *
+ * Contract lines C6 and C13 for libxl_childproc_adopt: a child of the host's,
+ * a child of a child, one whose number has changed hands, and the life of a
+ * daemon that starts again and finds its former children.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hostchild.h"
+#include "probe.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+static void needs_pidfds(void)
+{
+    if (!xp_pidfds() || !xp_pidfd_open())
+        XT_SKIP("adoption is by pidfd, which is refused here");
+}
+
+/* ---- the host's own child ------------------------------------------------- */
+
+XT_TEST(a_child_of_the_host_is_reaped_as_one, "C6 C5 C13")
+{
+    static const libxl_sigchld_owner owner[] = {
+        libxl_sigchld_owner_none,
+        libxl_sigchld_owner_libxl_always_selective_reap,
+        libxl_sigchld_owner_libxl};
+
+    needs_pidfds();
+    for (size_t i = 0; i < 3; i++) {
+        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
+        libxl_childproc_result r;
+        libxl_childproc_id id = 0;
+        uint64_t ticks = 0;
+        pid_t pid;
+        int gate;
+
+        pid = xh_fork_held(XH_EXIT(41), &gate);
+        XT_OK(libxl_childproc_start_time(pid, &ticks));
+        XT_GT_INT(ticks, 0);
+        XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+        XT_NE_INT(id, 0);
+        XT_EQ_INT(libxl_childproc_count(ctx), 1);
+        XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_TIMEDOUT);
+        xt_close(&gate);
+        r = xt_wait(ctx, id);
+        XT_EQ_INT(r.pid, pid);
+        XT_EXITED(&r, 41);
+        XT_EQ_INT(r.source, LIBXL_SOURCE_REAPED);
+        XH_NO_CHILDREN();
+        xt_ctx_free(ctx);
+    }
+}
+
+XT_TEST(a_pidfd_names_it_as_well, "C6 C13 C16")
+{
+    libxl_ctx *ctx;
+    libxl_childproc_result r;
+    libxl_childproc_id id = 0;
+    pid_t pid;
+    int gate, pidfd;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_SIGNAL(SIGTERM), &gate);
+    pidfd = XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+    XT_OK(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id));
+    /* It is duplicated: ours may be closed at once, and was not changed. */
+    XT_EQ_INT(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
+    xt_close(&pidfd);
+    xt_close(&gate);
+    r = xt_wait(ctx, id);
+    XT_EQ_INT(r.pid, pid);
+    XT_SIGNALED(&r, SIGTERM);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(an_adopted_child_can_be_killed, "C13")
+{
+    libxl_ctx *ctx;
+    libxl_kill_policy policy = {SIGUSR1, 600000, LIBXL_KILL_PROCESS};
+    libxl_childproc_result r;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    pid_t pid;
+    int gate;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_EXIT(0), &gate);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    r = xt_wait(ctx, id);
+    XT_SIGNALED(&r, SIGUSR1);
+    xt_close(&gate);
+    xt_ctx_free(ctx);
+}
+
+/* ---- somebody else's child ------------------------------------------------- */
+
+/* A process whose parent is another one of ours: the parent waits for it when
+ * reap_gate is closed, and ends then. */
+struct family {
+    pid_t parent, child;
+    int end_gate;  /* close: the child ends */
+    int reap_gate; /* close: its parent reaps it */
+};
+
+static void await_eof(int fd)
+{
+    char c;
+
+    while (read(fd, &c, 1) < 0 && errno == EINTR)
+        ;
+}
+
+static struct family make_family(struct xh_end end)
+{
+    int ends[2], reaps[2], tells[2];
+    struct family f;
+
+    xt_pipe(ends);
+    xt_pipe(reaps);
+    xt_pipe(tells);
+    f.parent = XT_SYS(fork());
+    if (!f.parent) {
+        pid_t child;
+
+        close(ends[1]);
+        close(reaps[1]);
+        child = fork();
+        if (!child) {
+            close(reaps[0]);
+            await_eof(ends[0]);
+            xh_end_now(end);
+        }
+        close(ends[0]);
+        if (write(tells[1], &child, sizeof(child)) != sizeof(child))
+            _exit(1);
+        await_eof(reaps[0]);
+        waitpid(child, NULL, 0);
+        _exit(0);
+    }
+    xt_close(&ends[0]);
+    xt_close(&reaps[0]);
+    xt_close(&tells[1]);
+    XT_EQ_INT(read(tells[0], &f.child, sizeof(f.child)), sizeof(f.child));
+    XT_GT_INT(f.child, 1);
+    xt_close(&tells[0]);
+    f.end_gate = ends[1];
+    f.reap_gate = reaps[1];
+    return f;
+}
+
+static void adopted_stranger(struct xh_end end)
+{
+    int exit_info = xp_recovers();
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+    libxl_event *event = NULL, *second = NULL;
+    libxl_childproc_result *r;
+    libxl_childproc_id id = 0;
+    struct family f = make_family(end);
+    uint64_t ticks;
+
+    XT_OK(libxl_childproc_start_time(f.child, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, &report, &id));
+    xt_close(&f.end_gate);
+    if (exit_info) {
+        /* It has ended, but nobody knows how until its parent looks. */
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 50, 0),
+              ERROR_TIMEDOUT);
+    }
+    xt_close(&f.reap_gate);
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    r = &event->u.childproc_exit;
+    XT_EQ_INT(r->pid, f.child);
+    XT_TRUE(r->id == id);
+    XT_EQ_INT(r->has_rusage, 0);
+    if (exit_info) {
+        XH_ENDED(r, end);
+        XT_EQ_INT(r->source, LIBXL_SOURCE_PIDFD);
+    } else {
+        XT_EQ_INT(r->lost, LIBXL_LOST_NOT_OURS);
+        XT_EQ_INT(r->status, 0);
+    }
+    libxl_event_free(ctx, event);
+    XT_RC(libxl_event_check(ctx, &second, LIBXL_EVENTMASK_ALL, NULL, NULL),
+          ERROR_NOT_READY);
+    XT_EQ_INT(xh_reap(f.parent), 0);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
+{
+    needs_pidfds();
+    adopted_stranger(XH_EXIT(0));
+    adopted_stranger(XH_EXIT(201));
+    adopted_stranger(XH_SIGNAL(SIGUSR2));
+}
+
+/* A daemon starts children, is gone, and its next life adopts them. They are
+ * the children of init by then, whose part a process of ours plays. */
+XT_TEST(a_daemons_second_life, "C6 X2")
+{
+    enum { N = 5 };
+    int exit_info, tells[2], gate[2];
+    struct {
+        pid_t pid;
+        uint64_t ticks;
+    } record[N];
+    libxl_childproc_id id[N];
+    libxl_ctx *ctx;
+    pid_t init, first = 0;
+
+    needs_pidfds();
+    exit_info = xp_recovers();
+    xt_pipe(tells);
+    xt_pipe(gate);
+    init = XT_SYS(fork());
+    if (!init) {
+        close(gate[1]);
+        if (prctl(PR_SET_CHILD_SUBREAPER, 1) || (first = fork()) < 0)
+            _exit(1);
+        while (first && (waitpid(-1, NULL, 0) > 0 || errno == EINTR))
+            ;
+        if (first)
+            _exit(errno != ECHILD);
+    }
+    if (!init) {
+        libxl_childproc_fd fds[] = {{0, gate[0]}};
+
+        ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        for (int i = 0; i < N; i++) {
+            char code[8];
+            const char *argv[] = {xt_child_path(), "hold", "exit", code, NULL};
+            libxl_childproc_spec spec = xt_spec(argv);
+
+            snprintf(code, sizeof(code), "%d", 30 + i);
+            spec.fds = fds;
+            spec.nfds = 1;
+            spec.on_free = LIBXL_FREE_LEAVE;
+            xt_spawn(ctx, &spec, NULL, &record[i].pid);
+            XT_OK(libxl_childproc_start_time(record[i].pid, &record[i].ticks));
+        }
+        xt_write_all(tells[1], record, sizeof(record));
+        if (libxl_ctx_free(ctx))
+            _exit(1);
+        _exit(0);
+    }
+    xt_close(&gate[0]);
+    xt_close(&tells[1]);
+    XT_EQ_INT(read(tells[0], record, sizeof(record)), sizeof(record));
+    xt_close(&tells[0]);
+
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    for (int i = 0; i < N; i++)
+        XT_OK(libxl_childproc_adopt(ctx, record[i].pid, record[i].ticks, -1,
+                                    NULL, &id[i]));
+    XT_EQ_INT(libxl_childproc_count(ctx), N);
+    xt_close(&gate[1]);
+    for (int i = 0; i < N; i++) {
+        libxl_childproc_result r;
+
+        XT_OK(libxl_childproc_wait(ctx, id[i], LIBXL_WAIT_FOREVER, 0, &r));
+        XT_EQ_INT(r.pid, record[i].pid);
+        if (exit_info)
+            XT_EXITED(&r, 30 + i);
+        else
+            XT_EQ_INT(r.lost, LIBXL_LOST_NOT_OURS);
+    }
+    XT_EQ_INT(xh_reap(init), 0);
+    xt_ctx_free(ctx);
+}
+
+/* ---- what is refused ------------------------------------------------------- */
+
+XT_TEST(another_process_of_that_number_is_not_adopted, "C13 X5")
+{
+    libxl_ctx *ctx;
+    libxl_childproc_id id = 4711;
+    uint64_t ticks;
+    int gate, own;
+    pid_t pid;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_EXIT(3), &gate);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    XT_RC(libxl_childproc_adopt(ctx, pid, ticks + 1, -1, NULL, &id),
+          ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_adopt(ctx, pid, 0, -1, NULL, &id), ERROR_NOTFOUND);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    xt_close(&gate);
+    XT_EQ_INT(xh_reap(pid), 3 << 8);
+    /* Gone altogether. */
+    XT_RC(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id),
+          ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_start_time(pid, &ticks), ERROR_NOTFOUND);
+    /* A descriptor that is none, or no pidfd. */
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, 3999, NULL, &id), ERROR_INVAL);
+    own = XT_SYS(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    XT_TRUE(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id) < 0);
+    xt_close(&own);
+    XT_RC(libxl_childproc_adopt(NULL, pid, ticks, -1, NULL, &id), ERROR_INVAL);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(a_child_of_a_ctx_is_not_adopted_again, "C5 X5")
+{
+    libxl_ctx *ctx, *other;
+    libxl_childproc_id id, again = 4711;
+    libxl_childproc_result r;
+    uint64_t ticks;
+    pid_t pid;
+    int gate;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    other = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    id = xh_spawn_held(ctx, XH_EXIT(6), NULL, NULL, &gate, &pid);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    XT_RC(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &again),
+          ERROR_INVAL);
+    XT_RC(libxl_childproc_adopt(other, pid, ticks, -1, NULL, &again),
+          ERROR_INVAL);
+    XT_EQ_INT(again, 4711);
+    xt_close(&gate);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 6);
+    xt_ctx_free(other);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(without_pidfds_adoption_says_so, "C4 X5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_id id = 4711;
+    uint64_t ticks;
+    pid_t pid;
+    int gate, rc;
+
+    pid = xh_fork_held(XH_EXIT(3), &gate);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    rc = libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id);
+    if (xp_pidfds() && xp_pidfd_open()) {
+        libxl_childproc_result r;
+
+        XT_OK(rc);
+        xt_close(&gate);
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 3);
+    } else {
+        XT_TRUE(rc == ERROR_NI || rc == ERROR_SYSTEM);
+        XT_EQ_INT(id, 4711);
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        xt_close(&gate);
+        XT_EQ_INT(xh_reap(pid), 3 << 8);
+    }
+    xt_ctx_free(ctx);
+}

@@ -1,0 +1,329 @@
+/* child_life.c - detaching, freeing with living children, stops, batches
+ *
+ * Contract lines X2 (what ctx_free does with living children), C5, E1 and,
+ * for batches and starter threads, C12 and C15.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "hostchild.h"
+#include "probe.h"
+
+static const libxl_sigchld_owner all[] = {
+    libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
+    libxl_sigchld_owner_libxl_always,
+    libxl_sigchld_owner_libxl_always_selective_reap, libxl_sigchld_owner_none};
+#define N_OWNERS (sizeof(all) / sizeof(all[0]))
+
+static int no_children_left(void *user)
+{
+    siginfo_t info;
+
+    (void)user;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | WNOHANG) < 0 &&
+           errno == ECHILD;
+}
+
+/* ---- detach ---------------------------------------------------------------- */
+
+XT_TEST(a_detached_child_is_reaped_in_silence, "C5 X2")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+        libxl_ctx *ctx = xt_ctx_new(all[i], NULL);
+        libxl_childproc_id id;
+        libxl_event *event;
+        pid_t pid;
+        int gate;
+
+        id = xh_spawn_held(ctx, XH_EXIT(3), NULL, &report, &gate, &pid);
+        XT_OK(libxl_childproc_detach(ctx, id));
+        XT_EQ_INT(libxl_childproc_count(ctx), 1);
+        xt_close(&gate);
+        if (all[i] == libxl_sigchld_owner_mainloop)
+            XT_OK(libxl_childproc_exited(ctx, pid, xh_reap(pid)));
+        while (libxl_childproc_count(ctx) > 0)
+            XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 10,
+                                        0),
+                  ERROR_TIMEDOUT);
+        XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+              ERROR_NOT_READY);
+        XT_RC(libxl_childproc_detach(ctx, id), ERROR_NOTFOUND);
+        XH_NO_CHILDREN();
+        xt_ctx_free(ctx);
+    }
+}
+
+XT_TEST(a_held_result_can_be_detached, "C5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    pid_t pid;
+
+    id = xt_spawn_argv(ctx, XT_CHILD("exit", "3"), NULL, &pid);
+    xh_await_zombie(pid);
+    xh_pump(ctx);
+    XH_NO_CHILDREN();
+    XT_EQ_INT(libxl_childproc_count(ctx), 1);
+    XT_OK(libxl_childproc_detach(ctx, id));
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_detach(ctx, id), ERROR_NOTFOUND);
+    xt_ctx_free(ctx);
+}
+
+/* ---- free ------------------------------------------------------------------ */
+
+XT_TEST(freed_with_detached_children_there_are_no_zombies, "X2 defect-7")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        struct xh_action before = xh_action_get(SIGCHLD);
+        libxl_ctx *ctx = xt_ctx_new(all[i], NULL);
+        int gate[4];
+
+        for (int k = 0; k < 4; k++)
+            xh_spawn_held(ctx, XH_EXIT(k), NULL, NULL, &gate[k], NULL);
+        xt_close(&gate[0]);
+        xt_ctx_free(ctx);
+        XH_SIGCHLD_IS(&before);
+        for (int k = 1; k < 4; k++)
+            xt_close(&gate[k]);
+        XT_EVENTUALLY(no_children_left, NULL);
+    }
+}
+
+XT_TEST(freed_with_a_kill_policy_they_are_dead_and_reaped, "X2 C13 defect-7")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        libxl_ctx *ctx = xt_ctx_new(all[i], NULL);
+        libxl_childproc_spec spec = xt_spec(NULL);
+        int gate[4];
+
+        spec.on_free = LIBXL_FREE_KILL;
+        for (int k = 0; k < 4; k++)
+            xh_spawn_held(ctx, XH_EXIT(k), &spec, NULL, &gate[k], NULL);
+        xt_ctx_free(ctx);
+        XT_EVENTUALLY(no_children_left, NULL);
+        for (int k = 0; k < 4; k++)
+            xt_close(&gate[k]);
+    }
+}
+
+XT_TEST(freed_and_left_they_are_the_hosts, "X2")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        libxl_ctx *ctx = xt_ctx_new(all[i], NULL);
+        libxl_childproc_spec spec = xt_spec(NULL);
+        pid_t pid;
+        int gate;
+
+        spec.on_free = LIBXL_FREE_LEAVE;
+        xh_spawn_held(ctx, XH_EXIT(22), &spec, NULL, &gate, &pid);
+        xt_ctx_free(ctx);
+        XT_EQ_INT(xh_is_zombie(pid), 0);
+        xt_close(&gate);
+        XT_EQ_INT(xh_reap(pid), 22 << 8);
+    }
+}
+
+/* A group that is killed with its leader when the ctx goes. */
+XT_TEST(freed_with_a_group_policy_the_group_is_dead, "X2 C13")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("grandchild-pause", "put", "r", "pause"));
+    libxl_childproc_fd fds[1];
+    char *rest;
+    int out[2];
+
+    xt_pipe(out);
+    fds[0].target = 1;
+    fds[0].source = out[1];
+    spec.fds = fds;
+    spec.nfds = 1;
+    spec.flags |= LIBXL_SPAWN_NEW_GROUP;
+    spec.on_free = LIBXL_FREE_KILL;
+    spec.kill.scope = LIBXL_KILL_GROUP;
+    xt_spawn(ctx, &spec, NULL, NULL);
+    xt_close(&out[1]);
+    xt_await_byte(out[0]);
+    xt_ctx_free(ctx);
+    rest = xt_read_all(out[0], NULL); /* to its end: both are gone */
+    XT_EQ_STR(rest, "");
+    free(rest);
+    xt_close(&out[0]);
+    XT_EVENTUALLY(no_children_left, NULL);
+}
+
+/* ---- stops ----------------------------------------------------------------- */
+
+static libxl_event *next(libxl_ctx *ctx)
+{
+    libxl_event *event = NULL;
+
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    return event;
+}
+
+XT_TEST(stops_are_told_on_request, "E1 C5 C6")
+{
+    static const libxl_sigchld_owner owner[] = {
+        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
+        libxl_sigchld_owner_libxl_always_selective_reap};
+
+    for (size_t i = 0; i < 3; i++) {
+        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("stop", "exit", "4"));
+        libxl_childproc_id id;
+        libxl_event *event;
+        pid_t pid;
+
+        report.u.for_event = 77;
+        spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
+        id = xt_spawn(ctx, &spec, &report, &pid);
+        event = next(ctx);
+        XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_STOPPED);
+        XT_TRUE(event->u.childproc_stopped.id == id);
+        XT_EQ_INT(event->u.childproc_stopped.pid, pid);
+        XT_EQ_INT(event->u.childproc_stopped.signo, SIGSTOP);
+        libxl_event_free(ctx, event);
+        XT_OK(libxl_childproc_kill(ctx, id, SIGCONT, LIBXL_KILL_PROCESS));
+        /* It may end before anybody looks: then the continuing is not told. */
+        event = next(ctx);
+        if (event->type == LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED) {
+            XT_TRUE(event->u.childproc_stopped.id == id);
+            XT_EQ_INT(event->u.childproc_stopped.signo, SIGCONT);
+            libxl_event_free(ctx, event);
+            event = next(ctx);
+        }
+        XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_EXIT);
+        XT_EQ_INT(event->for_user, 77);
+        XT_EXITED(&event->u.childproc_exit, 4);
+        libxl_event_free(ctx, event);
+        xt_ctx_free(ctx);
+    }
+}
+
+/* ---- batches ---------------------------------------------------------------- */
+
+static void batch(libxl_sigchld_owner owner, int starters)
+{
+    enum { N = 120 };
+    libxl_ctx *ctx = xt_ctx_new(owner, NULL);
+    libxl_childproc_batch_entry entry[N];
+    libxl_childproc_spec spec[N];
+    libxl_childproc_report report[N];
+    struct xh_argv words[N];
+    const char *const nothing[] = {"/nonexistent/program", NULL};
+    int seen[N] = {0}, good = 0;
+
+    XT_OK(libxl_childproc_set_starters(ctx, starters));
+    memset(entry, 0xee, sizeof(entry));
+    memset(report, 0, sizeof(report));
+    for (int i = 0; i < N; i++) {
+        spec[i] = xt_spec(
+            i % 10 == 7 ? nothing : xh_end_argv(&words[i], xh_end_of(i * 2)));
+        report[i].kind = LIBXL_REPORT_EVENT;
+        report[i].u.for_event = i;
+        entry[i].spec = &spec[i];
+        entry[i].report = &report[i];
+    }
+    XT_EQ_INT(libxl_childproc_spawn_many(ctx, entry, N), N - N / 10);
+    for (int i = 0; i < N; i++) {
+        if (i % 10 == 7) {
+            XT_RC(entry[i].rc, ERROR_SPAWN);
+            XT_EQ_INT(entry[i].id, 0);
+            XT_EQ_INT(entry[i].pid, -1);
+            XT_EQ_INT(entry[i].failure.stage, LIBXL_STAGE_EXEC);
+            XT_EQ_INT(entry[i].failure.errnoval, ENOENT);
+        } else {
+            XT_RC(entry[i].rc, 0);
+            XT_NE_INT(entry[i].id, 0);
+            XT_GT_INT(entry[i].pid, 1);
+            good++;
+        }
+    }
+    for (int i = 0; i < good; i++) {
+        libxl_event *event;
+        int k;
+
+        if (owner == libxl_sigchld_owner_mainloop) {
+            /* The host's turn: any of them. */
+            for (k = 0; k < N && (entry[k].rc || entry[k].pid < 0); k++)
+                ;
+            XT_LT_INT(k, N);
+            XT_OK(libxl_childproc_exited(ctx, entry[k].pid,
+                                         xh_reap(entry[k].pid)));
+        }
+        event = next(ctx);
+        k = (int)event->for_user;
+        XT_LT_INT(k, N);
+        XT_EQ_INT(seen[k]++, 0);
+        XT_TRUE(event->u.childproc_exit.id == entry[k].id);
+        XT_EQ_INT(event->u.childproc_exit.pid, entry[k].pid);
+        XH_ENDED(&event->u.childproc_exit, xh_end_of(k * 2));
+        entry[k].pid = -1;
+        libxl_event_free(ctx, event);
+    }
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    XH_NO_CHILDREN();
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(a_batch_in_this_thread, "C5 C12 C15")
+{
+    for (size_t i = 0; i < N_OWNERS; i++)
+        batch(all[i], 0);
+}
+
+XT_TEST(a_batch_by_starter_threads, "C5 C12 C15 E2")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        batch(all[i], 1);
+        batch(all[i], 3);
+    }
+}
+
+XT_TEST(odd_batches_are_refused, "X5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_batch_entry entry;
+
+    memset(&entry, 0, sizeof(entry));
+    XT_RC(libxl_childproc_spawn_many(NULL, &entry, 1), ERROR_INVAL);
+    XT_RC(libxl_childproc_spawn_many(ctx, NULL, 1), ERROR_INVAL);
+    XT_RC(libxl_childproc_spawn_many(ctx, &entry, (size_t)-1), ERROR_INVAL);
+    XT_EQ_INT(libxl_childproc_spawn_many(ctx, &entry, 0), 0);
+    /* An entry without a spec is that entry's failure. */
+    XT_EQ_INT(libxl_childproc_spawn_many(ctx, &entry, 1), 0);
+    XT_RC(entry.rc, ERROR_INVAL);
+    XT_EQ_INT(entry.pid, -1);
+    XT_RC(libxl_childproc_set_starters(ctx, -1), ERROR_INVAL);
+    XT_RC(libxl_childproc_set_starters(ctx, 65), ERROR_INVAL);
+    XT_RC(libxl_childproc_set_starters(NULL, 1), ERROR_INVAL);
+    XH_NO_CHILDREN();
+    xt_ctx_free(ctx);
+}
+
+/* As many as asked, none when the ctx goes: the harness counts threads. */
+XT_TEST(starters_come_and_go, "X2")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    for (int n = 0; n <= 4; n++) {
+        XT_OK(libxl_childproc_set_starters(ctx, n));
+        XT_OK(libxl_childproc_set_starters(ctx, 0));
+    }
+    XT_OK(libxl_childproc_set_starters(ctx, 2));
+    xt_ctx_free(ctx);
+    batch(libxl_sigchld_owner_none, 2);
+}

@@ -1,0 +1,62 @@
+# tests/c/treaty.mk - programs and worlds of the treaty tests; included by
+# build.mk, whose XT_VARIANT it follows.
+#
+# tests/c/programs/*.c are whole programs on the library, started by
+# treaty_programs.c. world.c wraps a run of the suite in a seccomp filter.
+
+XT_PROGRAMS := $(patsubst tests/c/programs/%.c,%, \
+                 $(wildcard tests/c/programs/*.c))
+
+# $(call XT_PROGRAM_RULES,NAME,FOLDER,COMPILER,FLAGS,LINK FLAGS)
+define XT_PROGRAM_RULES
+$(2)/programs/%: tests/c/programs/%.c $(2)/libcore.a
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) -pthread $(4) -MMD -MP -o $$@ $$< $(2)/libcore.a $(5)
+
+build-c-$(1): $$(XT_PROGRAMS:%=$(2)/programs/%) $$(XT_WORLD)
+-include $$(wildcard $(2)/programs/*.d)
+endef
+
+XT_WORLD := build/tests/world
+
+$(eval $(call XT_PROGRAM_RULES,plain,build/tests/plain,$(CC),-O2,))
+$(eval $(call XT_PROGRAM_RULES,asan,build/tests/asan,$(CC),$(XT_ASAN),))
+$(eval $(call XT_PROGRAM_RULES,tsan,build/tests/tsan,$(CC),$(XT_TSAN),))
+$(eval $(call XT_PROGRAM_RULES,clang,build/tests/clang,clang,-O2,))
+$(eval $(call XT_PROGRAM_RULES,musl,build/tests/musl,musl-gcc,-O2 -static,))
+$(eval $(call XT_PROGRAM_RULES,gcov,build/tests/gcov,$(CC),-O0 --coverage,))
+
+build/tests/world: tests/c/world.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -o $@ $< -lseccomp
+
+# Every world with each error. clone3 refused with EPERM breaks the C
+# library's threads, hence most of the suite: world_worlds.c alone covers it.
+XT_WORLDS := no-pidfd-open no-clone-pidfd no-waitid-pidfd no-send-signal \
+  no-pidfd no-clone3 no-close-range no-unshare-range no-exit-info bare
+XT_WORLD_RUNS := $(filter-out no-clone3/EPERM, \
+  $(foreach w,$(XT_WORLDS),$w/ENOSYS $w/EPERM))
+
+.PHONY: check-worlds soak-c-fork
+# The closing line is the sum over the worlds.
+check-worlds: build-c-plain ## the C tests in worlds that refuse facilities
+	@mkdir -p build/tests/worlds
+	@bad=0; for run in $(XT_WORLD_RUNS); do \
+	  world=$${run%/*}; error=$${run#*/}; \
+	  log=build/tests/worlds/$$world-$$error.log; \
+	  build/tests/world $$world $$error -- \
+	    build/tests/plain/tests/runner-all --jobs $(XT_JOBS) \
+	    $(filter-out %/world_worlds,$(plain_BIN)) \
+	    $(if $(XT_FILTER),-- $(XT_FILTER)) > $$log 2>&1 || bad=1; \
+	  echo "$$world, $$error: $$(tail -n 1 $$log)"; \
+	  sed -n '/^not ok/,/^\(ok\|not ok\|[0-9]\)/p' $$log; \
+	done; \
+	tail -q -n 1 build/tests/worlds/*.log | \
+	  awk '{p += $$1; f += $$3; s += $$5} \
+	       END {print p " passed, " f " failed, " s " skipped"}'; \
+	exit $$bad
+
+XT_SOAK_SECONDS ?= 60
+soak-c-fork: build-c-plain ## a host that forks without pause, for a minute
+	@XT_SOAK_SECONDS=$(XT_SOAK_SECONDS) XT_TIME_SCALE=10 \
+	  build/tests/plain/tests/runner-all build/tests/plain/tests/race_fork
