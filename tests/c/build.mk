@@ -1,0 +1,136 @@
+# tests/c/build.mk - builds and runs the C tests; included by the Makefile
+#
+# Every tests/c/*.c with cases in it (XT_TEST…) is a test program of its own; the
+# others are support, but for the wrappers named here. A variant (plain, asan, tsan, clang, musl, gcov)
+# builds core, support and tests with its own flags in its own folder;
+# helpers are built once.
+
+XT_WRAPPERS := world
+XT_TESTS := $(patsubst tests/c/%.c,%,$(shell grep -l '^XT_TEST' tests/c/*.c))
+XT_SUPPORT_SRC := $(filter-out $(XT_TESTS:%=tests/c/%.c) \
+  $(XT_WRAPPERS:%=tests/c/%.c), $(wildcard tests/c/*.c))
+XT_HELPERS := child tiny
+XT_JOBS ?= 2
+
+XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
+  -Wno-unused-parameter -Ic/include -Ic/src -Itests/c \
+  -DXT_HELPERS='"$(CURDIR)/build/tests/helpers"' \
+  -DXT_VECTORS='"$(CURDIR)/tests/vectors"' \
+  -DXT_SOURCE='"$(CURDIR)"'
+
+XT_HELPER_BIN := $(XT_HELPERS:%=build/tests/helpers/%)
+
+build/tests/helpers/child: tests/helpers/child.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -static -o $@ $<
+
+# Nothing but the system call: the cheapest child there is.
+build/tests/helpers/tiny: tests/helpers/tiny.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -static -nostdlib -ffreestanding \
+	  -fno-stack-protector -fcf-protection=none -o $@ $<
+
+.PHONY: helpers
+helpers: $(XT_HELPER_BIN) ## build the helper programs of the tests
+
+# $(call XT_VARIANT,NAME,FOLDER,COMPILER,FLAGS,LINK FLAGS)
+define XT_VARIANT
+$(1)_CORE := $$(patsubst c/src/%.c,$(2)/core/%.o,$$(wildcard c/src/*.c))
+$(1)_SUPPORT := $$(patsubst tests/c/%.c,$(2)/tests/%.o,$$(XT_SUPPORT_SRC))
+$(1)_BIN := $$(XT_TESTS:%=$(2)/tests/%)
+
+$(2)/core/%.o: c/src/%.c
+	@mkdir -p $$(@D)
+	$(3) -std=gnu11 -g -Ic/include -Ic/src -fvisibility=hidden -fPIC -pthread \
+	  $(4) -MMD -MP -c -o $$@ $$<
+
+$(2)/tests/%.o: tests/c/%.c
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) -pthread $(4) -MMD -MP -c -o $$@ $$<
+
+$(2)/libcore.a: $$($(1)_CORE)
+	rm -f $$@ && $$(AR) rcs $$@ $$^
+
+$(2)/libxt.a: $$($(1)_SUPPORT)
+	rm -f $$@ && $$(AR) rcs $$@ $$^
+
+# The archive's main() is harness.c's, wanted by every test; the runner alone
+# is the same main() without cases.
+$(2)/tests/%: $(2)/tests/%.o $(2)/libxt.a $(2)/libcore.a $$(XT_HELPER_BIN)
+	$(3) -pthread $(4) -o $$@ $$< $(2)/libxt.a $(2)/libcore.a $(5)
+
+$(2)/tests/runner-all: $(2)/libxt.a $(2)/libcore.a
+	$(3) -pthread $(4) -o $$@ -Wl,--whole-archive $(2)/libxt.a \
+	  -Wl,--no-whole-archive $(2)/libcore.a $(5)
+
+.PHONY: build-c-$(1)
+build-c-$(1): $$($(1)_BIN) $(2)/tests/runner-all $$(XT_HELPER_BIN)
+
+.SECONDARY: $$($(1)_BIN:=.o)
+-include $$(wildcard $(2)/core/*.d $(2)/tests/*.d)
+endef
+
+XT_ASAN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+  -fno-omit-frame-pointer
+XT_TSAN := -O1 -fsanitize=thread -fno-omit-frame-pointer
+
+$(eval $(call XT_VARIANT,plain,build/tests/plain,$(CC),-O2,))
+$(eval $(call XT_VARIANT,asan,build/tests/asan,$(CC),$(XT_ASAN),))
+$(eval $(call XT_VARIANT,tsan,build/tests/tsan,$(CC),$(XT_TSAN),))
+$(eval $(call XT_VARIANT,clang,build/tests/clang,clang,-O2,))
+$(eval $(call XT_VARIANT,musl,build/tests/musl,musl-gcc,-O2 -static,))
+$(eval $(call XT_VARIANT,gcov,build/tests/gcov,$(CC),-O0 --coverage,))
+
+# A world (tests/c/world.c) or another wrapper may stand before the runner.
+XT_WRAP ?=
+XT_FILTER ?=
+xt_run = $(XT_WRAP) $(1)/tests/runner-all --jobs $(XT_JOBS) \
+  $(XT_TESTS:%=$(1)/tests/%) $(if $(XT_FILTER),-- $(XT_FILTER))
+
+.PHONY: check-c check-c-asan check-c-tsan check-c-clang check-c-musl \
+  check-c-valgrind check-c-races check-c-list coverage-c
+
+check-c: build-c-plain ## the C tests
+	@$(call xt_run,build/tests/plain)
+
+check-c-asan: build-c-asan ## the C tests under ASan and UBSan
+	@XT_TIME_SCALE=4 \
+	ASAN_OPTIONS=detect_leaks=1:exitcode=99:handle_segv=1 \
+	UBSAN_OPTIONS=print_stacktrace=1 $(call xt_run,build/tests/asan)
+
+check-c-tsan: build-c-tsan ## the C tests under TSan
+	@XT_TIME_SCALE=8 TSAN_OPTIONS=exitcode=98:halt_on_error=0 \
+	$(call xt_run,build/tests/tsan)
+
+check-c-clang: build-c-clang ## the C tests, compiled by clang
+	@$(call xt_run,build/tests/clang)
+
+check-c-musl: build-c-musl ## the C tests with musl instead of glibc
+	@$(call xt_run,build/tests/musl)
+
+# The runner starts valgrind for each case (XT_UNDER).
+check-c-valgrind: build-c-plain ## the C tests under valgrind
+	@XT_TIME_SCALE=20 XT_UNDER='valgrind -q --error-exitcode=97 \
+	  --leak-check=full --errors-for-leak-kinds=definite \
+	  --trace-children=no --child-silent-after-fork=yes' \
+	$(call xt_run,build/tests/plain)
+
+check-c-races: build-c-plain ## the race tests, 100 times
+	@build/tests/plain/tests/runner-all --jobs $(XT_JOBS) --repeat 100 \
+	  $(filter build/tests/plain/tests/race_%,$(plain_BIN))
+
+# One line a case: program/case, tab, lines of the contract.
+check-c-list: build-c-plain
+	@for t in $(plain_BIN); do $$t --list-contract; done
+
+coverage-c: build-c-gcov ## line coverage of c/src by the C tests
+	@find build/tests/gcov -name '*.gcda' -delete
+	@$(call xt_run,build/tests/gcov)
+	@cd build/tests/gcov/core && gcov -n *.gcda 2>/dev/null | \
+	  awk '/^File .*c\/src/ {f = $$2} \
+	       /^Lines executed/ && f {split($$2, p, /[:%]/); n = $$4; \
+	         printf "%s %s\n", f, $$0; hit += p[2] * n / 100; all += n; f = ""} \
+	       END {if (all) printf "c/src: %.1f %% of %d lines\n", \
+	         100 * hit / all, all}'
+
+include tests/c/treaty.mk

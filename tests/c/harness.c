@@ -1,0 +1,548 @@
+/* harness.c - cases, assertions, and main() of every test program
+ *
+ * main() runs one case here (`--case NAME`), prints tables of cases
+ * (`--list`, `--list-contract`), or hands over to the runner (runner.c),
+ * which starts this program again for each case.
+ */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "xlchild/ctx.h"
+
+#ifndef XT_VECTORS
+#define XT_VECTORS "tests/vectors"
+#endif
+
+/* ---- the cases of this program -------------------------------------------- */
+
+static struct xt_case *first_case;
+static struct xt_case **last_case = &first_case;
+
+void xt_register(struct xt_case *c)
+{
+    *last_case = c;
+    last_case = &c->next;
+}
+
+struct xt_case *xt_cases(void)
+{
+    return first_case;
+}
+
+int xt_time_scale(void)
+{
+    const char *s = getenv("XT_TIME_SCALE");
+    int n = s ? atoi(s) : 1;
+
+    return n < 1 ? 1 : n;
+}
+
+/* ---- assertions ------------------------------------------------------------- */
+
+static void say(const char *format, va_list args)
+{
+    char text[4096];
+    int n = vsnprintf(text, sizeof(text) - 1, format, args);
+
+    if (n < 0)
+        return;
+    if ((size_t)n > sizeof(text) - 2)
+        n = sizeof(text) - 2;
+    text[n++] = '\n';
+    for (int done = 0; done < n;) {
+        ssize_t w = write(2, text + done, n - done);
+        if (w < 0 && errno == EINTR)
+            continue;
+        if (w <= 0)
+            return;
+        done += w;
+    }
+}
+
+void xt_note(const char *format, ...)
+{
+    int saved = errno;
+    va_list args;
+
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    errno = saved;
+}
+
+void xt_fail(const char *file, int line, const char *format, ...)
+{
+    va_list args;
+
+    xt_note("%s:%d: FAILED", file, line);
+    va_start(args, format);
+    say(format, args);
+    va_end(args);
+    _exit(XT_EXIT_FAILED);
+}
+
+void xt_skip(const char *format, ...)
+{
+    char text[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    xt_note("SKIP: %s", text);
+    _exit(XT_EXIT_SKIPPED);
+}
+
+void xt_eq_int(const char *file, int line, const char *a_text, long long a,
+               const char *op, const char *b_text, long long b, int holds)
+{
+    if (!holds)
+        xt_fail(file, line, "%s %s %s does not hold: %lld, %lld", a_text, op,
+                b_text, a, b);
+}
+
+void xt_eq_str(const char *file, int line, const char *a_text, const char *a,
+               const char *b_text, const char *b)
+{
+    if (a == b || (a && b && !strcmp(a, b)))
+        return;
+    xt_fail(file, line, "%s is \"%s\", not %s, \"%s\"", a_text,
+            a ? a : "(null)", b_text, b ? b : "(null)");
+}
+
+void xt_contains(const char *file, int line, const char *a_text, const char *a,
+                 const char *part)
+{
+    if (!a || !strstr(a, part))
+        xt_fail(file, line, "%s is \"%s\", without \"%s\"", a_text,
+                a ? a : "(null)", part);
+}
+
+void xt_eq_mem(const char *file, int line, const char *a_text, const void *a,
+               size_t a_len, const char *b_text, const void *b, size_t b_len)
+{
+    const unsigned char *x = a, *y = b;
+    size_t i, n = a_len < b_len ? a_len : b_len;
+
+    if (n && (!a || !b))
+        xt_fail(file, line, "%s is %p, %s is %p", a_text, a, b_text, b);
+    for (i = 0; i < n; i++)
+        if (x[i] != y[i])
+            xt_fail(file, line,
+                    "%s and %s differ at byte %zu: 0x%02x, 0x%02x"
+                    " (%zu and %zu bytes)",
+                    a_text, b_text, i, x[i], y[i], a_len, b_len);
+    if (a_len != b_len)
+        xt_fail(file, line, "%s has %zu bytes, %s has %zu", a_text, a_len,
+                b_text, b_len);
+}
+
+void xt_rc(const char *file, int line, const char *text, int rc, int expected)
+{
+    int e = errno;
+
+    if (rc != expected)
+        xt_fail(file, line, "%s: %d (%s), not %d (%s); errno is %d (%s)", text,
+                rc, rc ? libxl_strerror(rc) : "success", expected,
+                expected ? libxl_strerror(expected) : "success", e,
+                strerror(e));
+}
+
+long long xt_sys(const char *file, int line, const char *text, long long r)
+{
+    if (r == -1)
+        xt_fail(file, line, "%s: %s", text, strerror(errno));
+    return r;
+}
+
+/* ---- the state of the process ------------------------------------------------ */
+
+/* The kernel's own struct sigaction: what glibc shows of it is edited. */
+struct raw_sigaction {
+    void *handler;
+    unsigned long flags;
+    void *restorer;
+    unsigned long long mask;
+};
+
+#define NSIG_RAW 64
+/* The C library keeps 32 to 34 for its own use and installs them lazily. */
+#define IS_LIBC_SIGNAL(n) ((n) >= 32 && (n) <= 34)
+
+struct fd_state {
+    int fd;
+    int fdflags, flflags;
+    char target[256];
+};
+
+struct xt_state {
+    struct fd_state *fd;
+    int nfds;
+    int nthreads;
+    unsigned long long mask, pending;
+    int children; /* 0: none; 1: alive; 2: a zombie among them */
+    struct raw_sigaction action[NSIG_RAW + 1];
+};
+
+static int by_fd(const void *a, const void *b)
+{
+    return ((const struct fd_state *)a)->fd - ((const struct fd_state *)b)->fd;
+}
+
+static void take_fds(struct xt_state *s)
+{
+    DIR *d = opendir("/proc/self/fd");
+    struct dirent *e;
+    int room = 0;
+
+    if (!d)
+        XT_FAIL("/proc/self/fd: %s", strerror(errno));
+    while ((e = readdir(d))) {
+        char path[64];
+        ssize_t n;
+        int fd;
+
+        if (e->d_name[0] == '.')
+            continue;
+        fd = atoi(e->d_name);
+        if (fd == dirfd(d))
+            continue;
+        if (s->nfds == room) {
+            room = room ? room * 2 : 16;
+            s->fd = realloc(s->fd, room * sizeof(s->fd[0]));
+            if (!s->fd)
+                XT_FAIL("out of memory");
+        }
+        s->fd[s->nfds].fd = fd;
+        s->fd[s->nfds].fdflags = fcntl(fd, F_GETFD);
+        s->fd[s->nfds].flflags = fcntl(fd, F_GETFL);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        n = readlink(path, s->fd[s->nfds].target,
+                     sizeof(s->fd[0].target) - 1);
+        s->fd[s->nfds].target[n < 0 ? 0 : n] = 0;
+        s->nfds++;
+    }
+    closedir(d);
+    qsort(s->fd, s->nfds, sizeof(s->fd[0]), by_fd);
+}
+
+static int count_threads(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+    int n = 0;
+
+    if (!d)
+        XT_FAIL("/proc/self/task: %s", strerror(errno));
+    while ((e = readdir(d)))
+        n += e->d_name[0] != '.';
+    closedir(d);
+    return n;
+}
+
+static int look_for_children(pid_t *ret_zombie)
+{
+    siginfo_t info;
+
+    memset(&info, 0, sizeof(info));
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT))
+        return 0;
+    *ret_zombie = info.si_pid;
+    return info.si_pid ? 2 : 1;
+}
+
+struct xt_state *xt_state_take(void)
+{
+    struct xt_state *s = calloc(1, sizeof(*s));
+    pid_t zombie;
+
+    if (!s)
+        XT_FAIL("out of memory");
+    take_fds(s);
+    s->children = look_for_children(&zombie);
+    s->nthreads = count_threads();
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &s->mask, 8);
+    syscall(SYS_rt_sigpending, &s->pending, 8);
+    for (int n = 1; n <= NSIG_RAW; n++)
+        if (!IS_LIBC_SIGNAL(n))
+            syscall(SYS_rt_sigaction, n, NULL, &s->action[n], 8);
+    return s;
+}
+
+void xt_state_free(struct xt_state *s)
+{
+    if (s)
+        free(s->fd);
+    free(s);
+}
+
+struct text {
+    char *data;
+    size_t length;
+};
+
+__attribute__((format(printf, 2, 3))) static void
+add(struct text *t, const char *format, ...)
+{
+    char line[1024];
+    va_list args;
+    size_t n;
+
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    n = strlen(line);
+    t->data = realloc(t->data, t->length + n + 1);
+    if (!t->data)
+        XT_FAIL("out of memory");
+    memcpy(t->data + t->length, line, n + 1);
+    t->length += n;
+}
+
+static void diff_fds(struct text *t, const struct xt_state *a,
+                     const struct xt_state *b)
+{
+    int i = 0, k = 0;
+
+    while (i < a->nfds || k < b->nfds) {
+        const struct fd_state *x = i < a->nfds ? &a->fd[i] : NULL;
+        const struct fd_state *y = k < b->nfds ? &b->fd[k] : NULL;
+
+        if (y && (!x || y->fd < x->fd)) {
+            add(t, "fd %d was left open: %s\n", y->fd, y->target);
+            k++;
+        } else if (x && (!y || x->fd < y->fd)) {
+            add(t, "fd %d was closed: %s\n", x->fd, x->target);
+            i++;
+        } else {
+            if (strcmp(x->target, y->target))
+                add(t, "fd %d was %s, is %s\n", x->fd, x->target, y->target);
+            else if (x->fdflags != y->fdflags || x->flflags != y->flflags)
+                add(t, "fd %d had flags %#x %#x, has %#x %#x\n", x->fd,
+                    x->fdflags, x->flflags, y->fdflags, y->flflags);
+            i++;
+            k++;
+        }
+    }
+}
+
+/* A joined thread is gone from /proc a moment later: allow it that. */
+static int settled_threads(int expected)
+{
+    struct timespec ms = {0, 1000000};
+    int n = count_threads();
+
+    for (int i = 0; n > expected && i < 2000; i++) {
+        nanosleep(&ms, NULL);
+        n = count_threads();
+    }
+    return n;
+}
+
+char *xt_state_diff(const struct xt_state *before)
+{
+    struct text t = {NULL, 0};
+    int nthreads = settled_threads(before->nthreads);
+    struct xt_state *now = xt_state_take();
+    pid_t zombie = 0;
+
+    diff_fds(&t, before, now);
+    if (nthreads != before->nthreads)
+        add(&t, "there were %d threads, there are %d\n", before->nthreads,
+            nthreads);
+    if (before->mask != now->mask)
+        add(&t, "the signal mask was %llx, is %llx\n", before->mask, now->mask);
+    if (before->pending != now->pending)
+        add(&t, "pending signals were %llx, are %llx\n", before->pending,
+            now->pending);
+    for (int n = 1; n <= NSIG_RAW; n++) {
+        const struct raw_sigaction *x = &before->action[n];
+        const struct raw_sigaction *y = &now->action[n];
+
+        if (x->handler != y->handler || x->flags != y->flags ||
+            x->restorer != y->restorer || x->mask != y->mask)
+            add(&t,
+                "signal %d: handler %p flags %lx mask %llx, is"
+                " handler %p flags %lx mask %llx\n",
+                n, x->handler, x->flags, x->mask, y->handler, y->flags,
+                y->mask);
+    }
+    if (look_for_children(&zombie) > before->children)
+        add(&t, "a child was left: %s (%d)\n", zombie ? "a zombie" : "alive",
+            (int)zombie);
+    xt_state_free(now);
+    return t.data;
+}
+
+void xt_state_same(const char *file, int line, const struct xt_state *before)
+{
+    char *diff = xt_state_diff(before);
+
+    if (diff)
+        xt_fail(file, line, "the process is not as it was:\n%s", diff);
+}
+
+/* ---- running one case ---------------------------------------------------------- */
+
+static int split_row(char *line, struct xt_row *row)
+{
+    char *p = line;
+
+    row->nfields = 0;
+    while (p) {
+        if (row->nfields == (int)(sizeof(row->field) / sizeof(row->field[0])))
+            return -1;
+        row->field[row->nfields++] = strsep(&p, "\t");
+    }
+    return 0;
+}
+
+/* Calls each row of a table; stops when `each` returns nonzero. */
+static void each_row(const char *table,
+                     int (*each)(const struct xt_row *row, void *user),
+                     void *user)
+{
+    char path[4096];
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t n;
+    int stop = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", XT_VECTORS, table);
+    f = fopen(path, "re");
+    if (!f)
+        XT_FAIL("%s: %s", path, strerror(errno));
+    while (!stop && (n = getline(&line, &room, f)) >= 0) {
+        struct xt_row row;
+
+        if (n && line[n - 1] == '\n')
+            line[n - 1] = 0;
+        if (!line[0] || line[0] == '#')
+            continue;
+        if (split_row(line, &row))
+            XT_FAIL("%s: too many columns: %s", path, row.field[0]);
+        stop = each(&row, user);
+    }
+    free(line);
+    fclose(f);
+}
+
+struct row_visit {
+    const struct xt_case *c;
+    const char *wanted; /* an id, or NULL: list all */
+    void (*list)(const char *name, const struct xt_case *c, void *user);
+    void *user;
+    int found;
+};
+
+static int visit_row(const struct xt_row *row, void *user)
+{
+    struct row_visit *v = user;
+    char name[512];
+
+    if (!v->wanted) {
+        snprintf(name, sizeof(name), "%s:%s", v->c->name, row->field[0]);
+        v->list(name, v->c, v->user);
+        return 0;
+    }
+    if (strcmp(v->wanted, row->field[0]))
+        return 0;
+    v->found = 1;
+    v->c->run_row(row);
+    return 1;
+}
+
+void xt_each_case(void (*each)(const char *name, const struct xt_case *c,
+                               void *user),
+                  void *user)
+{
+    for (const struct xt_case *c = first_case; c; c = c->next) {
+        struct row_visit v = {c, NULL, each, user, 0};
+
+        if (c->table)
+            each_row(c->table, visit_row, &v);
+        else
+            each(c->name, c, user);
+    }
+}
+
+static const struct xt_case *find(const char *name, size_t length)
+{
+    for (const struct xt_case *c = first_case; c; c = c->next)
+        if (strlen(c->name) == length && !strncmp(c->name, name, length))
+            return c;
+    XT_FAIL("no such case: %s", name);
+}
+
+int xt_run_case(const char *name)
+{
+    const char *colon = strchr(name, ':');
+    const struct xt_case *c =
+        find(name, colon ? (size_t)(colon - name) : strlen(name));
+    struct xt_state *before;
+    char *diff;
+
+    alarm(c->seconds * xt_time_scale());
+    before = xt_state_take();
+    if (c->table) {
+        struct row_visit v = {c, colon ? colon + 1 : "", NULL, NULL, 0};
+
+        each_row(c->table, visit_row, &v);
+        if (!v.found)
+            XT_FAIL("no such row: %s", name);
+    } else {
+        c->run();
+    }
+    diff = xt_state_diff(before);
+    xt_state_free(before);
+    if (diff) {
+        xt_note("FAILED: the case left the process changed:\n%s", diff);
+        free(diff);
+        return XT_EXIT_FAILED;
+    }
+    return 0;
+}
+
+/* ---- main -------------------------------------------------------------------- */
+
+static void print_case(const char *name, const struct xt_case *c, void *user)
+{
+    int with_seconds = *(int *)user;
+
+    if (with_seconds)
+        printf("%s\t%s\t%d\n", name, c->lines, c->seconds);
+    else
+        printf("%s/%s\t%s\n", program_invocation_short_name, name, c->lines);
+}
+
+int main(int argc, char **argv)
+{
+    int with_seconds = 1;
+
+    if (argc == 3 && !strcmp(argv[1], "--case"))
+        return xt_run_case(argv[2]);
+    if (argc == 2 && !strcmp(argv[1], "--list")) {
+        xt_each_case(print_case, &with_seconds);
+        return 0;
+    }
+    if (argc == 2 && !strcmp(argv[1], "--list-contract") && first_case) {
+        with_seconds = 0;
+        xt_each_case(print_case, &with_seconds);
+        return 0;
+    }
+    return xt_runner(argc, argv);
+}
