@@ -17,6 +17,9 @@
 #include "pump.h"
 #include "reap.h"
 
+#define MAX_RECENT 16
+#define MAX_LOOKS 2
+
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_report *report,
                  struct xl_child **ret_child)
@@ -130,7 +133,74 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
         if (ctx->mode.late[i] == pid)
             ctx->mode.late[i] = 0; /* the number has a new bearer */
+    /* nobody is blocked, and nobody may block without our knowing */
+    if (pidfd >= 0 && !child->adopted && ctx->pump.leader == NULL &&
+        ctx->pump.outer < 0 &&
+        ctx->nrecent < MAX_RECENT &&
+        ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
+        child->recent = 1;
+        ctx->nrecent++;
+        return;
+    }
     xl_child_watch(ctx, child, 0);
+}
+
+/* They are among the last of ctx->live. */
+static struct xl_list *first_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node = &ctx->live;
+    int left = ctx->nrecent;
+
+    while (left > 0) {
+        node = node->prev;
+        left -= xl_container(node, struct xl_child, link)->recent;
+    }
+    return node;
+}
+
+static void watch_recent(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (!child->recent)
+        return; /* looking at it has put it under watch */
+    child->recent = 0;
+    ctx->nrecent--;
+    xl_child_watch(ctx, child, 0);
+}
+
+int xl_child_look_at_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+    int ended = 0;
+
+    if (ctx->nrecent == 0)
+        return 0;
+    for (node = first_recent(ctx); node != &ctx->live;) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next;
+        if (!child->recent)
+            continue;
+        child->looks++;
+        if (xl_reap_look(ctx, child))
+            ended++;
+        else if (child->looks == MAX_LOOKS)
+            watch_recent(ctx, child);
+    }
+    return ended;
+}
+
+void xl_child_watch_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    if (ctx->nrecent == 0)
+        return;
+    for (node = first_recent(ctx); node != &ctx->live; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        if (child->recent)
+            watch_recent(ctx, child);
+    }
 }
 
 static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
@@ -183,6 +253,7 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     xl_timer_disarm(&ctx->timers, &child->timer);
     ctx->nlive--;
     ctx->nstops -= child->wants_stops;
+    ctx->nrecent -= child->recent;
     ctx->nunwatched -= child->unwatched;
     ctx->mode.nzombies -= child->zombie;
     xl_close(child->pidfd);

@@ -33,6 +33,8 @@ struct xl_child {
     unsigned leads_group : 1;
     unsigned adopted : 1;   /* may be no child of ours */
     unsigned wants_stops : 1;
+    unsigned recent : 1;    /* not put under watch yet … */
+    unsigned looks : 2;     /* … after so many looks at it */
     unsigned unwatched : 1; /* no epoll announces its end */
     unsigned zombie : 1;    /* mainloop mode: has ended, host's to reap */
     unsigned reaped : 1;    /* … and has been reaped, status not passed */
@@ -55,6 +57,12 @@ void xl_child_discard(libxl_ctx *ctx, struct xl_child *child);
 /* pid is in the registry by now. Cannot fail. */
 void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
                       int pidfd);
+/* The last few children that were started are not under watch: many end
+ * before anybody blocks. Looks at them; returns how many have ended. Those
+ * that go on living are put under watch by the second look. */
+int xl_child_look_at_recent(libxl_ctx *ctx);
+/* Puts what is left of them under watch: somebody is about to block. */
+void xl_child_watch_recent(libxl_ctx *ctx);
 /* Has epoll watch for the (next) change of the child's state. */
 void xl_child_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,

@@ -164,6 +164,7 @@ struct libxl_ctx {
     struct xl_list aos;  /* operations not completed */
     int nlive;
     int nstops;      /* live ones with REPORT_STOPS */
+    int nrecent;     /* live ones that epoll does not watch yet */
     int nunwatched;  /* live ones that no epoll watches */
     int nstarting;   /* starts under way */
     struct xl_list stacks; /* spare stacks for children */

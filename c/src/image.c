@@ -181,6 +181,9 @@ static int move_fds(struct xl_image *im)
                 return -1;
             break;
         case XL_FD_CLOSE:
+            if (op->b < 0 && im->shared_files &&
+                op->a > im->fds.highest_needed)
+                break; /* unsharing the table has dropped them */
             last = op->b < 0 ? ~0U : (unsigned)op->b;
             if (im->no_close_range ||
                 syscall(SYS_close_range, (unsigned)op->a, last, 0) != 0)

@@ -76,6 +76,7 @@ void xl_pump_once(libxl_ctx *ctx)
     int round;
 
     ctx->pump.more = 0;
+    (void)xl_child_look_at_recent(ctx);
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
         int n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
 
@@ -190,10 +191,14 @@ static void drop_follower_fd(libxl_ctx *ctx, struct xl_waiter *waiter)
 static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
 {
     struct epoll_event events[BATCH];
-    int64_t soonest = xl_timers_soonest(&ctx->timers);
+    int64_t soonest;
     int saved;
     int n;
 
+    if (xl_child_look_at_recent(ctx) > 0)
+        return 0; /* it may be what the caller waits for */
+    xl_child_watch_recent(ctx);
+    soonest = xl_timers_soonest(&ctx->timers);
     ctx->pump.leader = waiter;
     ctx->pump.leader_due = soonest < due ? soonest : due;
     if (ctx->pump.more)
@@ -244,6 +249,8 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
     int rc = 0;
 
     if (timeout_ms == 0) {
+        if (done(ctx, user))
+            return 0;
         xl_pump_once(ctx);
         xl_dispatch(ctx);
         return done(ctx, user) ? 0 : ERROR_TIMEDOUT;
@@ -330,6 +337,7 @@ int xl_pump_fileno(libxl_ctx *ctx)
     pump->level_set = 0;
     pump->timerfd_due = XL_NEVER;
     xl_process_unlock();
+    xl_child_watch_recent(ctx);
     return pump->outer;
 out:
     saved = errno;

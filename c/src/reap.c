@@ -98,7 +98,9 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
     if (child->pidfd >= 0 && (xl_facilities() & LIBXL_FACILITY_EXIT_INFO) &&
         child->retries < STATUS_RETRIES) {
         child->retries++;
-        xl_child_watch(ctx, child, 1);
+        xl_child_watch(ctx, child, !child->recent);
+        ctx->nrecent -= child->recent;
+        child->recent = 0;
         if (!child->unwatched) {
             child->unwatched = 1;
             ctx->nunwatched++;
