@@ -195,8 +195,12 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     int saved;
     int n;
 
-    if (xl_child_look_at_recent(ctx) > 0)
+    if (xl_child_look_at_recent(ctx) > 0) {
+        /* the handler may go with it: first see to strangers that ended */
+        if (ctx->nlive == 0 && xl_owner_reaps_all(ctx->mode.in_force))
+            xl_pump_once(ctx);
         return 0; /* it may be what the caller waits for */
+    }
     xl_child_watch_recent(ctx);
     soonest = xl_timers_soonest(&ctx->timers);
     ctx->pump.leader = waiter;

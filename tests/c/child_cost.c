@@ -84,6 +84,8 @@ static struct counts traced(const char *how, int live, int n,
     snprintf(c, sizeof(c), "%d", (int)owner);
     pid = XT_SYS(fork());
     if (!pid) {
+        /* A leak detector cannot work under a tracer. */
+        setenv("ASAN_OPTIONS", "detect_leaks=0", 1);
         execlp("strace", "strace", "-o", file, program, how, a, b,
                xt_child_path(), c, (char *)NULL);
         _exit(127);
@@ -105,7 +107,7 @@ static const libxl_sigchld_owner reaping[] = {
 
 XT_TEST_SLOW(calls_for_a_child_do_not_depend_on_the_others, "C19 defect-2", 90)
 {
-    enum { N = 40 };
+    enum { N = 100 }; /* the last few started are looked at once more */
 
     if (!strace_works())
         XT_SKIP("strace cannot be used here");
@@ -116,7 +118,8 @@ XT_TEST_SLOW(calls_for_a_child_do_not_depend_on_the_others, "C19 defect-2", 90)
         struct counts none = traced("serial", 0, N, reaping[i]);
         struct counts many = traced("serial", 400, N, reaping[i]);
 
-        XT_LE_INT(many.calls, none.calls + N);
+        /* One look at each of the others would be 400 calls a child. */
+        XT_LE_INT(many.calls, none.calls + 4 * N);
         XT_LE_INT(many.waits, none.waits + N);
     }
 }

@@ -228,7 +228,8 @@ static char *output_of(libxl_ctx *ctx, libxl_childproc_spec *spec,
 
     XT_LT_INT(nmap, 15);
     xt_pipe(out);
-    memcpy(fds, map, nmap * sizeof(*map));
+    if (nmap)
+        memcpy(fds, map, nmap * sizeof(*map));
     fds[nmap].target = 1;
     fds[nmap].source = out[1];
     spec->fds = fds;

@@ -289,6 +289,39 @@ XT_TEST(strangers_from_before_are_reaped_too, "C1 C8")
     xt_ctx_free(ctx);
 }
 
+/* Both have ended before anybody looks, and ours was the last that we owned
+ * SIGCHLD for: the stranger is reaped with it, or nobody would. */
+XT_TEST(a_stranger_is_not_forgotten_for_our_last_child, "C1 C8")
+{
+    for (int first = 0; first < 2; first++) {
+        struct strangers s = {.thread = pthread_self()};
+        libxl_ctx *ctx =
+            xh_ctx_new(libxl_sigchld_owner_libxl, NULL, take_stranger, &s);
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        pid_t ours, pid;
+
+        if (first) {
+            id = xt_spawn_argv(ctx, XT_CHILD("exit", "8"), NULL, &ours);
+            pid = xh_fork_exit(7);
+            xh_await_zombie(pid);
+            xh_await_zombie(ours);
+        } else {
+            pid = xh_fork_exit(7);
+            xh_await_zombie(pid);
+            id = xt_spawn_argv(ctx, XT_CHILD("exit", "8"), NULL, &ours);
+            xh_await_zombie(ours);
+        }
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 8);
+        XH_NO_CHILDREN();
+        XT_EQ_INT(s.n, 1);
+        XT_EQ_INT(s.got[0].pid, pid);
+        XT_EQ_INT(s.got[0].status, 7 << 8);
+        xt_ctx_free(ctx);
+    }
+}
+
 /* Has one stranger die beside a child of ours and reaps both. */
 static pid_t one_stranger(libxl_ctx *ctx, int code)
 {
