@@ -43,6 +43,7 @@ check-house: lib ## headers, exports, layers, packaging, hygiene
 	@$(pytest) tests/house
 
 check-docs: lib python ocaml ## run the examples of README and docs
+	@$(DUNE_BUILD) @install
 	@$(pytest) tests/docs
 
 coverage-of-contract: ## write docs/contract-coverage.md

@@ -83,8 +83,7 @@ def run_ocaml(body, environment, folder):
     source = folder / "example.ml"
     source.write_text(body, encoding="utf-8")
     package = "xlchild-lwt" if "Xlchild_lwt" in body else "xlchild"
-    packages = f"{package},threads.posix,unix"
-    run(["ocamlfind", "ocamlopt", "-package", packages, "-linkpkg",
+    run(["ocamlfind", "ocamlopt", "-thread", "-package", package, "-linkpkg",
          "-o", "example", "example.ml"], environment, folder)
     return run(["./example"], environment, folder)
 

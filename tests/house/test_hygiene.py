@@ -37,7 +37,7 @@ def test_no_paths_of_the_machine_it_was_written_on():
 def test_every_source_says_what_it_is_for():
     head = {".c": r"/\* ", ".h": r"/\* ", ".py": r'(#!.*\n)?(#.*\n)*r?"""',
             ".ml": r"(#!.*\n)?\(\*", ".mli": r"\(\*", ".mk": r"# ",
-            ".sh": r"#!.*\n# ", ".i": r"(/\*|//|%module|%{)",
+            ".sh": r"(#!.*\n)?# ", ".i": r"(/\*|//|%module|%{)",
             ".swg": r"(/\*|//)"}
     wrong = [str(p) for p, body in texts()
              if p.suffix in head and body
