@@ -1,0 +1,174 @@
+/* stub_exec.c - running a command to completion
+ *
+ * Synchronously, where the library does the waiting, or with a completion
+ * that reaches OCaml by xlo_completed. Called by ocaml/lib/xlchild.ml through
+ * Raw.
+ */
+#include "stub.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Raw.stream: (kind, Unix.file_descr option, string option, int): the string is
+ * the path, or for kind BUFFER the data; the int is the limit. */
+static int copy_stream(struct xlo_arena *arena, value v, libxl_stream *ret)
+{
+    value fd = Field(v, 1), text = Field(v, 2);
+    int rc = 0;
+
+    memset(ret, 0, sizeof(*ret));
+    ret->kind = Int_val(Field(v, 0));
+    ret->fd = Is_block(fd) ? Int_val(Field(fd, 0)) : -1;
+    ret->limit = Long_val(Field(v, 3));
+    if (!Is_block(text))
+        return 0;
+    text = Field(text, 0);
+    if (ret->kind == LIBXL_STREAM_BUFFER) {
+        void *data = xlo_arena_alloc(arena, caml_string_length(text) + 1);
+
+        if (!data)
+            return ERROR_NOMEM;
+        ret->length = caml_string_length(text);
+        memcpy(data, String_val(text), ret->length);
+        ret->data = data;
+    } else {
+        ret->path = xlo_arena_string(arena, text, &rc);
+    }
+    return rc;
+}
+
+/* Raw.exec_opts: { stdin; stdout; stderr; timeout_ms; linger; started;
+ * streams } */
+static int copy_options(struct xlo_arena *arena, value v,
+                        struct xlo_operation *op,
+                        libxl_childproc_exec_opts *opts)
+{
+    int rc;
+
+    libxl_childproc_exec_opts_init(opts);
+    if ((rc = copy_stream(arena, Field(v, 0), &opts->stdin_stream)) ||
+        (rc = copy_stream(arena, Field(v, 1), &opts->stdout_stream)) ||
+        (rc = copy_stream(arena, Field(v, 2), &opts->stderr_stream)))
+        return rc;
+    opts->timeout_ms = Long_val(Field(v, 3));
+    opts->linger = Int_val(Field(v, 4));
+    if (Bool_val(Field(v, 5))) {
+        op->started.callback = xlo_started;
+        op->started.u.for_callback = op;
+        opts->started = &op->started;
+    }
+    if (Bool_val(Field(v, 6))) {
+        opts->stream_data = xlo_stream_data;
+        opts->stream_user = op;
+    }
+    return 0;
+}
+
+/* exec : t -> command -> exec_opts -> int -> (outcome, …) result */
+value xlchild_ml_exec(value t, value command_v, value options_v, value token)
+{
+    CAMLparam3(t, command_v, options_v);
+    CAMLlocal1(outcome);
+    libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
+    libxl_childproc_exec_opts opts;
+    struct xlo_operation op = {.handle.number = Long_val(token)};
+    struct xlo_command command;
+    struct xlo_arena arena;
+    struct xlo_frame frame;
+    int rc = xlo_begin(t, &frame);
+
+    if (rc)
+        CAMLreturn(xlo_system_error(rc, 0));
+    op.handle.x = frame.x;
+    xlo_arena_init(&arena);
+    rc = xlo_command(&arena, command_v, &command, &failure);
+    if (rc)
+        goto out;
+    rc = copy_options(&arena, options_v, &op, &opts);
+    if (rc) {
+        failure.stage = LIBXL_STAGE_ARGUMENT;
+        failure.argument = "stream";
+        goto out;
+    }
+    xlo_release();
+    rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts, &op.result,
+                              &failure, NULL);
+    xlo_retake();
+out:
+    xlo_arena_free(&arena);
+    xlo_end(&frame);
+    if (!rc || op.result.child.id)
+        outcome = xlo_ok(xlo_outcome(rc, &op.result));
+    else
+        outcome = xlo_error(rc, &failure);
+    libxl_childproc_exec_result_dispose(&op.result);
+    CAMLreturn(outcome);
+}
+
+/* exec_start : t -> command -> exec_opts -> int -> (unit, …) result */
+value xlchild_ml_exec_start(value t, value command_v, value options_v,
+                            value token)
+{
+    CAMLparam3(t, command_v, options_v);
+    libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
+    libxl_childproc_exec_opts opts;
+    libxl_asyncop_how how;
+    struct xlo_operation *op;
+    struct xlo_command command;
+    struct xlo_arena arena;
+    struct xlo_frame frame;
+    int rc = xlo_begin(t, &frame);
+
+    if (rc)
+        CAMLreturn(xlo_system_error(rc, 0));
+    xlo_arena_init(&arena);
+    op = xlo_handle_new(frame.x, XLO_OPERATION, sizeof(*op), Long_val(token));
+    if (!op) {
+        rc = ERROR_NOMEM;
+        goto out;
+    }
+    atomic_store(&frame.x->closures, 1);
+    op->how.callback = xlo_completed;
+    op->how.u.for_callback = op;
+    how = op->how; /* op may be gone before the call returns */
+    rc = xlo_command(&arena, command_v, &command, &failure);
+    if (!rc && (rc = copy_options(&arena, options_v, op, &opts))) {
+        failure.stage = LIBXL_STAGE_ARGUMENT;
+        failure.argument = "stream";
+    }
+    if (!rc) {
+        xlo_release();
+        rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts,
+                                  &op->result, &failure, &how);
+        xlo_retake();
+    }
+    if (rc) {
+        xlo_handle_unlink(&op->handle);
+        free(op);
+    }
+out:
+    xlo_arena_free(&arena);
+    xlo_end(&frame);
+    CAMLreturn(rc ? xlo_error(rc, &failure) : xlo_ok(Val_unit));
+}
+
+/* abort : t -> int -> (unit, …) result */
+value xlchild_ml_abort(value t, value token)
+{
+    CAMLparam1(t);
+    libxl_asyncop_how how;
+    struct xlo_frame frame;
+    int rc = xlo_begin(t, &frame);
+
+    if (rc)
+        CAMLreturn(xlo_system_error(rc, 0));
+    rc = xlo_operation_how(frame.x, Long_val(token), &how);
+    if (!rc) {
+        xlo_release();
+        rc = libxl_ao_abort(frame.x->ctx, &how);
+        xlo_retake();
+    }
+    xlo_end(&frame);
+    CAMLreturn(rc ? xlo_system_error(rc, 0) : xlo_ok(Val_unit));
+}

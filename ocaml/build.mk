@@ -1,0 +1,23 @@
+# ocaml/build.mk - builds and tests the OCaml side; included by the Makefile
+#
+# dune does the work, from the root ocaml/, in build/ocaml. ocaml/core,
+# ocaml/stubs and ocaml/test are links to the C core, the stubs and
+# tests/ocaml.
+
+DUNE ?= dune
+DUNE_BUILD := $(DUNE) build --root ocaml --build-dir $(CURDIR)/build/ocaml \
+  --no-print-directory --display quiet
+DUNE_OUT := build/ocaml/default
+
+.PHONY: ocaml check-ocaml demo-ocaml
+
+ocaml: ## build the OCaml libraries and examples
+	@$(DUNE_BUILD) @install ./examples
+
+check-ocaml: helpers ## run the OCaml tests
+	@$(DUNE_BUILD) @install ./examples ./test
+	@PYTHON='$(PYTHON)' sh tests/ocaml/run.sh $(DUNE_OUT)
+
+demo-ocaml: ## a daemon that supervises ten workers, in OCaml
+	@$(DUNE_BUILD) @install ./examples
+	@sh ocaml/demo.sh $(DUNE_OUT)

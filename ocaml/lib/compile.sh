@@ -1,0 +1,25 @@
+# compile.sh - the C half of the OCaml library
+#
+# Called by lib/dune with OCaml's library folder, the core and the stubs;
+# leaves libxlchild_stubs.a and dllxlchild_stubs.so in the current folder.
+# Everything becomes one object in which only the stubs' externals are global.
+set -eu
+ocaml=$1 core=$2 stubs=$3
+: "${CC:=cc}" "${XLCHILD_CFLAGS:=-O2 -g}"
+
+rm -rf objects
+mkdir objects
+export CC
+export flags="-std=gnu11 $XLCHILD_CFLAGS -Wall -Wextra -fPIC -pthread
+    -fvisibility=hidden -DLIBXL_API=__attribute__((visibility(\"hidden\")))
+    -I$core/include -I$core/src -I$stubs -I$ocaml"
+# One compiler a processor; xargs fails when one of them does.
+printf '%s\n' "$core"/src/*.c "$stubs"/*.c |
+    xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 \
+        sh -c '$CC $flags -c "$0" -o "objects/$(basename "$0" .c).o"'
+
+ld -r -o xlchild_all.o objects/*.o
+objcopy --wildcard --keep-global-symbol='xlchild_ml_*' xlchild_all.o
+rm -f libxlchild_stubs.a
+ar rcs libxlchild_stubs.a xlchild_all.o
+$CC -shared -pthread -o dllxlchild_stubs.so xlchild_all.o

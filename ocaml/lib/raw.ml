@@ -1,0 +1,417 @@
+(* raw.ml - the externals, and the way back from C
+
+   One external a function of the C library. The C side enters OCaml in
+   [dispatch] only; what a closure raises there is kept with the context whose
+   call is pumping, and raised by xlchild.ml when that call is back. *)
+
+open Types
+
+(* ---- what C reads and builds ---- *)
+
+type ctx
+(* a custom block *)
+
+(* Read by position in stub_command.c. *)
+type command = {
+  path : string option;
+  argv : string array;
+  env : string array option;
+  search_path : string option;
+  cwd : string option;
+  fds : (int * fd_source) array;
+  flags : int;
+  group : int;
+  uid : int;
+  gid : int;
+  groups : int array;
+  umask : int;
+  nice : int;
+  pdeathsig : int;
+  ctty : Unix.file_descr option;
+  rlimits : rlimit array;
+  sigmask : int array option;
+  sigignore : int array option;
+  cgroup : string option;
+  on_close : on_close;
+  kill : kill_policy;
+  exited_grace_ms : int;
+}
+
+type report = Hold | Silent | Event of int | Callback of int
+
+(* kind, descriptor, path or data, limit *)
+type stream = int * Unix.file_descr option * string option * int
+
+type exec_opts = {
+  stdin : stream;
+  stdout : stream;
+  stderr : stream;
+  timeout_ms : int;
+  linger : int;
+  started : bool;
+  streams : bool;
+}
+
+type raw_outcome = {
+  ended : ended;
+  rc : int;
+  timed_out : bool;
+  aborted : bool;
+  written : int;
+  raw_out : captured;
+  raw_err : captured;
+}
+
+type raw_diagnosis = {
+  asked : owner;
+  in_force : owner;
+  reason : string option;
+  bits : int;
+  wanted : bool;
+  installed : bool;
+  displaced : bool;
+  ignored : bool;
+  blocked : bool;
+  object_file : string;
+  count : int;
+  text : string;
+}
+
+type failure = {
+  rc : int;
+  raw_stage : stage;
+  raw_errno : Unix.error option;
+  raw_argument : string option;
+}
+
+(* In the order of the tags in stub_callback.c. *)
+type call =
+  | Fork
+  | Stranger of int * Unix.process_status
+  | Log of level * Unix.error option * string
+  | Occurred of event
+  | Disaster of int * Unix.error option * string
+  | Report of int * ended
+  | Op_started of int * int * int
+  | Op_stream of int * int * string
+  | Op_completed of int * raw_outcome
+  | Fd_register of int * Unix.file_descr * int
+  | Fd_modify of int * int
+  | Fd_deregister of int
+  | Timeout_register of int * float
+  | Timeout_modify of int
+  | Timeout_deregister of int
+
+(* ---- a context ---- *)
+
+module Numbers = Map.Make (Int)
+
+type operation = {
+  on_started : int -> int -> unit;  (* id, pid *)
+  on_data : int -> string -> unit;  (* stream, data; "" at its end *)
+  on_complete : raw_outcome -> unit;
+}
+
+type registration =
+  | Watch of { modify : int -> unit; forget : unit -> unit }
+  | Timer of { fire : unit -> unit; cancel : unit -> unit }
+
+type loop = {
+  register_fd : int -> Unix.file_descr -> int -> registration;
+  register_timeout : int -> float -> registration;
+}
+
+type t = {
+  ctx : ctx;  (* first: C takes it from here *)
+  mutable fork : (unit -> int) option;
+  mutable stranger : (int -> Unix.process_status -> answer) option;
+  mutable log : (level -> Unix.error option -> string -> unit) option;
+  mutable occurred : (event -> unit) option;
+  mutable disaster : (kind option -> Unix.error option -> string -> unit) option;
+  mutable loop : loop option;
+  raised : (exn * Printexc.raw_backtrace) list Atomic.t;  (* newest first *)
+  stash : event list Atomic.t;
+      (* taken by a call that then had to raise; oldest first *)
+  reports : (ended -> unit) Numbers.t Atomic.t;
+  operations : operation Numbers.t Atomic.t;
+  registrations : registration Numbers.t Atomic.t;
+}
+
+(* Maps are changed by compare-and-set: a signal handler or a finaliser may come
+   in between and use the same context. *)
+let rec change cell f =
+  let old = Atomic.get cell in
+  if not (Atomic.compare_and_set cell old (f old)) then change cell f
+
+let add cell number x = change cell (Numbers.add number x)
+let remove cell number = change cell (Numbers.remove number)
+
+let next_number = Atomic.make 1
+let fresh () = Atomic.fetch_and_add next_number 1
+
+(* ---- externals ---- *)
+
+external alloc : t Weak.t -> level -> bool -> (ctx, failure) result
+  = "xlchild_ml_alloc"
+
+external close : t -> (unit, failure) result = "xlchild_ml_close"
+external leaked : unit -> int = "xlchild_ml_leaked"
+external fileno : t -> (Unix.file_descr, failure) result = "xlchild_ml_fileno"
+
+external disaster_latched : t -> (int, failure) result
+  = "xlchild_ml_disaster_latched"
+
+external strerror : int -> string = "xlchild_ml_strerror"
+external error_name : int -> string = "xlchild_ml_error_name"
+external version : unit -> string = "xlchild_ml_version"
+external stage_name : stage -> string = "xlchild_ml_stage_name"
+external owner_name : owner -> string = "xlchild_ml_owner_name"
+external lost_text : int -> string = "xlchild_ml_lost_text"
+external errno_of_error : Unix.error -> int = "xlchild_ml_errno_of_error"
+external system_signal : int -> int = "xlchild_ml_system_signal"
+external ocaml_signal : int -> int = "xlchild_ml_ocaml_signal"
+
+external setmode : t -> owner -> bool -> bool -> (unit, failure) result
+  = "xlchild_ml_setmode"
+
+external exited : t -> int -> Unix.process_status -> (int, failure) result
+  = "xlchild_ml_exited"
+
+external sigchld_occurred : t -> (unit, failure) result
+  = "xlchild_ml_sigchld_occurred"
+
+external postfork_child_noexec : unit -> unit
+  = "xlchild_ml_postfork_child_noexec"
+
+external fork : unit -> int = "xlchild_ml_fork"
+
+external spawn : t -> command -> report -> (int * int, failure) result
+  = "xlchild_ml_spawn"
+
+external spawn_many :
+  t ->
+  (command * report) array ->
+  ((int * int, failure) result array, failure) result
+  = "xlchild_ml_spawn_many"
+
+external set_starters : t -> int -> (unit, failure) result
+  = "xlchild_ml_set_starters"
+
+external wait : t -> int -> int -> (ended, failure) result = "xlchild_ml_wait"
+
+external kill : t -> int -> int -> scope -> (unit, failure) result
+  = "xlchild_ml_kill"
+
+external terminate : t -> int -> kill_policy option -> (unit, failure) result
+  = "xlchild_ml_terminate"
+
+external detach : t -> int -> (unit, failure) result = "xlchild_ml_detach"
+external lookup : t -> int -> (int, failure) result = "xlchild_ml_lookup"
+external count : t -> (int, failure) result = "xlchild_ml_count"
+external start_time : int -> (int, failure) result = "xlchild_ml_start_time"
+
+external adopt :
+  t -> int -> int -> Unix.file_descr option -> report -> (int, failure) result
+  = "xlchild_ml_adopt"
+
+external diagnose : t -> (raw_diagnosis, failure) result
+  = "xlchild_ml_diagnose"
+
+external take_events : t -> int -> int -> int -> (event list, failure) result
+  = "xlchild_ml_take"
+
+external match_event :
+  t -> int -> (event -> bool) -> bool -> (event option, failure) result
+  = "xlchild_ml_match"
+
+external register_callbacks : t -> int -> bool -> (unit, failure) result
+  = "xlchild_ml_register_callbacks"
+
+external evenable : t -> int -> int -> (int, failure) result
+  = "xlchild_ml_evenable"
+
+external evdisable : t -> int -> (unit, failure) result
+  = "xlchild_ml_evdisable"
+
+external exec : t -> command -> exec_opts -> int -> (raw_outcome, failure) result
+  = "xlchild_ml_exec"
+
+external exec_start : t -> command -> exec_opts -> int -> (unit, failure) result
+  = "xlchild_ml_exec_start"
+
+external abort : t -> int -> (unit, failure) result = "xlchild_ml_abort"
+
+external register_loop : t -> bool -> (unit, failure) result
+  = "xlchild_ml_register_loop"
+
+external occurred_fd : t -> int -> int -> int -> (unit, failure) result
+  = "xlchild_ml_occurred_fd"
+
+external occurred_timeout : t -> int -> (unit, failure) result
+  = "xlchild_ml_occurred_timeout"
+
+external beforepoll :
+  t -> int -> ((Unix.file_descr * int) array * int, failure) result
+  = "xlchild_ml_beforepoll"
+
+external afterpoll :
+  t -> (Unix.file_descr * int * int) array -> (unit, failure) result
+  = "xlchild_ml_afterpoll"
+
+(* ---- exceptions of closures ---- *)
+
+(* So many are kept for a context that nobody pumps. *)
+let most_raised = 64
+
+let keep t exn backtrace =
+  if List.length (Atomic.get t.raised) < most_raised then
+    change t.raised (fun l -> (exn, backtrace) :: l)
+  else
+    prerr_endline
+      ("xlchild: too many exceptions in callbacks, this one is lost: "
+      ^ Printexc.to_string exn)
+
+let rec raise_kept t =
+  match Atomic.get t.raised with
+  | [] -> ()
+  | kept -> (
+      match List.rev kept with
+      | [] -> ()
+      | (exn, backtrace) :: later ->
+          if Atomic.compare_and_set t.raised kept (List.rev later) then
+            Printexc.raise_with_backtrace exn backtrace
+          else raise_kept t)
+
+(* ---- from C ---- *)
+
+let error_not_ready = -11
+let error_fail = -3
+let ecanceled = 125
+
+(* A fork replacement that raises in its child must not come back as a second
+   parent: the child ends. *)
+let call_fork f =
+  let parent = Unix.getpid () in
+  try f ()
+  with exn -> (
+    if Unix.getpid () <> parent then Unix._exit 127
+    else
+      match exn with
+      | Unix.Unix_error (error, _, _) -> -errno_of_error error
+      | exn -> raise exn)
+
+let kind_of_type = function
+  | 4 -> Some Operation_complete_event
+  | 32 -> Some Exit_event
+  | 33 -> Some Started_event
+  | 34 -> Some Stopped_event
+  | 35 -> Some Continued_event
+  | _ -> None
+
+let run_registration t number f =
+  match Numbers.find_opt number (Atomic.get t.registrations) with
+  | Some registration -> f registration
+  | None -> ()
+
+let forget_registration t number =
+  run_registration t number (fun registration ->
+      remove t.registrations number;
+      match registration with
+      | Watch { forget; _ } -> forget ()
+      | Timer { cancel; _ } -> cancel ())
+
+let run t = function
+  | Fork -> (
+      match t.fork with Some f -> call_fork f | None -> -ecanceled)
+  | Stranger (pid, status) -> (
+      match t.stranger with
+      | None -> 0
+      | Some f -> (
+          match f pid status with
+          | Recognised -> 0
+          | Unknown -> error_not_ready
+          | Failed -> error_fail))
+  | Log (level, error, message) ->
+      Option.iter (fun f -> f level error message) t.log;
+      0
+  | Occurred event ->
+      Option.iter (fun f -> f event) t.occurred;
+      0
+  | Disaster (kind, error, message) ->
+      Option.iter (fun f -> f (kind_of_type kind) error message) t.disaster;
+      0
+  | Report (number, ended) -> (
+      match Numbers.find_opt number (Atomic.get t.reports) with
+      | None -> 0
+      | Some f ->
+          remove t.reports number;
+          f ended;
+          0)
+  | Op_started (number, id, pid) -> (
+      match Numbers.find_opt number (Atomic.get t.operations) with
+      | None -> 0
+      | Some operation ->
+          operation.on_started id pid;
+          0)
+  | Op_stream (number, stream, data) -> (
+      match Numbers.find_opt number (Atomic.get t.operations) with
+      | None -> 0
+      | Some operation ->
+          operation.on_data stream data;
+          0)
+  | Op_completed (number, outcome) -> (
+      match Numbers.find_opt number (Atomic.get t.operations) with
+      | None -> 0
+      | Some operation ->
+          remove t.operations number;
+          operation.on_complete outcome;
+          0)
+  | Fd_register (number, fd, events) -> (
+      match t.loop with
+      | None -> 1
+      | Some loop ->
+          add t.registrations number (loop.register_fd number fd events);
+          0)
+  | Fd_modify (number, events) ->
+      run_registration t number (function
+        | Watch { modify; _ } -> modify events
+        | Timer _ -> ());
+      0
+  | Timeout_register (number, at) -> (
+      match t.loop with
+      | None -> 1
+      | Some loop ->
+          add t.registrations number (loop.register_timeout number at);
+          0)
+  | Timeout_modify number ->
+      run_registration t number (function
+        | Timer { fire; _ } -> fire ()
+        | Watch _ -> ());
+      0
+  | Fd_deregister number | Timeout_deregister number ->
+      forget_registration t number;
+      0
+
+(* What C knows as RAISED. *)
+let raised = min_int
+
+(* The callee is the context the callback is of, the pumper the one whose call
+   is under way on this thread. *)
+let dispatch (callee : t Weak.t) (pumper : t Weak.t) call =
+  match Weak.get callee 0 with
+  | None -> ( match call with Fork -> -ecanceled | _ -> 0)
+  | Some t -> (
+      try run t call
+      with exn ->
+        let backtrace = Printexc.get_raw_backtrace () in
+        keep (Option.value (Weak.get pumper 0) ~default:t) exn backtrace;
+        raised)
+
+let escaped (pumper : t Weak.t) exn =
+  match Weak.get pumper 0 with
+  | Some t -> keep t exn (Printexc.get_callstack 0)
+  | None -> prerr_endline ("xlchild: " ^ Printexc.to_string exn)
+
+let () =
+  Callback.register "xlchild.dispatch" dispatch;
+  Callback.register "xlchild.escaped" escaped

@@ -1,0 +1,455 @@
+(** Child processes inside somebody else's program.
+
+    POSIX gives a process one SIGCHLD and one [wait], so every library that
+    forks fights its host for them. A {!t} (a context) has a {!owner} that says
+    who owns them; by default nobody needs to.
+
+    {[
+      let () =
+        Xlchild.with_context @@ fun ctx ->
+        let r =
+          Xlchild.run ctx ~stdout:`Capture (Xlchild.command "echo" [ "hello" ])
+        in
+        print_string r.Xlchild.out.data
+    ]}
+
+    Every function may be called from any thread, and releases the runtime lock
+    while it works. Functions raise {!Error}; those whose name ends in
+    [_result] return it. Durations are in seconds, signal numbers are OCaml's.
+
+    {b Closures.} They run on a thread that is inside this library, or on a
+    thread of its own. When one raises, the exception is raised by the call
+    that was pumping (one of {!check}, {!wait}, {!wait_many}, {!Child.wait},
+    {!run}, {!exited}, {!sigchld_occurred}, {!after_poll}), once it is back, or
+    by the next such call on the context; no event is lost by it. *)
+
+include module type of struct
+  include Types
+end
+
+(** {1 Contexts} *)
+
+type t
+(** A context: children, events and a mode. Any number may live in one program,
+    in any threads. *)
+
+val create :
+  ?owner:owner ->
+  ?min_level:level ->
+  ?log:(level -> Unix.error option -> string -> unit) ->
+  unit ->
+  t
+(** [owner] is [Nobody] unless given. Messages from [min_level] (default
+    [Warning]) on go to [log], which must not call this library; without it,
+    warnings and worse go to stderr. *)
+
+val create_result :
+  ?owner:owner ->
+  ?min_level:level ->
+  ?log:(level -> Unix.error option -> string -> unit) ->
+  unit ->
+  (t, error) result
+
+val close : t -> unit
+(** Ends a context: legal while children live (see [on_close] of {!command}).
+    Raises [Error] with [Busy] from inside one of its closures or while another
+    thread is in a call on it, and with [Closed] the second time. A context
+    that is dropped without [close] is freed by the garbage collector, with a
+    line on stderr, and calls no closure any more. *)
+
+val close_result : t -> (unit, error) result
+
+val with_context :
+  ?owner:owner ->
+  ?min_level:level ->
+  ?log:(level -> Unix.error option -> string -> unit) ->
+  (t -> 'a) ->
+  'a
+(** {!create}, the function, {!close}. *)
+
+val fileno : t -> Unix.file_descr
+(** Readable exactly when there is work: watch it, and call {!check} until it
+    answers [None]. Do not read or close it. *)
+
+val disaster_latched : t -> code option
+(** The first disaster that no hook was told. *)
+
+val leaked : unit -> int
+(** How many contexts the garbage collector had to free. *)
+
+(** {1 The treaty about SIGCHLD} *)
+
+val set_mode :
+  ?fork_replacement:(unit -> int) ->
+  ?childproc_exited:(int -> Unix.process_status -> answer) ->
+  t ->
+  owner ->
+  unit
+(** Says who owns SIGCHLD; before the first child.
+
+    [fork_replacement] is called instead of fork, for every child; it answers as
+    {!fork} does and must not call this library. A [Unix.Unix_error] is reported
+    as fork's errno; in the child, an exception ends it.
+
+    [childproc_exited] (only with [Libxl] and [Libxl_always]) hears of children
+    that were reaped and that no context started. *)
+
+val set_mode_result :
+  ?fork_replacement:(unit -> int) ->
+  ?childproc_exited:(int -> Unix.process_status -> answer) ->
+  t ->
+  owner ->
+  (unit, error) result
+
+val fork : unit -> int
+(** The bare system call, for a [fork_replacement]: 0 in the child, which may
+    only return from the closure. Usable with several domains. *)
+
+val exited : t -> int -> Unix.process_status -> bool
+(** Mode [Mainloop]: the host reaped this pid; whether it was the context's. Not
+    from a signal handler of the system's (OCaml's are fine). *)
+
+val sigchld_occurred : t -> unit
+(** Mode [Mainloop]: the host saw a SIGCHLD; reaps this context's children that
+    have ended, and no others. *)
+
+val postfork_child_noexec : unit -> unit
+(** In a child of [Unix.fork] that goes on running OCaml code: gives up every
+    context of the parent. New ones work afterwards. *)
+
+(** {1 What to start} *)
+
+(** The child's descriptors: a target cannot repeat. *)
+module Fd_map : sig
+  type t
+
+  val empty : t
+
+  val add : int -> fd_source -> t -> t
+  (** [add target source map]: in the child, [target] is a copy of [source].
+      Sources may be any permutation of targets. Raises [Invalid_argument]
+      where [target] is there already or is negative. *)
+
+  val of_list : (int * fd_source) list -> t
+  val to_list : t -> (int * fd_source) list
+end
+
+type flag =
+  | Keep_fds  (** other descriptors without close-on-exec stay open *)
+  | Keep_sigmask
+  | Keep_sigign
+  | Ignore_sigpipe
+  | Report_stops  (** [Stopped] and [Continued] events *)
+
+type session =
+  | Same_session
+  | New_session
+  | New_group
+  | Join_group of int  (** a group's id, > 1 *)
+
+type command
+(** Everything about a child to start. *)
+
+val command :
+  ?path:string ->
+  ?argv0:string ->
+  ?search:bool ->
+  ?search_path:string ->
+  ?env:string list ->
+  ?cwd:string ->
+  ?fds:Fd_map.t ->
+  ?flags:flag list ->
+  ?session:session ->
+  ?ctty:Unix.file_descr ->
+  ?uid:int ->
+  ?gid:int ->
+  ?groups:int list ->
+  ?umask:int ->
+  ?nice:int ->
+  ?pdeathsig:int ->
+  ?rlimits:rlimit list ->
+  ?sigmask:int list ->
+  ?sigignore:int list ->
+  ?cgroup:string ->
+  ?on_close:on_close ->
+  ?kill:kill_policy ->
+  ?exited_grace:float ->
+  string ->
+  string list ->
+  command
+(** [command program arguments]. [program] is also [argv.(0)], unless [argv0]
+    is given, and what is executed, unless [path] is. A program without a slash
+    is searched in [search_path], else the PATH of [env], else the caller's,
+    unless [search] is [false].
+
+    Defaults: the caller's environment and directory; descriptors 0, 1, 2
+    inherited and every other closed; no signal blocked or ignored; [on_close]
+    is [Detach]; [kill] is SIGTERM, 5 seconds, then SIGKILL, to the process.
+    [exited_grace] is how long a host in mode [Mainloop] may take to pass a
+    status on (1 s).
+
+    [pdeathsig] is sent when the {e thread} that started the child ends.
+
+    A NUL inside a string is refused at the start, naming the member. *)
+
+val default_kill : kill_policy
+
+(** {1 Starting children} *)
+
+(** How a child's end is reported: once, by one of these. *)
+type report =
+  | Hold  (** kept until {!Child.wait} takes it *)
+  | Event of int  (** an [Exited] event with this tag *)
+  | Callback of (ended -> unit)
+  | Silent  (** reaped without a word *)
+
+(** A started child. *)
+module Child : sig
+  type ctx := t
+  type t
+
+  val pid : t -> int
+
+  val id : t -> int
+  (** Names the child in its context; a pid may be reused, this never. *)
+
+  val context : t -> ctx
+
+  val wait : ?timeout:float -> t -> ended
+  (** Waits for a child whose report is [Hold]. Once known, the answer stays.
+      Raises [Error] with [Timed_out] when it lives on. *)
+
+  val wait_result : ?timeout:float -> t -> (ended, error) result
+
+  val poll : t -> ended option
+  (** Whether it has ended. *)
+
+  val kill : ?scope:scope -> t -> int -> unit
+  (** [kill child signal]: hits this child, or nobody. Raises [Error] with
+      [Not_found] when it has ended. *)
+
+  val kill_result : ?scope:scope -> t -> int -> (unit, error) result
+
+  val terminate : ?policy:kill_policy -> t -> unit
+  (** By policy (default: its command's): a first signal, then SIGKILL. Needs
+      pumping. *)
+
+  val terminate_result : ?policy:kill_policy -> t -> (unit, error) result
+
+  val detach : t -> unit
+  (** No report any more; it is reaped all the same. *)
+
+  val detach_result : t -> (unit, error) result
+end
+
+val start : ?report:report -> t -> command -> Child.t
+(** Returns when the child has executed its program, else raises [Error] with
+    the stage and the errno: there is no child then. [report] is [Hold] unless
+    given. *)
+
+val start_result : ?report:report -> t -> command -> (Child.t, error) result
+
+val start_many : t -> (command * report) list -> (Child.t, error) result list
+(** A batch with one crossing into C, in order; on the starter threads if there
+    are any. *)
+
+val set_starters : t -> int -> unit
+(** Threads (0 to 64, default 0) that start the children of {!start_many}. *)
+
+val find : t -> int -> Child.t option
+(** The live child of this context with that pid. *)
+
+val count : t -> int
+(** Children whose end has not been reported. *)
+
+(** {1 Processes that somebody else started} *)
+
+type identity =
+  | By_start_time of { pid : int; start_time : int }
+      (** as {!start_time} told it: survives the reuse of a pid *)
+  | By_pidfd of Unix.file_descr  (** duplicated *)
+
+val start_time : int -> int
+(** Names a process beyond its pid: clock ticks after boot. *)
+
+val adopt : ?report:report -> t -> identity -> Child.t
+(** Watches a process: its end is reported like a child's, [Lost Not_ours] where
+    only its parent can know. [Child.pid] is [-1] for [By_pidfd]. *)
+
+val adopt_result :
+  ?report:report -> t -> identity -> (Child.t, error) result
+
+(** {1 Events} *)
+
+val check : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event option
+(** Does what is due, and takes an event that is there. [filter] must not call
+    this library. *)
+
+val wait : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event
+(** Waits for one. OCaml signal handlers run meanwhile, unless there is a
+    [filter]. *)
+
+val wait_many :
+  ?kinds:kind list -> ?timeout:float -> ?max:int -> t -> event list
+(** At least one event and at most [max] (default 64, at most 256), or [[]]
+    after [timeout]. *)
+
+val on_events :
+  ?kinds:kind list ->
+  ?occurred:(event -> unit) ->
+  ?disaster:(kind option -> Unix.error option -> string -> unit) ->
+  t ->
+  unit
+(** From now on events of these kinds (all, unless given) go to [occurred]
+    instead of the queue; [disaster] hears what makes reports unreliable, and
+    must not call this library. Replaces what was set before. *)
+
+type evenable
+
+val evenable_exit : ?pid:int -> tag:int -> t -> evenable
+(** An [Exited] event, besides the child's own report, for the end of a live
+    child of this context, or of every one. *)
+
+val evdisable : evenable -> unit
+(** Events that occurred already may still come. Raises [Error] with
+    [Not_found] the second time. *)
+
+(** {1 Running to completion} *)
+
+type input =
+  [ `Null  (** /dev/null: the default *)
+  | `Inherit
+  | `Fd of Unix.file_descr
+  | `File of string
+  | `String of string ]
+
+type output =
+  [ `Inherit  (** the default *)
+  | `Null
+  | `Fd of Unix.file_descr
+  | `File of string  (** created, truncated *)
+  | `Append of string
+  | `Capture
+  | `Capture_at_most of int  (** bytes; what is beyond is counted *)
+  | `Stream of string -> unit  (** called in order; [""] at its end *) ]
+
+val run :
+  ?stdin:input ->
+  ?stdout:output ->
+  ?stderr:[ output | `Merge ] ->
+  ?timeout:float ->
+  ?until_eof:bool ->
+  t ->
+  command ->
+  outcome
+(** Runs a command and waits for it. After [timeout] it is killed by its policy.
+    Where a grandchild holds an output open, what is there is taken, unless
+    [until_eof]. When a [`Stream] closure raises, the child is killed by its
+    policy and the exception raised.
+
+    Raises [Error] where the command could not be started; a command that fails
+    is an outcome. *)
+
+val run_result :
+  ?stdin:input ->
+  ?stdout:output ->
+  ?stderr:[ output | `Merge ] ->
+  ?timeout:float ->
+  ?until_eof:bool ->
+  t ->
+  command ->
+  (outcome, error) result
+
+type operation
+
+val run_async :
+  ?stdin:input ->
+  ?stdout:output ->
+  ?stderr:[ output | `Merge ] ->
+  ?timeout:float ->
+  ?until_eof:bool ->
+  ?started:(int -> unit) ->
+  t ->
+  command ->
+  (outcome -> unit) ->
+  operation
+(** The same, without waiting: [started] is called with the pid, and the last
+    closure once with the outcome, both maybe before the call returns. *)
+
+val run_async_result :
+  ?stdin:input ->
+  ?stdout:output ->
+  ?stderr:[ output | `Merge ] ->
+  ?timeout:float ->
+  ?until_eof:bool ->
+  ?started:(int -> unit) ->
+  t ->
+  command ->
+  (outcome -> unit) ->
+  (operation, error) result
+
+val abort : operation -> unit
+(** Kills by policy; the outcome still comes, when the child is reaped. Raises
+    [Error] with [Not_found] when it is over, [Aborted] the second time. *)
+
+val abort_result : operation -> (unit, error) result
+
+(** {1 Foreign event loops}
+
+    From least to most work: watch {!fileno}; {!before_poll} and {!after_poll}
+    around a poll of your own; or have the library register with your loop. *)
+
+type fd_watch = {
+  modify : readiness -> unit;
+  unwatch : unit -> unit;
+}
+
+type timer = {
+  fire_soon : unit -> unit;  (** make it fire at once *)
+  cancel : unit -> unit;
+}
+
+(** The loop's side. The closures given to [watch] and [set_timer] are to be
+    called by the loop, not from within a hook; late calls are harmless. A
+    hook that raises fails the call that caused it. Hooks must not call this
+    library. *)
+type loop = {
+  watch : Unix.file_descr -> readiness -> (readiness -> unit) -> fd_watch;
+  set_timer : float -> (unit -> unit) -> timer;
+      (** the time is [Unix.gettimeofday]'s *)
+}
+
+val register_loop : t -> loop option -> unit
+(** Before the first child; [None] goes back to none. *)
+
+type poll_entry = { fd : Unix.file_descr; interest : readiness }
+
+val before_poll : ?timeout:float -> t -> poll_entry list * float option
+(** What to poll for, and until when at most: [timeout] (none: for ever) is only
+    ever lowered. *)
+
+val after_poll : t -> (poll_entry * readiness) list -> unit
+(** What poll said; may contain others' entries. Then use {!check}. *)
+
+(** {1 Diagnosis and names} *)
+
+val diagnose : t -> diagnosis
+(** Who owns SIGCHLD now, which mode is in force, and why. *)
+
+val version : string
+
+val code_number : code -> int
+(** As in the C library. *)
+
+val code_of_number : int -> code
+val code_text : code -> string
+val stage_text : stage -> string
+val owner_text : owner -> string
+val lost_text : lost_reason -> string
+val error_text : error -> string
+
+val system_signal : int -> int
+(** An OCaml signal number as the kernel numbers it. *)
+
+val ocaml_signal : int -> int
+(** The reverse; real-time signals keep their number. *)

@@ -1,0 +1,109 @@
+# run.sh - runs the OCaml tests and counts them
+#
+# Called by `make check-ocaml` with dune's output folder. Each line of
+# `check NAME COMMAND...` is a test of its own; the Alcotest suite counts its
+# cases. Ends with `N passed, N failed, N skipped`.
+set -u
+out=$1
+here=$(dirname "$0")
+XLCHILD_ROOT=$(pwd)
+export XLCHILD_ROOT
+: "${PYTHON:=/usr/bin/python3}"
+work=$XLCHILD_ROOT/build/ocaml-tests
+mkdir -p "$work"
+passed=0 failed=0 skipped=0
+
+check() {
+    name=$1
+    shift
+    if "$@" > "$work/log" 2>&1; then
+        echo "ok - $name"
+        passed=$((passed + 1))
+    else
+        echo "FAILED - $name"
+        sed 's/^/    /' "$work/log" | tail -n 80
+        failed=$((failed + 1))
+    fi
+}
+
+skip() {
+    echo "skipped - $1: $2"
+    skipped=$((skipped + 1))
+}
+
+# suite NAME COMMAND...: an Alcotest program, whose cases count
+suite() {
+    name=$1
+    shift
+    (cd "$work" && timeout 240 "$@") > "$work/log" 2>&1
+    status=$?
+    run=$(sed -n 's/.* \([0-9][0-9]*\) tests\{0,1\} run\..*/\1/p' "$work/log")
+    bad=$(sed -n 's/^\([0-9][0-9]*\) failures\{0,1\}!.*/\1/p' "$work/log")
+    : "${run:=0}" "${bad:=0}"
+    if [ "$status" -ne 0 ] || [ "$run" -eq 0 ]; then
+        [ "$bad" -eq 0 ] && bad=1 && run=$((run + 1))
+        sed 's/^/    /' "$work/log" | tail -n 120
+    fi
+    echo "$name: $((run - bad)) passed, $bad failed"
+    passed=$((passed + run - bad))
+    failed=$((failed + bad))
+}
+
+traced() {
+    strace -o "$work/strace" \
+        -e trace=rt_sigaction,wait4,waitid,access,faccessat,faccessat2 \
+        "$out/test/coexist.exe" mainloop 2000 &&
+        $PYTHON "$here/strace_check.py" "$work/strace"
+}
+
+# What the program exports and what a stranger's library with the same names
+# does to it: B7.
+nothing_exported() {
+    for object in "$out/test/suite.exe" "$out/lib/dllxlchild_stubs.so"; do
+        if nm -D --defined-only "$object" | grep -w 'libxl_[a-z_]*'; then
+            return 1
+        fi
+    done
+    nm -g --defined-only "$out/lib/libxlchild_stubs.a" |
+        awk 'NF == 3 && $3 !~ /^xlchild_ml_/ { print; bad = 1 }
+             END { exit bad }'
+}
+
+beside_libxenlight() {
+    {
+        echo '#include <stdlib.h>'
+        for function in $(sed -n 's/^ *\(libxl_[a-z_]*\);.*/\1/p' \
+            c/libxlchild.map); do
+            echo "int $function(void) { abort(); }"
+        done
+    } > "$work/libxenlight.c"
+    grep -q libxl_ctx_alloc "$work/libxenlight.c" &&
+        ${CC:-cc} -shared -fPIC -w -o "$work/libxenlight.so" \
+            "$work/libxenlight.c" &&
+        LD_PRELOAD="$work/libxenlight.so" "$out/test/coexist.exe" libxl 20
+}
+
+suite "suite" "$XLCHILD_ROOT/$out/test/suite.exe"
+suite "suite, minor heap of 256 words, compacting" \
+    env OCAMLRUNPARAM=s=256,o=20 XLCHILD_COMPACT=1 \
+    "$XLCHILD_ROOT/$out/test/suite.exe"
+check "C1 libxl: 2000 children of ours and 2000 of the host's" \
+    timeout 120 "$out/test/coexist.exe" libxl 2000
+check "C2 mainloop: the same" timeout 120 "$out/test/coexist.exe" mainloop 2000
+if command -v strace > "$work/log"; then
+    check "C2 mainloop under strace" traced
+else
+    skip "C2 mainloop under strace" "there is no strace"
+fi
+check "B7 nothing of the core is exported" nothing_exported
+check "B7 beside a library with the same names" beside_libxenlight
+if command -v swig > "$work/log"; then
+    check "every public function has an external" \
+        $PYTHON "$here/parity.py" "$out"
+else
+    skip "every public function has an external" "there is no swig"
+fi
+check "the daemon of the examples" sh ocaml/demo.sh "$out"
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

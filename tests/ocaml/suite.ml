@@ -1,0 +1,22 @@
+(* suite.ml - the OCaml tests, one Alcotest program
+
+   Run by run.sh, also with a minor heap of 256 words and a thread that compacts
+   the heap without pause (XLCHILD_COMPACT). *)
+
+let () =
+  if Sys.getenv_opt "XLCHILD_COMPACT" <> None then
+    ignore
+      (Thread.create
+         (fun () ->
+           while true do
+             Gc.compact ();
+             Thread.yield ()
+           done)
+         ());
+  Alcotest.run "xlchild"
+    [
+      ("children", Test_children.cases);
+      ("events", Test_events.cases);
+      ("closures", Test_closures.cases);
+      ("vectors", Test_vectors.cases);
+    ]
