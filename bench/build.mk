@@ -1,0 +1,91 @@
+# bench/build.mk - the peers, the child they start, and the runs
+#
+# Included by the top-level Makefile. A peer whose library is not installed
+# is left out, and the runner says so.
+
+BENCH_BUILD := build/bench
+BENCH_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Ibench/common -Ic/include
+PYTHON ?= /usr/bin/python3
+
+BENCH_COMMON := $(patsubst bench/common/%.c,$(BENCH_BUILD)/common/%.o,\
+    $(wildcard bench/common/*.c))
+BENCH_PEERS := vfork fork posix_spawn clone_pidfd clone_files xlchild
+
+bench_has = $(shell pkg-config --exists $(1) 2>/dev/null && echo yes)
+ifeq ($(call bench_has,libuv),yes)
+BENCH_PEERS += libuv
+endif
+ifeq ($(call bench_has,glib-2.0),yes)
+BENCH_PEERS += glib
+endif
+ifeq ($(call bench_has,libsystemd),yes)
+BENCH_PEERS += sdevent
+endif
+ifneq ($(wildcard /usr/include/ev.h),)
+BENCH_PEERS += libev
+endif
+
+BENCH_PROGRAMS := $(addprefix $(BENCH_BUILD)/,child $(BENCH_PEERS))
+
+bench-programs: $(BENCH_PROGRAMS)
+
+# A make of its own reads this file after the packages have come.
+bench: ## compare with every peer: tables, ratios, plots (3 minutes)
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory bench-programs
+	$(PYTHON) -B bench/run.py --out $(BENCH_BUILD)
+
+bench-quick: bench-programs ## does every figure still come out? (20 seconds)
+	$(PYTHON) -B bench/run.py --quick --out $(BENCH_BUILD)/quick
+
+$(BENCH_BUILD)/child: bench/child.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector \
+	    -fno-pie -no-pie -static -nostdlib -Wl,--build-id=none -s \
+	    -o $@ $<
+
+$(BENCH_BUILD)/common/%.o: bench/common/%.c bench/common/bench.h
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) -c -o $@ $<
+
+$(BENCH_BUILD)/peers/%.o: bench/peers/%.c bench/common/bench.h \
+    $(wildcard bench/peers/*.h c/include/xlchild/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(BENCH_CFLAGS) $(BENCH_PEER_CFLAGS) -c -o $@ $<
+
+$(BENCH_BUILD)/peers/libuv.o: BENCH_PEER_CFLAGS = \
+    $(shell pkg-config --cflags libuv)
+$(BENCH_BUILD)/peers/glib.o: BENCH_PEER_CFLAGS = \
+    $(shell pkg-config --cflags glib-2.0)
+$(BENCH_BUILD)/peers/sdevent.o: BENCH_PEER_CFLAGS = \
+    $(shell pkg-config --cflags libsystemd)
+
+$(BENCH_BUILD)/libuv: BENCH_LIBS = $(shell pkg-config --libs libuv)
+$(BENCH_BUILD)/glib: BENCH_LIBS = $(shell pkg-config --libs glib-2.0)
+$(BENCH_BUILD)/sdevent: BENCH_LIBS = $(shell pkg-config --libs libsystemd)
+$(BENCH_BUILD)/libev: BENCH_LIBS = -lev
+
+$(BENCH_BUILD)/clone_pidfd $(BENCH_BUILD)/clone_files: \
+    $(BENCH_BUILD)/peers/pidfd_loop.o
+$(BENCH_BUILD)/xlchild: build/c/libxlchild.a
+
+$(filter-out $(BENCH_BUILD)/child,$(BENCH_PROGRAMS)): \
+    $(BENCH_BUILD)/%: $(BENCH_BUILD)/peers/%.o $(BENCH_COMMON)
+	$(CC) -pthread -o $@ $(filter %.o,$^) $(filter %.a,$^) -lseccomp \
+	    $(BENCH_LIBS)
+
+# The OCaml peers: the sources are copied, for the compiler writes beside them.
+BENCH_OCAML := $(BENCH_BUILD)/ocaml
+
+$(BENCH_OCAML)/unix_peer: BENCH_OCAML_PACKAGES = unix
+$(BENCH_OCAML)/lwt_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,lwt,lwt.unix
+
+$(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
+	@mkdir -p $@.d
+	cp $^ $@.d
+	cd $@.d && ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
+	    -package $(BENCH_OCAML_PACKAGES) timing.ml $*_peer.ml -o ../$(@F)
+
+.PHONY: bench bench-quick bench-programs
+.SECONDARY: $(BENCH_COMMON) $(BENCH_PEERS:%=$(BENCH_BUILD)/peers/%.o) \
+    $(BENCH_BUILD)/peers/pidfd_loop.o

@@ -1,0 +1,237 @@
+"""The C table: what is measured, and the ratios that are wanted.
+
+Used by run.py; see model.py for the words.
+"""
+
+from model import Cell, Column, Plan, Row, Table, Target
+
+PROGRAMS = "build/bench/"
+
+OURS = "xlchild"
+
+ROWS = [
+    Row("vfork", "vfork", "bare loop: vfork + waitpid(-1)"),
+    Row("fork", "fork", "bare loop: fork + waitpid(-1)"),
+    Row("posix_spawn", "posix_spawn", "posix_spawn + waitpid(-1)"),
+    Row("clone_pidfd", "clone_pidfd", "bare: clone(VM,VFORK,PIDFD) + epoll"),
+    Row("clone_files", "clone_files", "bare: the same + FILES, close_range"),
+    Row("libuv", "libuv", "libuv"),
+    Row("glib", "glib", "GLib"),
+    Row("libev", "libev", "libev (with fork)"),
+    Row("sdevent", "sdevent", "sd-event (with fork)"),
+    Row(OURS, "xlchild", "xlchild, pidfd mode, events"),
+    Row("callback", "xlchild", "xlchild, pidfd mode, callbacks in a loop",
+        ("--report", "callback")),
+    Row("libxl", "xlchild", "xlchild, RFC default mode", ("--mode", "libxl")),
+    Row("selective", "xlchild", "xlchild, selective reap",
+        ("--mode", "selective")),
+    Row("mainloop", "xlchild", "xlchild, mainloop mode, statuses passed",
+        ("--mode", "mainloop")),
+    Row("occurred", "xlchild", "xlchild, mainloop mode, SIGCHLD passed",
+        ("--mode", "mainloop-occurred")),
+]
+PEERS = ROWS[:9]
+
+COLUMNS = [
+    Column("0", "0 live"),
+    Column("live1000", "1,000 live", ("--live", "1000")),
+    Column("live10000", "10,000 live", ("--live", "10000")),
+    Column("map512", "512 MiB", ("--map", "512")),
+    Column("map2048", "2 GiB", ("--map", "2048")),
+    Column("fds1000", "1,000 fds", ("--fds", "1000")),
+    Column("fds10000", "10,000 fds", ("--fds", "10000")),
+]
+
+BATCHES = [
+    Row("batch0", "xlchild", "xlchild, batch of 64, no starter thread",
+        ("--batch", "64", "--concurrency", "128")),
+    Row("batch1", "xlchild", "xlchild, batch of 64, 1 starter thread",
+        ("--batch", "64", "--concurrency", "128", "--starters", "1")),
+    Row("batch2", "xlchild", "xlchild, batch of 64, 2 starter threads",
+        ("--batch", "64", "--concurrency", "128", "--starters", "2")),
+    Row("bare2", "clone_files", "bare clone + FILES loop on 2 threads",
+        ("--starters", "2")),
+]
+
+ABLATIONS = [
+    Row("without-nothing", "xlchild", "nothing refused (filter loaded)",
+        ("--without", "nothing")),
+    Row("without-shared-files", "xlchild", "no shared fd table",
+        ("--without", "shared-files")),
+    Row("without-close-range", "xlchild", "no close_range at all",
+        ("--without", "close-range")),
+    Row("without-pidfd", "xlchild", "no pidfds", ("--without", "pidfd")),
+    Row("without-vfork", "xlchild", "no vfork-style start",
+        ("--without", "vfork")),
+]
+ABLATION_COLUMNS = ("0", "live1000", "map512", "fds10000")
+
+RATE = ("us_per_child",)
+LATENCY = ("latency_us_median", "latency_us_p999")
+BURST = ("burst_us_per_report", "drain_us_per_report") + LATENCY
+MEMORY = ("heap_bytes_per_child", "resident_bytes_per_child")
+
+# The cells that a target divides are run in every round; the others, there
+# for the tables and plots, in fewer, for they take long.
+IN_EVERY_ROUND = {
+    "vfork/0", "libuv/0", "glib/0", "libev/0", "sdevent/0", "xlchild/0",
+    "vfork/live10000", "libuv/live10000", "xlchild/live10000",
+    "xlchild/live1000", "libxl/live1000", "xlchild/map2048",
+    "xlchild/fds10000", "batch0/0", "batch2/0", "bare2/0",
+}
+
+SLOW_COLUMNS = ("live10000", "map2048")
+
+# Left out of the slow cells, for they would only repeat what a neighbour of
+# theirs shows: how they start or wait is the same.
+REPEATS = {"posix_spawn": "vfork", "fork": "libev", "clone_pidfd": "vfork"}
+NOT_AT_2_GIB = ("libev", "sdevent", "clone_pidfd")  # as fork, as clone_files
+
+
+def cell(key, row, args, rounds, figures):
+    path = PROGRAMS + row.program
+    return Cell(key, path, (path, *args), rounds, figures)
+
+
+def rate_cell(row, column, rounds, sizes):
+    key = f"{row.key}/{column.key}"
+    if key not in IN_EVERY_ROUND:
+        rounds = min(rounds, 1 if column.key in SLOW_COLUMNS else 3)
+    args = ("--measure", "rate", "--children", str(sizes["children"]),
+            "--for-ms", str(sizes["for_ms"]), "--warmup", "16")
+    return cell(key, row, args + row.args + column.args, rounds, RATE)
+
+
+def table_cells(rounds, sizes):
+    cells = [rate_cell(row, column, rounds, sizes)
+             for row in ROWS for column in COLUMNS
+             if column.key != "map2048" or row.key not in NOT_AT_2_GIB]
+    cells += [rate_cell(row, COLUMNS[0], rounds, sizes) for row in BATCHES]
+    by_key = {column.key: column for column in COLUMNS}
+    cells += [rate_cell(row, by_key[key], rounds, sizes)
+              for row in ABLATIONS for key in ABLATION_COLUMNS]
+    return cells
+
+
+def latency_cells(rounds, sizes):
+    cells = []
+    for live in (0, sizes["latency_live"]):
+        for row in PEERS + [ROWS[9], ROWS[11]]:
+            if live and row.key in REPEATS:
+                continue
+            args = ("--measure", "latency", "--live", str(live),
+                    "--children", str(sizes["latency_children"])) + row.args
+            cells.append(cell(f"latency/{row.key}/{live}", row, args,
+                              min(rounds, 3 if live == 0 else 1), LATENCY))
+    return cells
+
+
+def burst_cells(rounds, sizes):
+    cells = []
+    few, many = sizes["burst"]
+    for row in PEERS + [ROWS[9], ROWS[11]]:
+        ours = row.key == OURS
+        for n, bursts in ((few, sizes["bursts"]), (many, 1)):
+            if n == many and row.key in REPEATS:
+                continue
+            args = ("--measure", "burst", "--children", str(n),
+                    "--bursts", str(bursts),
+                    "--drains", str(bursts if ours else 0)) + row.args
+            cells.append(cell(f"burst/{row.key}/{n}", row, args,
+                              rounds if ours else 1,
+                              BURST if ours else BURST[:1] + LATENCY))
+    return cells
+
+
+def memory_cells(sizes):
+    return [cell(f"memory/{OURS}", ROWS[9],
+                 ("--measure", "memory", "--warmup", "64",
+                  "--children", str(sizes["memory_children"])), 3, MEMORY)]
+
+
+def rate(key):
+    return (key, "us_per_child")
+
+
+def targets(sizes):
+    few, many = sizes["burst"]
+    ours = rate("xlchild/0")
+
+    def burst(n, figure):
+        return (f"burst/{OURS}/{n}", figure)
+
+    def peer(name, bound):
+        return Target(f"{name} ÷ ours", rate(f"{name}/0"), ours, False, bound)
+
+    return [
+        Target("ours ÷ bare vfork loop, 0 live", ours, rate("vfork/0"),
+               True, 1.15),
+        Target("ours at 10,000 live ÷ at 0", rate("xlchild/live10000"), ours,
+               True, 1.20),
+        Target("bare vfork loop ÷ ours, 10,000 live", rate("vfork/live10000"),
+               rate("xlchild/live10000"), False, 3.3),
+        peer("libuv", 2.7),
+        Target("libuv ÷ ours, 10,000 live", rate("libuv/live10000"),
+               rate("xlchild/live10000"), False, 18),
+        peer("glib", 1.5),
+        peer("sdevent", 1.3),
+        peer("libev", 1.2),
+        Target("ours with 2 GiB mapped ÷ with 0", rate("xlchild/map2048"),
+               ours, True, 1.30),
+        Target("ours with 10,000 fds ÷ with 0", rate("xlchild/fds10000"),
+               ours, True, 1.15),
+        Target(f"exit burst: {many:,} at once ÷ {few}, a report",
+               burst(many, "burst_us_per_report"),
+               burst(few, "burst_us_per_report"), True, 1.5),
+        Target("the same, all dead before the loop runs",
+               burst(many, "drain_us_per_report"),
+               burst(few, "drain_us_per_report"), True, 1.5),
+        Target("bytes of heap for a live child",
+               (f"memory/{OURS}", "heap_bytes_per_child"), None, True, 512),
+        Target("resident bytes for a live child",
+               (f"memory/{OURS}", "resident_bytes_per_child"), None, True,
+               512),
+        Target("RFC default mode ÷ pidfd mode, 1,000 live",
+               rate("libxl/live1000"), rate("xlchild/live1000"), True, 1.5),
+        Target("bare vfork loop ÷ ours, batch, 2 starters", rate("vfork/0"),
+               rate("batch2/0"), False, 1.6),
+    ]
+
+
+FULL = {"children": 5000, "for_ms": 300, "latency_live": 5000,
+        "latency_children": 1000, "burst": (100, 10000), "bursts": 20,
+        "memory_children": 10000}
+
+# Small enough for every `make check`: it shows that each figure still comes
+# out, not how large it is.
+QUICK = {"children": 60, "for_ms": 30, "latency_live": 50,
+         "latency_children": 20, "burst": (20, 100), "bursts": 1,
+         "memory_children": 300}
+QUICK_ARGS = {"--live": {"1000": "50", "10000": "100"},
+              "--map": {"512": "8", "2048": "16"},
+              "--fds": {"1000": "100", "10000": "200"}}
+
+
+def smaller(cell):
+    """The same cell with the parent's load scaled down for --quick."""
+    command = list(cell.command)
+    for i, name in enumerate(command[:-1]):
+        command[i + 1] = QUICK_ARGS.get(name, {}).get(command[i + 1],
+                                                      command[i + 1])
+    return Cell(cell.key, cell.program, tuple(command), 1, cell.figures)
+
+
+def make(rounds, quick):
+    sizes = QUICK if quick else FULL
+    cells = (table_cells(rounds, sizes) + latency_cells(rounds, sizes) +
+             burst_cells(rounds, sizes) + memory_cells(sizes))
+    if quick:
+        cells = [smaller(cell) for cell in cells]
+    tables = [
+        Table("µs per child", "us_per_child", ROWS, COLUMNS),
+        Table("µs per child", "us_per_child", BATCHES, COLUMNS[:1]),
+        Table("µs per child", "us_per_child", ABLATIONS,
+              [c for c in COLUMNS if c.key in ABLATION_COLUMNS]),
+    ]
+    groups = [("latency/", LATENCY), ("burst/", BURST), ("memory/", MEMORY)]
+    return Plan(cells, tables, groups, targets(sizes))

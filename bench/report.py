@@ -1,0 +1,104 @@
+"""Medians, ratios and the tables. Used by run.py."""
+
+from statistics import median
+
+
+def values(results, key, figure):
+    return [line[figure] for line in results.get(key, []) if figure in line]
+
+
+def middle(results, key, figure):
+    """The median over the rounds, or None where nothing was measured."""
+    found = values(results, key, figure)
+    return median(found) if found else None
+
+
+def ratios(targets, results):
+    """One dict a target: the ratio of medians and how it was met."""
+    out = []
+    for target in targets:
+        above = middle(results, *target.numerator)
+        if target.less:
+            less = middle(results, *target.less)
+            above = above - less if None not in (above, less) else None
+        below = (middle(results, *target.denominator)
+                 if target.denominator else 1.0)
+        ratio = above / below if above is not None and below else None
+        sign = "≤" if target.at_most else "≥"
+        verdict = "not measured"
+        if ratio is not None:
+            met = (ratio <= target.bound if target.at_most
+                   else ratio >= target.bound)
+            verdict = "pass" if met else "short"
+        out.append({"text": target.text, "ratio": ratio,
+                    "bound": f"{sign} {target.bound:g}", "verdict": verdict})
+    return out
+
+
+def number(value):
+    if value is None:
+        return "-"
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def with_spread(results, key, figure):
+    found = values(results, key, figure)
+    if not found:
+        return "-"
+    text = number(median(found))
+    if len(found) > 1:
+        text += f" ({number(min(found))}..{number(max(found))})"
+    return text
+
+
+def table(head, lines):
+    widths = [max(len(line[i]) for line in [head] + lines)
+              for i in range(len(head))]
+
+    def row(line):
+        cells = [text.ljust(width) if i == 0 else text.rjust(width)
+                 for i, (text, width) in enumerate(zip(line, widths))]
+        return "| " + " | ".join(cells) + " |"
+
+    print(row(head))
+    print("| " + " | ".join("-" * width for width in widths) + " |")
+    for line in lines:
+        print(row(line))
+
+
+def print_table(asked, results):
+    lines = []
+    for row in asked.rows:
+        line = [row.text] + [with_spread(results, f"{row.key}/{c.key}",
+                                         asked.figure) for c in asked.columns]
+        if any(text != "-" for text in line[1:]):
+            lines.append(line)
+    if lines:
+        table([asked.head] + [c.text for c in asked.columns], lines)
+        print()
+
+
+def print_group(results, prefix, figures):
+    """Cells that share a prefix, with their figures as columns."""
+    keys = [key for key in results if key.startswith(prefix) and results[key]]
+    if keys:
+        table([prefix.rstrip("/")] + list(figures),
+              [[key[len(prefix):]] + [with_spread(results, key, figure)
+                                      for figure in figures] for key in keys])
+        print()
+
+
+def print_all(plan, results, ratio_rows, about):
+    print(f"{about['processor']}, {about['cpus']} cpus, "
+          f"Linux {about['kernel']}, load {about['load_before']:.2f} before, "
+          f"{about['seconds']} s. Medians (least..most) of the rounds.\n")
+    for asked in plan.tables:
+        print_table(asked, results)
+    for prefix, figures in plan.groups:
+        print_group(results, prefix, figures)
+    table(["ratio", "measured", "wanted", "verdict"],
+          [[row["text"], number(row["ratio"]), row["bound"], row["verdict"]]
+           for row in ratio_rows])
+    print()
