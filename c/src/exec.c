@@ -217,12 +217,30 @@ void xl_ao_postfork(struct xl_list *node)
     }
 }
 
+/* Whoever holds a pipe open may hold it: take what is there, and no more. */
+static void stop_lingering(libxl_ctx *ctx, struct xl_ao *ao)
+{
+    int i;
+
+    ao->linger = LIBXL_LINGER_DRAIN;
+    for (i = 0; i < 3; i++)
+        xl_stream_drain(ctx, &ao->streams[i]);
+}
+
 void xl_ao_cut_short(libxl_ctx *ctx, struct xl_ao *ao, int rc)
 {
     struct xl_child *child = xl_child_get(ctx, ao->child);
 
-    if (ao->rc != 0 || ao->child_ended)
+    if (ao->rc != 0)
         return;
+    if (ao->child_ended) {
+        /* There is nobody to kill. An abort changes nothing but the waiting;
+         * that output is lost is told all the same. */
+        if (rc != ERROR_ABORTED)
+            ao->rc = rc;
+        stop_lingering(ctx, ao);
+        return;
+    }
     ao->rc = rc;
     if (rc == ERROR_TIMEDOUT)
         ao->result->timed_out = 1;
@@ -235,18 +253,12 @@ void xl_ao_cut_short(libxl_ctx *ctx, struct xl_ao *ao, int rc)
 static void timed_out(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_ao *ao = xl_container(timer, struct xl_ao, timer);
-    int i;
 
-    if (!ao->child_ended) {
-        xl_ao_cut_short(ctx, ao, ERROR_TIMEDOUT);
-        return;
-    }
-    /* only somebody who holds a pipe open is left to wait for */
-    ao->rc = ERROR_TIMEDOUT;
-    ao->result->timed_out = 1;
-    ao->linger = LIBXL_LINGER_DRAIN;
-    for (i = 0; i < 3; i++)
-        xl_stream_drain(ctx, &ao->streams[i]);
+    /* after the child's end: only somebody who holds a pipe open is left to
+     * wait for */
+    if (ao->child_ended)
+        ao->result->timed_out = 1;
+    xl_ao_cut_short(ctx, ao, ERROR_TIMEDOUT);
     xl_ao_advance(ctx, ao);
 }
 
@@ -296,7 +308,6 @@ void xl_ao_advance(libxl_ctx *ctx, struct xl_ao *ao)
 void xl_ao_child_ended(libxl_ctx *ctx, struct xl_ao *ao,
                        const libxl_childproc_result *result)
 {
-
     ao->result->child = *result;
     ao->child_ended = 1;
     if (ao->rc != 0)
@@ -598,6 +609,7 @@ int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
         if (rc == 0) {
             ao->abort_asked = 1;
             xl_ao_cut_short(ctx, ao, ERROR_ABORTED);
+            xl_ao_advance(ctx, ao);
             break;
         }
     }

@@ -3,7 +3,7 @@
  * Proves A1, A2, A3 and the hanging half of C18.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -634,6 +634,70 @@ XT_TEST(grandchild_and_end_of_file, "C18")
         XT_EQ_INT(c.rc, 0);
         XT_EXITED(&c.result.child, 6);
         XT_EQ_INT(c.result.out.held_open, 0);
+        libxl_childproc_exec_result_dispose(&c.result);
+    }
+    xt_ctx_free(ctx);
+}
+
+/* An abort ends the waiting for it; the child had ended by itself. */
+XT_TEST(abort_ends_the_waiting_for_a_grandchild, "A2 C18")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("put", "said", "grandchild", "5", "exit", "6"));
+    libxl_childproc_exec_opts opts = capturing();
+    struct completion c;
+    libxl_asyncop_how how = to(&c);
+    libxl_childproc_fd fd;
+    libxl_event *event;
+    int gate[2];
+
+    start_grandchild(&spec, &fd, gate);
+    opts.linger = LIBXL_LINGER_EOF;
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
+    while (libxl_childproc_count(ctx))
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 10, 0), ERROR_TIMEDOUT);
+    XT_EQ_INT(c.calls, 0);
+    XT_OK(libxl_ao_abort(ctx, &how));
+    pump_until(ctx, &c.calls);
+    XT_EQ_INT(c.rc, 0);
+    XT_EXITED(&c.result.child, 6);
+    XT_EQ_STR(c.result.out.data, "said");
+    XT_EQ_INT(c.result.out.held_open, 1);
+    XT_EQ_INT(c.result.aborted, 0);
+    libxl_childproc_exec_result_dispose(&c.result);
+    xt_close(&gate[0]);
+    xt_close(&gate[1]);
+    xt_ctx_free(ctx);
+}
+
+/* Output that cannot be kept is told, also where the child has ended before
+ * the first byte of it was read. */
+XT_TEST(output_that_cannot_be_kept, "C18 C12 A1")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "lost", "exit", "6"));
+    libxl_childproc_exec_opts opts = capturing();
+
+    for (int ended = 0; ended < 2; ended++) {
+        struct completion c;
+        libxl_asyncop_how how = to(&c);
+        siginfo_t info;
+
+        spec.argv = ended ? XT_CHILD("put", "lost", "exit", "6")
+                          : XT_CHILD("put", "lost", "pause");
+        XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
+        if (ended)
+            XT_SYS(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
+        xs_starve();
+        pump_until(ctx, &c.calls);
+        xs_feed();
+        XT_EQ_INT(c.rc, ERROR_NOMEM);
+        if (ended)
+            XT_EXITED(&c.result.child, 6);
+        else
+            XT_SIGNALED(&c.result.child, SIGKILL);
+        XT_EQ_INT(c.result.aborted, !ended);
         libxl_childproc_exec_result_dispose(&c.result);
     }
     xt_ctx_free(ctx);
