@@ -13,12 +13,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "image.h"
 #include "sys.h"
 #include "xlchild/childproc.h"
 
-#ifndef CLOSE_RANGE_UNSHARE
-#define CLOSE_RANGE_UNSHARE (1U << 1)
-#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -33,20 +31,6 @@ static atomic_uint refused;
 
 #define DONE (1u << 31)
 #define OPEN_PIDFD (-2)
-
-/* The probe's child. It must not touch a table that it shares. */
-static int probe_child(void *arg)
-{
-    (void)arg;
-    _exit(0);
-}
-
-static int probe_child_unshare(void *arg)
-{
-    (void)arg;
-    /* no fd is that high: this only unshares */
-    _exit(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
-}
 
 /* Starts, waits for and looks at one child. The exit signal is none, so that
  * neither SIGCHLD nor anybody's wait(-1) sees it. Returns its exit status, or
@@ -96,17 +80,17 @@ static unsigned probe(void)
         pidfd = xl_sys.pidfd_open(getpid(), 0);
         goto pidfd;
     }
-    if (try_child(probe_child, stack, plain, &pidfd) == 0)
+    if (try_child(xl_image_probe, stack, plain, &pidfd) == 0)
         found |= LIBXL_FACILITY_VFORK | XL_FACILITY_CLONE3;
     if ((found & LIBXL_FACILITY_VFORK) &&
         (found & LIBXL_FACILITY_CLOSE_RANGE) &&
-        try_child(probe_child_unshare, stack, plain | CLONE_FILES, &pidfd) == 0)
+        try_child(xl_image_probe_unshare, stack, plain | CLONE_FILES, &pidfd) == 0)
         found |= LIBXL_FACILITY_SHARED_FILES;
     if (found & LIBXL_FACILITY_VFORK)
-        (void)try_child(probe_child, stack, plain | CLONE_PIDFD, &pidfd);
+        (void)try_child(xl_image_probe, stack, plain | CLONE_PIDFD, &pidfd);
     if ((found & LIBXL_FACILITY_VFORK) && pidfd < 0) {
         pidfd = OPEN_PIDFD;
-        (void)try_child(probe_child, stack, plain, &pidfd);
+        (void)try_child(xl_image_probe, stack, plain, &pidfd);
     }
     if (pidfd >= 0) {
         if (xl_sys.pidfd_exit_info(pidfd, &info) == 0 && info.known)

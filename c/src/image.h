@@ -54,4 +54,9 @@ struct xl_image_failure {
 /* Runs in the child; does not return. arg is a struct xl_image. */
 int xl_image_run(void *arg);
 
+/* The children of facility.c's probe: exit 0, or 1 where close_range refuses
+ * to unshare. arg is not used. */
+int xl_image_probe(void *arg);
+int xl_image_probe_unshare(void *arg);
+
 #endif

@@ -178,6 +178,16 @@ static int copy_hooks(libxl_childproc_hooks *copy,
     return 0;
 }
 
+/* Other ctxs look whether there is somebody to ask about strangers. */
+static void set_hooks(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
+                      void *user)
+{
+    xl_process_lock();
+    ctx->mode.hooks = *hooks;
+    ctx->mode.user = user;
+    xl_process_unlock();
+}
+
 static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
                   void *user)
 {
@@ -194,8 +204,7 @@ static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
         return rc;
     ctx->mode.asked = hooks->chldowner;
     ctx->mode.reason = reason;
-    ctx->mode.hooks = *hooks;
-    ctx->mode.user = user;
+    set_hooks(ctx, hooks, user);
     /* open now what a start would need, so that a start that fails leaves
      * nothing open that was not */
     if (owner != libxl_sigchld_owner_mainloop &&
@@ -211,8 +220,9 @@ static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
          * until the next start */
         if (xl_process_claim(ctx, before.in_force) != 0 || !before.claimed)
             xl_process_unclaim(ctx);
-        before.claimed = ctx->mode.claimed;
-        ctx->mode = before;
+        ctx->mode.asked = before.asked;
+        ctx->mode.reason = before.reason;
+        set_hooks(ctx, &before.hooks, before.user);
         errno = saved;
         return rc;
     }

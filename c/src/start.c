@@ -28,6 +28,15 @@
 #define CLONE_PIDFD 0x00001000
 #endif
 
+/* The child leaves its stack by execve: what AddressSanitizer noted about its
+ * frames there does not hold for the next child. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define FORGET_FRAMES(stack) ASAN_UNPOISON_MEMORY_REGION(stack, XL_STACK_SIZE)
+#else
+#define FORGET_FRAMES(stack) ((void)(stack))
+#endif
+
 extern char **environ;
 
 /* ---- checking ----------------------------------------------------------- */
@@ -344,6 +353,7 @@ static pid_t clone_child(struct xl_start_request *request, struct prepared *p,
         im->unshare_refused = 0;
         plan_signals(request, im, cleared, before);
         *ret_pidfd = -1;
+        FORGET_FRAMES(request->stack);
         if (cleared)
             pid = xl_sys.clone3(xl_image_run, request->stack, XL_STACK_SIZE,
                                 (uint64_t)(unsigned)flags, im, ret_pidfd, -1);
@@ -454,15 +464,17 @@ static pid_t fork_child(struct xl_start_request *request)
     return pid;
 }
 
-/* Lets the child go and hears whether it executed its program. */
+/* Lets the child go and hears whether it executed its program. Our own end
+ * of the gate stays open meanwhile: a child that has ended before its time
+ * must not become a SIGPIPE here, and what it left unread tells of it. */
 static int release(struct prepared *p, struct xl_image_failure *failure)
 {
+    struct pollfd unread = {.fd = p->gate[0], .events = POLLIN};
     ssize_t n;
+    int r;
 
     xl_close(p->error[1]);
     p->error[1] = -1;
-    xl_close(p->gate[0]);
-    p->gate[0] = -1;
     do
         n = xl_sys.write(p->gate[1], "", 1);
     while (n < 0 && errno == EINTR);
@@ -474,7 +486,17 @@ static int release(struct prepared *p, struct xl_image_failure *failure)
     do
         n = xl_sys.read(p->error[0], failure, sizeof *failure);
     while (n < 0 && errno == EINTR);
-    return n == (ssize_t)sizeof *failure ? -1 : 0;
+    if (n == (ssize_t)sizeof *failure)
+        return -1;
+    do
+        r = xl_sys.poll(&unread, 1, 0);
+    while (r < 0 && errno == EINTR);
+    if (r == 1) {
+        failure->stage = LIBXL_STAGE_GATE;
+        failure->errnoval = EPIPE;
+        return -1;
+    }
+    return 0;
 }
 
 static int start_forked(struct xl_start_request *request)
