@@ -84,7 +84,8 @@ static unsigned probe(void)
         found |= LIBXL_FACILITY_VFORK | XL_FACILITY_CLONE3;
     if ((found & LIBXL_FACILITY_VFORK) &&
         (found & LIBXL_FACILITY_CLOSE_RANGE) &&
-        try_child(xl_image_probe_unshare, stack, plain | CLONE_FILES, &pidfd) == 0)
+        try_child(xl_image_probe_unshare, stack, plain | CLONE_FILES,
+                  &pidfd) == 0)
         found |= LIBXL_FACILITY_SHARED_FILES;
     if (found & LIBXL_FACILITY_VFORK)
         (void)try_child(xl_image_probe, stack, plain | CLONE_PIDFD, &pidfd);

@@ -29,7 +29,7 @@ static void needs_pidfds(void)
         XT_SKIP("adoption is by pidfd, which is refused here");
 }
 
-/* ---- the host's own child ------------------------------------------------- */
+/* ---- the host's own child ------------------------------------------------ */
 
 XT_TEST(a_child_of_the_host_is_reaped_as_one, "C6 C5 C13")
 {
@@ -109,7 +109,7 @@ XT_TEST(an_adopted_child_can_be_killed, "C13")
     xt_ctx_free(ctx);
 }
 
-/* ---- somebody else's child ------------------------------------------------- */
+/* ---- somebody else's child ----------------------------------------------- */
 
 /* A process whose parent is another one of ours: the parent waits for it when
  * reap_gate is closed, and ends then. */
@@ -286,7 +286,7 @@ XT_TEST(a_daemons_second_life, "C6 X2")
     xt_ctx_free(ctx);
 }
 
-/* ---- what is refused ------------------------------------------------------- */
+/* ---- what is refused ----------------------------------------------------- */
 
 XT_TEST(another_process_of_that_number_is_not_adopted, "C13 X5")
 {

@@ -31,7 +31,7 @@ static int no_children_left(void *user)
            errno == ECHILD;
 }
 
-/* ---- detach ---------------------------------------------------------------- */
+/* ---- detach -------------------------------------------------------------- */
 
 XT_TEST(a_detached_child_is_reaped_in_silence, "C5 X2")
 {
@@ -80,7 +80,7 @@ XT_TEST(a_held_result_can_be_detached, "C5")
     xt_ctx_free(ctx);
 }
 
-/* ---- free ------------------------------------------------------------------ */
+/* ---- free ---------------------------------------------------------------- */
 
 XT_TEST(freed_with_detached_children_there_are_no_zombies, "X2 defect-7")
 {
@@ -163,7 +163,7 @@ XT_TEST(freed_with_a_group_policy_the_group_is_dead, "X2 C13")
     XT_EVENTUALLY(no_children_left, NULL);
 }
 
-/* ---- stops ----------------------------------------------------------------- */
+/* ---- stops --------------------------------------------------------------- */
 
 static libxl_event *next(libxl_ctx *ctx)
 {
@@ -213,7 +213,7 @@ XT_TEST(stops_are_told_on_request, "E1 C5 C6")
     }
 }
 
-/* ---- batches ---------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------- */
 
 static void batch(libxl_sigchld_owner owner, int starters)
 {

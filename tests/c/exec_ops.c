@@ -23,7 +23,7 @@ static libxl_childproc_exec_opts capturing(void)
     return opts;
 }
 
-/* ---- by callback, by event, synchronous ---------------------------------------- */
+/* ---- by callback, by event, synchronous ---------------------------------- */
 
 struct completion {
     int calls, rc;
@@ -241,7 +241,7 @@ XT_TEST(synchronous_inside_a_completion, "A1 E4")
     xt_ctx_free(ctx);
 }
 
-/* ---- abort ------------------------------------------------------------------------- */
+/* ---- abort --------------------------------------------------------------- */
 
 XT_TEST(abort_kills_and_waits, "A2")
 {
@@ -351,7 +351,7 @@ XT_TEST(abort_against_completion, "A2")
     xt_ctx_free(ctx);
 }
 
-/* ---- progress ----------------------------------------------------------------------- */
+/* ---- progress ------------------------------------------------------------ */
 
 struct ordered {
     libxl_ctx *ctx;
@@ -469,7 +469,7 @@ XT_TEST(data_comes_before_completion, "A3")
     xt_ctx_free(ctx);
 }
 
-/* ---- nothing hangs -------------------------------------------------------------------- */
+/* ---- nothing hangs ------------------------------------------------------- */
 
 XT_TEST(timeout_kills, "C18")
 {

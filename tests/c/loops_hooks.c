@@ -107,7 +107,7 @@ XT_TEST(idle_means_nothing_registered, "O4")
     hl_dispose(&loop);
 }
 
-/* ---- timers ------------------------------------------------------------------- */
+/* ---- timers -------------------------------------------------------------- */
 
 static libxl_childproc_id start_stubborn(libxl_ctx *ctx, struct seen *s)
 {
@@ -212,7 +212,7 @@ XT_TEST(free_deregisters_everything, "X2 O4")
         ;
 }
 
-/* ---- late calls ------------------------------------------------------------------ */
+/* ---- late calls ---------------------------------------------------------- */
 
 struct recorded {
     struct hl_loop loop;
@@ -286,7 +286,7 @@ XT_TEST(late_calls_are_harmless, "O2")
     hl_dispose(&r.loop);
 }
 
-/* ---- refusals ---------------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------ */
 
 XT_TEST(refused_registration_reaches_the_caller, "O3 C12")
 {

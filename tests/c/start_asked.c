@@ -43,7 +43,7 @@ static void expect(libxl_childproc_spec *spec, const char *text)
     free(got);
 }
 
-/* ---- descriptors ----------------------------------------------------------------- */
+/* ---- descriptors --------------------------------------------------------- */
 
 /* A file of its own, whose name in /proc tells it from the others. */
 static int marked(char *dir, const char *name)
@@ -261,7 +261,7 @@ XT_TEST(fd_ours_are_close_on_exec, "C14")
     }
 }
 
-/* ---- signals ------------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------- */
 
 XT_TEST(signals_are_reset, "C16")
 {
@@ -350,7 +350,7 @@ XT_TEST(handlers_never_run_in_the_child, "C16 C17")
     xt_ctx_free(ctx);
 }
 
-/* ---- the rest of the struct --------------------------------------------------------- */
+/* ---- the rest of the struct ---------------------------------------------- */
 
 XT_TEST(environment_of_the_caller, "C16")
 {
@@ -442,7 +442,7 @@ XT_TEST(parent_death_signal, "C16")
     xt_close(&go_on[1]);
 }
 
-/* ---- a failed start is no exit status ------------------------------------------------- */
+/* ---- a failed start is no exit status ------------------------------------ */
 
 XT_TEST(exit_127_is_an_exit, "C15")
 {

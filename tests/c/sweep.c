@@ -112,7 +112,7 @@ static int fails(enum kind k)
     return 1;
 }
 
-/* ---- the table ----------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 static void *try_malloc(size_t size)
 {
@@ -202,7 +202,7 @@ static void install(void)
 #undef KIND_INSTALL
 }
 
-/* ---- starving and watching --------------------------------------------------------- */
+/* ---- starving and watching ----------------------------------------------- */
 
 void xs_starve(void)
 {
@@ -233,7 +233,7 @@ int xs_foreign_calls(void)
     return atomic_load(&counts->foreign);
 }
 
-/* ---- one try ------------------------------------------------------------------------- */
+/* ---- one try ------------------------------------------------------------- */
 
 #define NOT_REACHED 42 /* exit status: there are fewer calls than that */
 

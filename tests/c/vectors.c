@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- texts ------------------------------------------------------------------ */
+/* ---- texts --------------------------------------------------------------- */
 
 static void append(struct xt_bytes *b, const void *data, size_t length)
 {
@@ -145,7 +145,7 @@ struct xt_bytes xt_text(struct xt_places *places, const char *column)
     return placed(places, b);
 }
 
-/* ---- names -------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 struct name {
     const char *name;
@@ -224,7 +224,7 @@ static rlim_t limit(const char *text)
     return !strcmp(text, "inf") ? RLIM_INFINITY : strtoull(text, NULL, 10);
 }
 
-/* ---- specs -------------------------------------------------------------------- */
+/* ---- specs --------------------------------------------------------------- */
 
 static char *keep(struct xt_made_spec *made, char *text)
 {
@@ -433,7 +433,7 @@ void xt_made_spec_dispose(struct xt_made_spec *made)
     free(made->env);
 }
 
-/* ---- expectations ---------------------------------------------------------------- */
+/* ---- expectations -------------------------------------------------------- */
 
 void xt_ended(const libxl_childproc_result *r, const char *kind,
               const char *value)

@@ -7,7 +7,7 @@
  *
  * ending
  *   exit N            exit with N
- *   signal SIG        die of a signal (name or number), whatever its disposition
+ *   signal SIG        die of a signal (name, number), whatever its disposition
  *   abort             abort()
  *   stop              raise SIGSTOP, go on when continued
  *   exec PROG ARGS... execute PROG with the rest as argv[1..]
@@ -50,7 +50,7 @@
  *   last              print the pid of the last grandchild
  *   setsid, setpgid   leave the session, the group
  * fixtures
- *   fixtures DIR      chmod DIR to 0755 and make in it: plain (0644), dir/, empty
+ *   fixtures DIR      chmod DIR to 0755, make in it: plain (0644), dir/, empty
  *                     (0755, no bytes), badscript (interpreter missing), script
  *                     (prints "script"), loop (a symlink to itself), noperm/
  *                     (0700), bin/tool (a copy of this program)
@@ -114,7 +114,7 @@ __attribute__((noreturn)) static void fail(const char *what)
     _exit(EXIT_SYSTEM);
 }
 
-/* ---- names --------------------------------------------------------------------- */
+/* ---- names --------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -171,7 +171,7 @@ static void print_signal(int signo)
     print(1, "%d\n", signo);
 }
 
-/* ---- ending ------------------------------------------------------------------------ */
+/* ---- ending -------------------------------------------------------------- */
 
 static void die_of(int signo)
 {
@@ -188,7 +188,7 @@ static void die_of(int signo)
     fail("signal");
 }
 
-/* ---- waiting and streams ------------------------------------------------------------- */
+/* ---- waiting and streams ------------------------------------------------- */
 
 /* Reads at most `most` bytes (-1: to the end), copying them to out (-1: no). */
 static long long drain(int fd, long long most, int out)
@@ -238,7 +238,7 @@ static void sleep_ms(int ms)
         ;
 }
 
-/* ---- signals --------------------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
 static const char *said_on[NSIG];
 static int exit_on[NSIG];
@@ -301,7 +301,7 @@ static void print_dispositions(int ignored)
     }
 }
 
-/* ---- what it was given ---------------------------------------------------------------- */
+/* ---- what it was given --------------------------------------------------- */
 
 static void print_fds(void)
 {
@@ -461,7 +461,7 @@ static void print_cgroup(void)
     fclose(f);
 }
 
-/* ---- families ---------------------------------------------------------------------------- */
+/* ---- families ------------------------------------------------------------ */
 
 static pid_t last_grandchild = -1;
 
@@ -479,7 +479,7 @@ static void grandchild(int fd)
     _exit(0);
 }
 
-/* ---- fixtures ---------------------------------------------------------------------------- */
+/* ---- fixtures ------------------------------------------------------------ */
 
 static void make_file(const char *name, mode_t mode, const char *text)
 {
@@ -521,7 +521,7 @@ static void make_fixtures(const char *dir)
     copy_self("bin/tool");
 }
 
-/* ---- verbs ---------------------------------------------------------------------------------- */
+/* ---- verbs --------------------------------------------------------------- */
 
 static char **next; /* the rest of argv */
 
