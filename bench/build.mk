@@ -38,6 +38,18 @@ bench: ## compare with every peer: tables, ratios, plots (3 minutes)
 bench-quick: bench-programs ## does every figure still come out? (20 seconds)
 	$(PYTHON) -B bench/run.py --quick --out $(BENCH_BUILD)/quick
 
+bench-python: ## the same for Python: os, subprocess, asyncio, uvloop
+	@scripts/deps bench py-test
+	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child python
+	PYTHONPATH=build/python $(PYTHON) -B bench/run.py --plan python \
+	    --out $(BENCH_BUILD)/python
+
+bench-ocaml: ## the same for OCaml: Unix, Lwt
+	@scripts/deps bench
+	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child \
+	    $(addprefix $(BENCH_BUILD)/ocaml/,$(BENCH_OCAML_PEERS))
+	$(PYTHON) -B bench/run.py --plan ocaml --out $(BENCH_BUILD)/ocaml
+
 $(BENCH_BUILD)/child: bench/child.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -ffreestanding -fno-stack-protector \
@@ -76,16 +88,19 @@ $(filter-out $(BENCH_BUILD)/child,$(BENCH_PROGRAMS)): \
 
 # The OCaml peers: the sources are copied, for the compiler writes beside them.
 BENCH_OCAML := $(BENCH_BUILD)/ocaml
+BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer
 
 $(BENCH_OCAML)/unix_peer: BENCH_OCAML_PACKAGES = unix
 $(BENCH_OCAML)/lwt_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,lwt,lwt.unix
+$(BENCH_OCAML)/ours_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,xlchild
+$(BENCH_OCAML)/ours_peer: ocaml
 
 $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	@mkdir -p $@.d
-	cp $^ $@.d
-	cd $@.d && ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
+	cp $(filter %.ml,$^) $@.d
+	cd $@.d && OCAMLPATH=$(CURDIR)/build/ocaml/install/default/lib ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
 	    -package $(BENCH_OCAML_PACKAGES) timing.ml $*_peer.ml -o ../$(@F)
 
-.PHONY: bench bench-quick bench-programs
+.PHONY: bench bench-quick bench-python bench-ocaml bench-programs
 .SECONDARY: $(BENCH_COMMON) $(BENCH_PEERS:%=$(BENCH_BUILD)/peers/%.o) \
     $(BENCH_BUILD)/peers/pidfd_loop.o

@@ -9,13 +9,14 @@ let for_ms = ref 0
 let child = ref "build/bench/child"
 let heap = ref 0
 
-let parse () =
+let parse ?(more = []) () =
   Arg.parse
-    [ ("--children", Arg.Set_int children, "N how many to start and reap");
-      ("--concurrency", Arg.Set_int concurrency, "N at a time");
-      ("--for-ms", Arg.Set_int for_ms, "N stop starting after so long");
-      ("--child", Arg.Set_string child, "PATH the program to start");
-      ("--heap", Arg.Set_int heap, "MiB of OCaml heap beside it") ]
+    (more
+    @ [ ("--children", Arg.Set_int children, "N how many to start and reap");
+        ("--concurrency", Arg.Set_int concurrency, "N at a time");
+        ("--for-ms", Arg.Set_int for_ms, "N stop starting after so long");
+        ("--child", Arg.Set_string child, "PATH the program to start");
+        ("--heap", Arg.Set_int heap, "MiB of OCaml heap beside it") ])
     (fun word -> raise (Arg.Bad word))
     "one way of starting and reaping children from OCaml"
 
@@ -44,7 +45,6 @@ let expect_zero = function
 (* [run clock] starts and reaps until the clock says so: once to warm up and
    once for the figures. *)
 let measure name run =
-  parse ();
   let ballast = Array.init !heap (fun _ -> Bytes.make (1 lsl 20) 'x') in
   run (clock 20);
   let clock = clock ~for_ms:!for_ms !children in

@@ -1,0 +1,50 @@
+"""The OCaml table. Used by run.py; see model.py for the words."""
+
+from model import Cell, Column, Plan, Row, Table, Target
+
+PROGRAMS = "build/bench/ocaml/"
+COLUMNS = (Column("0", "no heap to speak of"),
+           Column("heap1024", "1 GiB heap", ("--heap", "1024")))
+
+ROWS = [
+    Row("unix", "unix_peer", "Unix.create_process + waitpid"),
+    Row("lwt", "lwt_peer", "Lwt_process.exec"),
+    Row("xlchild", "ours_peer", "Xlchild.start + events"),
+    Row("batch", "ours_peer", "Xlchild.start_many, 2 starter threads",
+        ("--batch", "64")),
+    Row("xlchild-lwt", "ours_lwt_peer", "Xlchild_lwt.exec"),
+]
+
+
+def cell(row, column, rounds, sizes, figures):
+    path = PROGRAMS + row.program
+    return Cell(f"{row.key}/{column.key}", path,
+                (path, *row.args, *column.args, *sizes), rounds, figures)
+
+
+def ratio(text, above, below, at_most, bound):
+    return Target(text, (above, "us_per_child"), (below, "us_per_child"),
+                  at_most, bound)
+
+
+TARGETS = [
+    ratio("Unix.create_process + waitpid ÷ Xlchild.start + events", "unix/0",
+          "xlchild/0", False, 1.2),
+    ratio("Lwt_process.exec ÷ Xlchild_lwt.exec", "lwt/0", "xlchild-lwt/0",
+          False, 1.8),
+    ratio("ours with a heap of 1 GiB ÷ with none", "xlchild/heap1024",
+          "xlchild/0", True, 1.3),
+    Target("one callback into an OCaml closure, µs",
+           ("callback/0", "callback_us"), None, True, 0.3),
+]
+
+
+def make(rounds, quick):
+    sizes = (("--children", "40") if quick else
+             ("--children", "5000", "--for-ms", "500"))
+    cells = [cell(row, column, rounds, sizes, ("us_per_child",))
+             for row in ROWS for column in COLUMNS]
+    callback = Row("callback", "ours_peer", "", ("--callback",))
+    cells.append(cell(callback, COLUMNS[0], rounds, (), ("callback_us",)))
+    return Plan(cells, [Table("µs per child", "us_per_child", ROWS, COLUMNS)],
+                [("callback/", ("callback_us",))], TARGETS)
