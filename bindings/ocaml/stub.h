@@ -69,7 +69,6 @@ struct xlo_operation {
 struct xlo_ctx {
     libxl_ctx *ctx;      /* NULL once closed */
     atomic_int uses;     /* calls under way; far below 0 when closed */
-    atomic_int closures; /* a callback may reach OCaml, and so may raise */
     atomic_int silent;   /* no callback reaches OCaml any more */
     value weak;          /* generational root: a Weak.t of the OCaml record,
                             so that closures are reachable while it is, and a
@@ -132,11 +131,10 @@ value xlo_event(const libxl_event *event);
 /* A wait that signals and raising callbacks end early. */
 struct xlo_wait {
     int64_t deadline; /* of CLOCK_MONOTONIC in ns; < 0: none */
-    int sliced;
     int blocks;
 };
 
-void xlo_wait_start(struct xlo_wait *w, struct xlo_ctx *x, intnat timeout_ms);
+void xlo_wait_start(struct xlo_wait *w, intnat timeout_ms);
 /* Before each blocking call: runs what the runtime has pending, so that a
  * signal of just before is not slept over. 0 to go on, with *ret_exception
  * Val_unit, or 1 where a handler raised. */

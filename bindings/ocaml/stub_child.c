@@ -51,8 +51,6 @@ value xlchild_ml_setmode(value t, value owner, value forks, value strangers)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    if (hooks.fork_replacement || hooks.childproc_exited_callback)
-        atomic_store(&frame.x->closures, 1);
     xlo_release();
     rc = libxl_childproc_setmode_checked(frame.x->ctx, &hooks, frame.x);
     errnoval = errno;
@@ -123,7 +121,6 @@ static int report_of(struct xlo_ctx *x, value v, libxl_childproc_report *ret,
                                    Long_val(Field(v, 0)));
         if (!*ret_made)
             return ERROR_NOMEM;
-        atomic_store(&x->closures, 1);
         ret->kind = LIBXL_REPORT_CALLBACK;
         ret->callback = xlo_report;
         ret->u.for_callback = *ret_made;
@@ -268,7 +265,7 @@ value xlchild_ml_wait(value t, value id_v, value timeout_v)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    xlo_wait_start(&wait, frame.x, Long_val(timeout_v));
+    xlo_wait_start(&wait, Long_val(timeout_v));
     do {
         if (xlo_wait_pending(&wait, &exception)) {
             rc = ERROR_INTERRUPTED;

@@ -256,7 +256,6 @@ value xlchild_ml_alloc(value weak, value min_level, value logged)
     pthread_mutex_init(&x->lock, NULL);
     block = caml_alloc_custom(&operations, sizeof(x), 0, 1);
     Ctx_val(block) = x;
-    atomic_store(&x->closures, Bool_val(logged));
     x->weak = weak;
     caml_register_generational_global_root(&x->weak);
     xlo_release();

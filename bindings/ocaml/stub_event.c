@@ -14,8 +14,10 @@
 
 /* ---- blocking ---- */
 
-/* Where a callback may raise, a wait comes up this often to see. */
-#define SLICE_MS 20
+/* A wait comes up this often, as OCaml's own tick does: for a callback that
+ * raised, and for a signal that came between the look at what is pending and
+ * the system call, which then slept over it. */
+#define SLICE_MS 50
 
 static int64_t now(void)
 {
@@ -25,11 +27,10 @@ static int64_t now(void)
     return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
 }
 
-void xlo_wait_start(struct xlo_wait *w, struct xlo_ctx *x, intnat timeout_ms)
+void xlo_wait_start(struct xlo_wait *w, intnat timeout_ms)
 {
     w->deadline = timeout_ms < 0 ? -1 : now() + timeout_ms * INT64_C(1000000);
     w->blocks = timeout_ms != 0;
-    w->sliced = w->blocks && atomic_load(&x->closures);
 }
 
 int xlo_wait_timeout(const struct xlo_wait *w)
@@ -37,13 +38,11 @@ int xlo_wait_timeout(const struct xlo_wait *w)
     int64_t left;
 
     if (w->deadline < 0)
-        return w->sliced ? SLICE_MS : LIBXL_WAIT_FOREVER;
+        return SLICE_MS;
     left = (w->deadline - now() + 999999) / 1000000;
     if (left <= 0)
         return 0;
-    if (w->sliced && left > SLICE_MS)
-        return SLICE_MS;
-    return left < INT_MAX ? left : INT_MAX;
+    return left < SLICE_MS ? left : SLICE_MS;
 }
 
 int xlo_wait_pending(const struct xlo_wait *w, value *ret_exception)
@@ -88,7 +87,7 @@ value xlchild_ml_take(value t, value max_v, value mask_v, value timeout_v)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    xlo_wait_start(&wait, frame.x, Long_val(timeout_v));
+    xlo_wait_start(&wait, Long_val(timeout_v));
     do {
         if (xlo_wait_pending(&wait, &exception)) {
             rc = ERROR_INTERRUPTED;
@@ -169,7 +168,6 @@ value xlchild_ml_register_callbacks(value t, value mask, value disaster)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    atomic_store(&frame.x->closures, 1);
     xlo_release();
     rc = libxl_event_register_callbacks(frame.x->ctx, &hooks, frame.x);
     xlo_retake();

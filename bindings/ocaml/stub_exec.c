@@ -128,7 +128,6 @@ value xlchild_ml_exec_start(value t, value command_v, value options_v,
         rc = ERROR_NOMEM;
         goto out;
     }
-    atomic_store(&frame.x->closures, 1);
     op->how.callback = xlo_completed;
     op->how.u.for_callback = op;
     how = op->how; /* op may be gone before the call returns */

@@ -28,7 +28,6 @@ value xlchild_ml_register_loop(value t, value hooked)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    atomic_store(&frame.x->closures, 1);
     xlo_release();
     rc = libxl_osevent_register_hooks(
         frame.x->ctx, with_hooks ? &xlo_loop_hooks : NULL, frame.x);
