@@ -19,4 +19,5 @@ let () =
       ("events", Test_events.cases);
       ("closures", Test_closures.cases);
       ("vectors", Test_vectors.cases);
+      ("forkhelpers", Test_forkhelpers.cases);
     ]

@@ -116,6 +116,7 @@ exception Cannot_say of string
 (* the types of this language have no form for it *)
 
 external fd_of_int : int -> Unix.file_descr = "%identity"
+external int_of_fd : Unix.file_descr -> int = "%identity"
 
 let resources =
   [

@@ -1,0 +1,51 @@
+(* syslog_lines.ml - a stream of text as syslog messages, a line each
+
+   RFC 3164 datagrams to the local socket, facility daemon, level info. Used by
+   xlchild_forkhelpers.ml for what commands write. A message that cannot be
+   sent is dropped, as syslog(3) does. *)
+
+let default_socket = "/dev/log"
+let socket = ref default_socket
+let priority = (3 lsl 3) lor 6
+
+(* What the kernel carries in one datagram at least. *)
+let longest = 1024
+
+let send key line =
+  match Unix.socket ~cloexec:true Unix.PF_UNIX Unix.SOCK_DGRAM 0 with
+  | exception Unix.Unix_error _ -> ()
+  | fd ->
+      let text =
+        Printf.sprintf "<%d>%s: %s" priority key
+          (if String.length line > longest then String.sub line 0 longest
+          else line)
+      in
+      Fun.protect
+        ~finally:(fun () -> Unix.close fd)
+        (fun () ->
+          try
+            Unix.set_nonblock fd;
+            ignore
+              (Unix.sendto_substring fd text 0 (String.length text) []
+                 (Unix.ADDR_UNIX !socket))
+          with Unix.Unix_error _ -> ())
+
+type t = { key : string; mutable unfinished : string }
+
+let make key = { key; unfinished = "" }
+
+(* The next piece of the stream; "" is its end. *)
+let add t data =
+  if data = "" then begin
+    if t.unfinished <> "" then send t.key t.unfinished;
+    t.unfinished <- ""
+  end
+  else
+    let rec lines = function
+      | [] -> ()
+      | [ last ] -> t.unfinished <- last
+      | line :: more ->
+          send t.key line;
+          lines more
+    in
+    lines (String.split_on_char '\n' (t.unfinished ^ data))
