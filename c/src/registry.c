@@ -25,7 +25,7 @@ struct table {
 };
 
 struct limbo_entry {
-    struct xl_wakeup *owner;
+    struct xl_wakeup *owner; /* NULL: gone, but it may be a start's child */
     struct xl_wakeup *origin; /* who reaped it */
     pid_t pid;
     int status;
@@ -244,9 +244,16 @@ int xl_registry_start_end(struct xl_registry_start *start,
     if (reg.nlimbo > 0) {
         uint64_t oldest = oldest_start();
 
-        for (i = 0; i < reg.nlimbo; i++)
-            if (reg.limbo[i].ticket < oldest)
+        for (i = 0; i < reg.nlimbo;) {
+            if (reg.limbo[i].ticket >= oldest) {
+                i++;
+            } else if (reg.limbo[i].owner != NULL) {
                 xl_wakeup_post(reg.limbo[i].owner, XL_WAKE_LIMBO);
+                i++;
+            } else { /* a stranger, and nobody left to ask about it */
+                reg.limbo[i] = reg.limbo[--reg.nlimbo];
+            }
+        }
     }
     pthread_mutex_unlock(&reg.lock);
     return taken;
@@ -351,13 +358,16 @@ int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status)
     int r = 0;
 
     for (tries = 0;; tries++) {
+        /* asked first: whoever has finished by now has left word */
+        int under_way = atomic_load(&reaping) != 0;
+
         pthread_mutex_lock(&reg.lock);
         if (entry->handed_over) {
             *ret_status = entry->status;
             r = 1;
         }
         pthread_mutex_unlock(&reg.lock);
-        if (r || atomic_load(&reaping) == 0 || tries > 1000)
+        if (r || !under_way || tries > 10000)
             return r;
         sched_yield();
     }
@@ -444,13 +454,19 @@ int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
 void xl_registry_limbo_forget(struct xl_wakeup *owner)
 {
     size_t i = 0;
+    uint64_t oldest;
 
     pthread_mutex_lock(&reg.lock);
+    oldest = oldest_start();
     while (i < reg.nlimbo) {
-        if (reg.limbo[i].owner == owner)
-            reg.limbo[i] = reg.limbo[--reg.nlimbo];
-        else
+        if (reg.limbo[i].owner != owner) {
             i++;
+        } else if (reg.limbo[i].ticket >= oldest) {
+            /* another ctx's start may be waiting for this status */
+            reg.limbo[i++].owner = NULL;
+        } else {
+            reg.limbo[i] = reg.limbo[--reg.nlimbo];
+        }
     }
     pthread_mutex_unlock(&reg.lock);
 }
