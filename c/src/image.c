@@ -1,10 +1,10 @@
 /* image.c - the child's half of a start: from fork to exec
  *
- * Called by start.c's child; the next step is the program. Only
- * async-signal-safe calls, and none of libc's that have a thread-wide or
- * process-wide idea of their own (setuid and friends broadcast to the other
- * threads, which in a shared-memory child are the parent's): those are made
- * raw. The undefined symbols of this file are held against image.allow.
+ * Called by start.c's child (and facility.c's probe); the next step is the
+ * program. Nothing is called but the kernel, raw: libc's wrappers may be
+ * somebody's interceptors, which would keep books in the parent's memory, and
+ * some (setuid and friends) broadcast to the other threads, which are the
+ * parent's. The undefined symbols of this file are held against image.allow.
  */
 #define _GNU_SOURCE
 #include "image.h"
@@ -39,6 +39,35 @@ struct dirent64_head {
     unsigned char type;
     char name[];
 };
+
+/* ---- system calls, without libc's wrappers ------------------------------ */
+
+static long call(long number, long a, long b, long c)
+{
+    return syscall(number, a, b, c);
+}
+
+static _Noreturn void leave(int status)
+{
+    for (;;)
+        (void)call(SYS_exit_group, status, 0, 0);
+}
+
+static int open_file(const char *path, int flags)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0);
+}
+
+static void close_fd(int fd)
+{
+    (void)call(SYS_close, fd, 0, 0);
+}
+
+/* As dup2, but a fd may not be copied onto itself. */
+static int copy_fd(int from, int to, int flags)
+{
+    return (int)call(SYS_dup3, from, to, flags);
+}
 
 static int set_disposition(int signo, void (*handler)(int))
 {
@@ -102,7 +131,7 @@ static void close_each(int low, int high, int spare_fd)
 {
     _Alignas(uint64_t) char buffer[1024];
     struct rlimit limit;
-    int dir = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int dir = open_file("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int fd;
     long n;
 
@@ -111,7 +140,7 @@ static void close_each(int low, int high, int spare_fd)
 
         do { /* closing while reading may skip entries: until none is left */
             closed = 0;
-            (void)lseek(dir, 0, SEEK_SET);
+            (void)call(SYS_lseek, dir, 0, SEEK_SET);
             while ((n = syscall(SYS_getdents64, dir, buffer, sizeof buffer)) >
                    0) {
                 long at = 0;
@@ -124,31 +153,32 @@ static void close_each(int low, int high, int spare_fd)
                     fd = parse_fd(entry->name);
                     if (fd < low || fd > high || fd == dir || fd == spare_fd)
                         continue;
-                    (void)close(fd);
+                    close_fd(fd);
                     closed = 1;
                 }
             }
         } while (closed);
-        (void)close(dir);
+        close_fd(dir);
         return;
     }
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > 1048576)
+    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0 ||
+        limit.rlim_cur > 1048576)
         limit.rlim_cur = 1048576;
     for (fd = low; fd <= high && (rlim_t)fd < limit.rlim_cur; fd++)
         if (fd != spare_fd)
-            (void)close(fd);
+            close_fd(fd);
 }
 
 static int make_null(int target)
 {
-    int fd = open("/dev/null", O_RDWR);
+    int fd = open_file("/dev/null", O_RDWR);
     int r = 0;
 
     if (fd < 0)
         return -1;
     if (fd != target) {
-        r = dup2(fd, target);
-        (void)close(fd);
+        r = copy_fd(fd, target, 0);
+        close_fd(fd);
     }
     return r < 0 ? -1 : 0;
 }
@@ -163,17 +193,17 @@ static int move_fds(struct xl_image *im)
 
         switch (op->kind) {
         case XL_FD_DUP:
-            if (dup2(op->a, op->b) < 0)
+            if (copy_fd(op->a, op->b, 0) < 0)
                 return -1;
             break;
         case XL_FD_DUP_HIDDEN:
-            if (dup3(op->a, op->b, O_CLOEXEC) < 0)
+            if (copy_fd(op->a, op->b, O_CLOEXEC) < 0)
                 return -1;
             if (op->a == im->tell_fd && op->b == im->fds.hidden)
                 im->tell_fd = op->b; /* its old number becomes a target */
             break;
         case XL_FD_KEEP:
-            if (fcntl(op->a, F_SETFD, 0) < 0)
+            if (call(SYS_fcntl, op->a, F_SETFD, 0) < 0)
                 return -1;
             break;
         case XL_FD_NULL:
@@ -199,25 +229,25 @@ static int move_fds(struct xl_image *im)
 static int session(const libxl_childproc_spec *spec)
 {
     if (spec->flags & (LIBXL_SPAWN_NEW_SESSION | LIBXL_SPAWN_SET_CTTY))
-        return setsid() < 0 ? -1 : 0;
+        return call(SYS_setsid, 0, 0, 0) < 0 ? -1 : 0;
     if (spec->flags & LIBXL_SPAWN_NEW_GROUP)
-        return setpgid(0, 0);
+        return (int)call(SYS_setpgid, 0, 0, 0);
     if (spec->flags & LIBXL_SPAWN_JOIN_GROUP)
-        return setpgid(0, spec->group);
+        return (int)call(SYS_setpgid, 0, spec->group, 0);
     return 0;
 }
 
 static int join_cgroup(const char *procs)
 {
-    int fd = open(procs, O_WRONLY | O_CLOEXEC);
+    int fd = open_file(procs, O_WRONLY | O_CLOEXEC);
     ssize_t n;
     int saved;
 
     if (fd < 0)
         return -1;
-    n = write(fd, "0", 1);
+    n = syscall(SYS_write, fd, "0", 1);
     saved = errno;
-    (void)close(fd);
+    close_fd(fd);
     errno = saved;
     return n == 1 ? 0 : -1;
 }
@@ -227,18 +257,18 @@ static int rlimits(const libxl_childproc_spec *spec)
     size_t i;
 
     for (i = 0; i < spec->nrlimits; i++)
-        if (setrlimit((unsigned)spec->rlimits[i].resource,
-                      &spec->rlimits[i].limit) != 0)
+        if (syscall(SYS_prlimit64, 0, spec->rlimits[i].resource,
+                    &spec->rlimits[i].limit, NULL) != 0)
             return -1;
     return 0;
 }
 
 static int death_signal(const struct xl_image *im)
 {
-    if (prctl(PR_SET_PDEATHSIG, im->spec->pdeathsig) != 0)
+    if (call(SYS_prctl, PR_SET_PDEATHSIG, im->spec->pdeathsig, 0) != 0)
         return -1;
     /* the parent may have died before: then the signal never comes */
-    if (getppid() != im->parent) {
+    if (call(SYS_getppid, 0, 0, 0) != im->parent) {
         errno = ESRCH;
         return -1;
     }
@@ -255,7 +285,7 @@ static void execute(const struct xl_image *im)
     int denied = 0;
 
     if (dir == NULL) {
-        (void)execve(im->path, im->argv, im->envp);
+        (void)syscall(SYS_execve, im->path, im->argv, im->envp);
         return;
     }
     while (im->path[program] != '\0')
@@ -279,7 +309,7 @@ static void execute(const struct xl_image *im)
                 candidate[at++] = '/';
             for (i = 0; i <= program; i++)
                 candidate[at++] = im->path[i];
-            (void)execve(candidate, im->argv, im->envp);
+            (void)syscall(SYS_execve, candidate, im->argv, im->envp);
         }
         if (errno == EACCES)
             denied = 1;
@@ -299,10 +329,10 @@ static void wait_at_gate(const struct xl_image *im)
     ssize_t n;
 
     do
-        n = read(im->gate_fd, &byte, 1);
+        n = syscall(SYS_read, im->gate_fd, &byte, 1);
     while (n < 0 && errno == EINTR);
     if (n != 1)
-        _exit(127); /* the parent gave up on us */
+        leave(127); /* the parent gave up on us */
 }
 
 static void fail(struct xl_image *im, libxl_childproc_stage stage)
@@ -314,8 +344,8 @@ static void fail(struct xl_image *im, libxl_childproc_stage stage)
     im->errnoval = failure.errnoval;
     im->stage = failure.stage;
     if (im->tell_fd >= 0)
-        (void)!write(im->tell_fd, &failure, sizeof failure);
-    _exit(127);
+        (void)!syscall(SYS_write, im->tell_fd, &failure, sizeof failure);
+    leave(127);
 }
 
 int xl_image_run(void *arg)
@@ -329,14 +359,14 @@ int xl_image_run(void *arg)
                 CLOSE_RANGE_UNSHARE) != 0) {
         /* the table is still the parent's: touch nothing */
         im->unshare_refused = 1;
-        _exit(127);
+        leave(127);
     }
     if (im->gate_fd >= 0)
         wait_at_gate(im);
     if (session(spec) != 0)
         fail(im, LIBXL_STAGE_SESSION);
     if ((spec->flags & LIBXL_SPAWN_SET_CTTY) &&
-        ioctl(spec->ctty_fd, TIOCSCTTY, 0) != 0)
+        call(SYS_ioctl, spec->ctty_fd, TIOCSCTTY, 0) != 0)
         fail(im, LIBXL_STAGE_CTTY);
     if (im->cgroup_procs != NULL && join_cgroup(im->cgroup_procs) != 0)
         fail(im, LIBXL_STAGE_CGROUP);
@@ -345,10 +375,10 @@ int xl_image_run(void *arg)
     if (rlimits(spec) != 0)
         fail(im, LIBXL_STAGE_RLIMIT);
     if ((spec->flags & LIBXL_SPAWN_SET_NICE) &&
-        setpriority(PRIO_PROCESS, 0, spec->nice) != 0)
+        call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice) != 0)
         fail(im, LIBXL_STAGE_NICE);
     if (spec->flags & LIBXL_SPAWN_SET_UMASK)
-        (void)umask(spec->umask);
+        (void)call(SYS_umask, (long)spec->umask, 0, 0);
     if ((spec->flags & LIBXL_SPAWN_SET_GROUPS) &&
         syscall(SYS_setgroups, spec->ngroups, spec->groups) != 0)
         fail(im, LIBXL_STAGE_GROUPS);
@@ -358,7 +388,7 @@ int xl_image_run(void *arg)
     if ((spec->flags & LIBXL_SPAWN_SET_UID) &&
         syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) != 0)
         fail(im, LIBXL_STAGE_UID);
-    if (im->cwd != NULL && chdir(im->cwd) != 0)
+    if (im->cwd != NULL && syscall(SYS_chdir, im->cwd) != 0)
         fail(im, LIBXL_STAGE_CHDIR);
     if ((spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) && death_signal(im) != 0)
         fail(im, LIBXL_STAGE_PDEATHSIG);
@@ -374,12 +404,13 @@ int xl_image_run(void *arg)
 int xl_image_probe(void *arg)
 {
     (void)arg; /* the fd table may be the parent's: nothing is touched */
-    _exit(0);
+    leave(0);
 }
 
 int xl_image_probe_unshare(void *arg)
 {
     (void)arg;
     /* no fd is that high: this only unshares */
-    _exit(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
+    leave(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) !=
+          0);
 }

@@ -78,15 +78,23 @@ static int check_report(const libxl_childproc_report *report)
              report->callback != NULL));
 }
 
+/* A starter thread blocks all signals: then the caller's mask counts. */
+static int nobody_hears(const xl_sigset *caller_mask)
+{
+    return (caller_mask == NULL || xl_sigset_has(caller_mask, SIGCHLD)) &&
+           xl_sigchld_blocked_everywhere();
+}
+
 /* Will we learn of the exit, and of its status? (C9) */
-static int exits_arrive(libxl_ctx *ctx, const char **ret_why)
+static int exits_arrive(libxl_ctx *ctx, const xl_sigset *caller_mask,
+                        const char **ret_why)
 {
     unsigned have = xl_facilities();
     struct xl_sigchld_state state;
 
     if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return 1; /* the host's promise */
-    if (!(have & LIBXL_FACILITY_PIDFD) && xl_sigchld_blocked_everywhere()) {
+    if (!(have & LIBXL_FACILITY_PIDFD) && nobody_hears(caller_mask)) {
         *ret_why = "SIGCHLD is blocked in every thread, and pidfds are refused";
         return 0;
     }
@@ -134,7 +142,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     ctx->nstarting++;
     ctx->nstops += (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
     rc = xl_mode_arm(ctx);
-    if (rc == 0 && !exits_arrive(ctx, &why)) {
+    if (rc == 0 && !exits_arrive(ctx, spawn->caller_mask, &why)) {
         xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_childproc_spawn: %s", why);
         rc = ERROR_SIGCHLD_UNAVAILABLE;
     }

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -23,6 +24,9 @@
 #include "fdplan.h"
 #include "image.h"
 #include "process.h"
+#include "timers.h"
+
+#define LOOK_LASTS_NS 10000000 /* at which signals are ignored */
 
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
@@ -153,12 +157,21 @@ struct prepared {
     int error[2]; /* fork only: the child writes */
 };
 
-static int parse_ignored(int stat_fd, xl_sigset *ret_set)
+/* ---- which signals are ignored ------------------------------------------ */
+
+static void set_from_bits(xl_sigset *set, uint64_t bits)
+{
+    xl_sigset_empty(set);
+    memcpy(set->bits, &bits,
+           sizeof bits < sizeof set->bits ? sizeof bits : sizeof set->bits);
+}
+
+/* All of them, at the price of a tenth of a start. */
+static int read_ignored(int stat_fd, uint64_t *ret_bits)
 {
     char buffer[4096];
     const char *at;
-    unsigned long long bits;
-    ssize_t n = pread(stat_fd, buffer, sizeof buffer - 1, 0);
+    ssize_t n = stat_fd < 0 ? -1 : pread(stat_fd, buffer, sizeof buffer - 1, 0);
 
     if (n <= 0)
         return -1;
@@ -166,12 +179,61 @@ static int parse_ignored(int stat_fd, xl_sigset *ret_set)
     at = strstr(buffer, "\nSigIgn:");
     if (at == NULL)
         return -1;
-    bits = strtoull(at + 8, NULL, 16);
-    xl_sigset_empty(ret_set);
-    memcpy(ret_set->bits, &bits,
-           sizeof bits < sizeof ret_set->bits ? sizeof bits
-                                              : sizeof ret_set->bits);
+    *ret_bits = strtoull(at + 8, NULL, 16);
     return 0;
+}
+
+static void ask_ignored(xl_sigset *set, int signo)
+{
+    struct sigaction action;
+
+    if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        xl_sigset_add(set, signo);
+}
+
+static void all_ignored(int stat_fd, xl_sigset *ret_set)
+{
+    uint64_t bits;
+    int signo;
+
+    if (read_ignored(stat_fd, &bits) == 0) {
+        set_from_bits(ret_set, bits);
+        return;
+    }
+    xl_sigset_empty(ret_set);
+    for (signo = 1; signo < _NSIG; signo++)
+        ask_ignored(ret_set, signo);
+}
+
+/* Those that a child may have to reset. The signals that programs do ignore
+ * are asked about each time; for the others a recent look is good enough. One
+ * that is no longer ignored is reset all the same, which changes nothing. */
+static void ignored_to_reset(int stat_fd, xl_sigset *ret_set)
+{
+    static const unsigned char usual[] = {
+        SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2,
+        SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
+    static _Atomic uint64_t seen;
+    static _Atomic int64_t seen_at; /* 0: never */
+    int64_t at = atomic_load(&seen_at);
+    int64_t now = xl_now();
+    uint64_t bits;
+    size_t i;
+
+    if (at == 0 || now - at > LOOK_LASTS_NS) {
+        if (read_ignored(stat_fd, &bits) != 0) {
+            all_ignored(-1, ret_set);
+            return;
+        }
+        atomic_store(&seen, bits);
+        atomic_store(&seen_at, now);
+        set_from_bits(ret_set, bits);
+        return;
+    }
+    set_from_bits(ret_set, atomic_load(&seen));
+    for (i = 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (!xl_sigset_has(ret_set, usual[i]))
+            ask_ignored(ret_set, usual[i]);
 }
 
 /* Which dispositions the child has to reset: with CLONE_CLEAR_SIGHAND only
@@ -182,29 +244,13 @@ static void plan_signals(const struct xl_start_request *request,
 {
     const libxl_childproc_spec *spec = request->spec;
     int keep = (spec->flags & LIBXL_SPAWN_KEEP_SIGIGN) != 0;
-    xl_sigset ignored;
 
     xl_sigset_empty(&im->reset);
     xl_sigset_empty(&im->ignore);
-    if (keep || cleared) {
-        int known = request->stat_fd >= 0 &&
-                    parse_ignored(request->stat_fd, &ignored) == 0;
-
-        if (!known) {
-            struct sigaction action;
-            int signo;
-
-            xl_sigset_empty(&ignored);
-            for (signo = 1; signo < _NSIG; signo++)
-                if (sigaction(signo, NULL, &action) == 0 &&
-                    action.sa_handler == SIG_IGN)
-                    xl_sigset_add(&ignored, signo);
-        }
-        if (keep)
-            im->ignore = ignored;
-        else
-            im->reset = ignored;
-    }
+    if (keep)
+        all_ignored(request->stat_fd, &im->ignore);
+    else if (cleared)
+        ignored_to_reset(request->stat_fd, &im->reset);
     if (!cleared)
         xl_sigset_fill(&im->reset);
     if (spec->sigignore != NULL) {
@@ -275,7 +321,8 @@ static int prepare(const struct xl_start_request *request, struct prepared *p)
                                   : environ;
     im->search_path = search_path(spec);
     im->cwd = spec->cwd;
-    im->parent = getpid();
+    if (spec->flags & LIBXL_SPAWN_SET_PDEATHSIG)
+        im->parent = getpid();
     if (spec->cgroup != NULL) {
         char *path = block + ops_size + scratch_size;
 
