@@ -70,6 +70,21 @@ $(2)/tests/runner-all: $(2)/libxt.a $(2)/libcore.a
 .PHONY: build-c-$(1)
 build-c-$(1): $$($(1)_BIN) $(2)/tests/runner-all $$(XT_HELPER_BIN)
 
+# Shared objects for linked_apart.c; none where everything is static. They
+# hide the core as a binding does.
+ifeq ($(filter -static,$(4)),)
+$(2)/shared/plugin.so: tests/c/shared/plugin.c $(2)/libcore.a
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) -pthread $(4) -fPIC -fvisibility=hidden -shared \
+	  -Wl,--exclude-libs,ALL -o $$@ $$^
+
+$(2)/shared/fakexen.so: tests/c/shared/fakexen.c
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) $(4) -fPIC -shared -o $$@ $$<
+
+build-c-$(1): $(2)/shared/plugin.so $(2)/shared/fakexen.so
+endif
+
 .SECONDARY: $$($(1)_BIN:=.o)
 -include $$(wildcard $(2)/core/*.d $(2)/tests/*.d)
 endef
