@@ -25,7 +25,8 @@ def undefined():
 
 
 # What the compiler and linker add by themselves.
-OF_THE_COMPILER = {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail"}
+OF_THE_COMPILER = {"_GLOBAL_OFFSET_TABLE_", "__stack_chk_fail", "memcpy",
+                   "memset"}
 
 
 def test_C17_child_half_calls_only_what_is_allowed():
@@ -33,7 +34,7 @@ def test_C17_child_half_calls_only_what_is_allowed():
 
 
 def test_C17_list_has_nothing_that_is_not_used():
-    assert allowed() - undefined() == set()
+    assert allowed() - undefined() - OF_THE_COMPILER == set()
 
 
 def test_C17_child_half_neither_allocates_nor_logs():
