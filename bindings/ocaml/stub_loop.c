@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <time.h>
 
 static struct timeval wall_clock(void)
 {
@@ -154,4 +155,47 @@ value xlchild_ml_afterpoll(value t, value list)
     }
     free(fds);
     CAMLreturn(rc ? xlo_system_error(rc, 0) : xlo_ok(Val_unit));
+}
+
+/* ---- what OCaml's Unix lacks ---- */
+
+/* poll : Unix.file_descr array -> int -> int array; poll()'s revents for
+ * reading, -errno as the only element where it failed */
+value xlchild_ml_poll(value list, value timeout_v)
+{
+    CAMLparam1(list);
+    CAMLlocal1(answer);
+    int n = Wosize_val(list), timeout = Int_val(timeout_v), r, errnoval;
+    struct pollfd *fds = calloc(n + 1, sizeof(*fds));
+
+    if (!fds) {
+        r = -1;
+        errnoval = ENOMEM;
+    } else {
+        for (int i = 0; i < n; i++) {
+            fds[i].fd = Int_val(Field(list, i));
+            fds[i].events = POLLIN;
+        }
+        xlo_release();
+        r = poll(fds, n, timeout);
+        errnoval = errno;
+        xlo_retake();
+    }
+    answer = caml_alloc(r < 0 ? 1 : n, 0);
+    if (r < 0)
+        Store_field(answer, 0, Val_int(-errnoval));
+    for (int i = 0; r >= 0 && i < n; i++)
+        Store_field(answer, i, Val_int(fds[i].revents));
+    free(fds);
+    CAMLreturn(answer);
+}
+
+/* now : unit -> int, nanoseconds of CLOCK_MONOTONIC */
+value xlchild_ml_now(value unit)
+{
+    struct timespec t;
+
+    (void)unit;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return Val_long(t.tv_sec * INT64_C(1000000000) + t.tv_nsec);
 }

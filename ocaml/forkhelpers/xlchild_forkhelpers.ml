@@ -20,7 +20,7 @@ exception Subprocess_killed of int
 exception Subprocess_timeout
 exception Subprocess_lost of lost_reason
 
-let set_syslog_socket path = Syslog_lines.socket := path
+let set_syslog_socket path = Xlchild_syslog.socket := path
 
 (* ---- the context and its thread ---- *)
 
@@ -83,11 +83,11 @@ let get_output ?env ?(syslog_stdout = NoSyslogging)
     match key_of program syslog_stdout with
     | None -> `Capture
     | Some key ->
-        let lines = Syslog_lines.make key in
+        let lines = Xlchild_syslog.make key in
         `Stream
           (fun data ->
             Buffer.add_string text data;
-            Syslog_lines.add lines data)
+            Xlchild_syslog.add lines data)
   in
   let timeout =
     match timeout with Some t when t > 0. -> Some t | _ -> None
@@ -164,11 +164,11 @@ let start_logging ctx command key ~merge ~stdin ~stderr =
   let logging =
     { logging_pid = -1; ended = None; changed = Condition.create () }
   in
-  let lines = Syslog_lines.make key in
+  let lines = Xlchild_syslog.make key in
   let of_fd = function None -> `Null | Some fd -> `Fd fd in
   ignore
     (run_async ctx command ~stdin:(of_fd stdin)
-       ~stdout:(`Stream (Syslog_lines.add lines))
+       ~stdout:(`Stream (Xlchild_syslog.add lines))
        ~stderr:(if merge then `Merge else of_fd stderr)
        ~started:(fun pid ->
          locked (fun () ->

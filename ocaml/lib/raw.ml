@@ -258,6 +258,9 @@ external afterpoll :
   t -> (Unix.file_descr * int * int) array -> (unit, failure) result
   = "xlchild_ml_afterpoll"
 
+external poll : Unix.file_descr array -> int -> int array = "xlchild_ml_poll"
+external now : unit -> int = "xlchild_ml_now"
+
 (* ---- exceptions of closures ---- *)
 
 (* So many are kept for a context that nobody pumps. *)

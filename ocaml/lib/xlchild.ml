@@ -814,6 +814,15 @@ let after_poll t polled =
   in
   get (plain (pumping t ~save:forget (fun () -> Raw.afterpoll t raw)))
 
+let poll ?timeout fds =
+  match Raw.poll (Array.of_list fds) (timeout_of timeout) with
+  | [| errno |] when errno = -4 (* EINTR *) -> []
+  | [| errno |] when errno < 0 ->
+      raise (Unix.Unix_error (Unix.EUNKNOWNERR (-errno), "poll", ""))
+  | revents -> List.filteri (fun i _ -> revents.(i) <> 0) fds
+
+let now () = float (Raw.now ()) *. 1e-9
+
 (* ---- diagnosis and names ---- *)
 
 let facilities bits =

@@ -431,6 +431,13 @@ val before_poll : ?timeout:float -> t -> poll_entry list * float option
 val after_poll : t -> (poll_entry * readiness) list -> unit
 (** What poll said; may contain others' entries. Then use {!check}. *)
 
+val poll : ?timeout:float -> Unix.file_descr list -> Unix.file_descr list
+(** Those that are readable or at their end, [[]] after [timeout] or where a
+    signal came: as [Unix.select], for any number of descriptors. *)
+
+val now : unit -> float
+(** Seconds of a clock that never jumps. *)
+
 (** {1 Diagnosis and names} *)
 
 val diagnose : t -> diagnosis

@@ -20,4 +20,5 @@ let () =
       ("closures", Test_closures.cases);
       ("vectors", Test_vectors.cases);
       ("forkhelpers", Test_forkhelpers.cases);
+      ("supervisor", Test_supervisor.cases);
     ]

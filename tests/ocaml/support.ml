@@ -123,3 +123,9 @@ let with_temporary_folder f =
       ignore
         (Unix.system (Filename.quote_command "rm" [ "-rf"; "--"; path ])))
     (fun () -> f path)
+
+let read_all path =
+  let file = open_in_bin path in
+  Fun.protect
+    ~finally:(fun () -> close_in file)
+    (fun () -> really_input_string file (in_channel_length file))

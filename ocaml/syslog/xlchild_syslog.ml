@@ -1,7 +1,7 @@
-(* syslog_lines.ml - a stream of text as syslog messages, a line each
+(* xlchild_syslog.ml - a stream of text as syslog messages, a line each
 
    RFC 3164 datagrams to the local socket, facility daemon, level info. Used by
-   xlchild_forkhelpers.ml for what commands write. A message that cannot be
+   xlchild_forkhelpers.ml and xlchild_supervisor.ml. A message that cannot be
    sent is dropped, as syslog(3) does. *)
 
 let default_socket = "/dev/log"
