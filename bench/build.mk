@@ -88,12 +88,14 @@ $(filter-out $(BENCH_BUILD)/child,$(BENCH_PROGRAMS)): \
 
 # The OCaml peers: the sources are copied, for the compiler writes beside them.
 BENCH_OCAML := $(BENCH_BUILD)/ocaml
-BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer
+BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer ours_lwt_peer
 
 $(BENCH_OCAML)/unix_peer: BENCH_OCAML_PACKAGES = unix
 $(BENCH_OCAML)/lwt_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,lwt,lwt.unix
 $(BENCH_OCAML)/ours_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,xlchild
-$(BENCH_OCAML)/ours_peer: ocaml
+$(BENCH_OCAML)/ours_lwt_peer: BENCH_OCAML_PACKAGES = \
+    unix,threads.posix,xlchild-lwt
+$(BENCH_OCAML)/ours_peer $(BENCH_OCAML)/ours_lwt_peer: ocaml
 
 $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	@mkdir -p $@.d
