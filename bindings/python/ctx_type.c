@@ -1,0 +1,267 @@
+/* ctx_type.c - the Ctx type: a libxl_ctx, and the closures that it uses
+ *
+ * A heap type with GC support; xlchild.Context derives from it. The libxl_ctx
+ * goes in close(), or in tp_finalize, where closures are still alive.
+ */
+#include "binding.h"
+
+#include <unistd.h>
+
+PyTypeObject *xlpy_ctx_type;
+
+static PyObject *ctx_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = { "log", "min_level", NULL };
+    libxl_logger logger = xlpy_logger;
+    PyObject *log = Py_None;
+    struct xlpy_call call;
+    xlpy_ctx *self;
+    int level = LIBXL_LOG_WARNING;
+    int rc;
+
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "|Oi:Ctx", names, &log,
+                                     &level) ||
+        xlpy_callable_or_none(log, "log"))
+        return NULL;
+    self = (xlpy_ctx *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    if (!(self->stash = PyList_New(0)) || !(self->results = PyDict_New()) ||
+        !(self->evgens = PyDict_New()) ||
+        !(self->registrations = PyDict_New()))
+        goto out;
+    if (log != Py_None) {
+        Py_INCREF(log);
+        self->hooks[XLPY_LOG] = log;
+    }
+    logger.user = self;
+    logger.min_level = (libxl_log_level)level;
+    memset(&call, 0, sizeof(call));
+    call.owner = self;
+    xlpy_release(&call);
+    rc = libxl_ctx_alloc(&self->ctx, LIBXL_VERSION, 0,
+                         log == Py_None ? NULL : &logger);
+    xlpy_acquire(&call);
+    if (xlpy_raise_kept(&call))
+        goto out;
+    if (rc) {
+        xlpy_raise(rc, call.errnoval, "Context");
+        goto out;
+    }
+    self->pid = getpid();
+    return (PyObject *)self;
+
+out:
+    Py_DECREF(self);
+    return NULL;
+}
+
+/* Drops what C no longer uses once the libxl_ctx is gone. */
+static void forget(xlpy_ctx *self)
+{
+    int i;
+
+    while (self->onexit)
+        xlpy_onexit_drop(self->onexit);
+    xlpy_ops_drop(self);
+    for (i = 0; i < XLPY_NHOOKS; i++)
+        Py_CLEAR(self->hooks[i]);
+    Py_CLEAR(self->stash);
+    Py_CLEAR(self->results);
+    Py_CLEAR(self->evgens);
+    Py_CLEAR(self->registrations);
+}
+
+/* 0, or an ERROR_ code and nothing happened; exceptions of hooks are shown,
+ * not raised: the ctx is gone in any case. */
+int xlpy_close(xlpy_ctx *self)
+{
+    struct xlpy_call call;
+    PyObject *carried;
+    libxl_ctx *ctx = self->ctx;
+    int rc;
+
+    if (!ctx)
+        return 0;
+    if (self->inside)
+        return ERROR_BUSY;
+    Py_INCREF(self);
+    self->ctx = NULL;
+    memset(&call, 0, sizeof(call));
+    call.owner = self;
+    xlpy_release(&call);
+    rc = libxl_ctx_free(ctx);
+    xlpy_acquire(&call);
+    if (call.type) {
+        PyErr_Restore(call.type, call.value, call.traceback);
+        PyErr_WriteUnraisable((PyObject *)self);
+    }
+    if (rc) {
+        self->ctx = ctx;
+    } else {
+        carried = self->carried;
+        self->carried = NULL;
+        if (carried) {
+            PyErr_SetObject((PyObject *)Py_TYPE(carried), carried);
+            PyErr_WriteUnraisable((PyObject *)self);
+            Py_DECREF(carried);
+        }
+        forget(self);
+    }
+    Py_DECREF(self);
+    return rc;
+}
+
+static PyObject *ctx_close(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    xlpy_ctx *self = (xlpy_ctx *)object;
+    int rc = xlpy_close(self);
+
+    if (rc)
+        return xlpy_raise(rc, 0, "close");
+    Py_RETURN_NONE;
+}
+
+/* Never calls the user's code: closures go first, apart from those that
+ * undo registrations of a loop. */
+static void ctx_finalize(PyObject *object)
+{
+    xlpy_ctx *self = (xlpy_ctx *)object;
+    PyObject *type, *value, *traceback;
+
+    if (!self->ctx)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    if (self->pid == getpid() &&
+        PyErr_ResourceWarning(object, 1, "unclosed Context %R", object) &&
+        PyErr_ExceptionMatches(PyExc_Warning))
+        PyErr_WriteUnraisable(object);
+    PyErr_Clear();
+    Py_CLEAR(self->hooks[XLPY_LOG]);
+    Py_CLEAR(self->hooks[XLPY_EXITED]);
+    Py_CLEAR(self->hooks[XLPY_FORK]);
+    Py_CLEAR(self->hooks[XLPY_EVENT_OCCURS]);
+    Py_CLEAR(self->hooks[XLPY_DISASTER]);
+    xlpy_close(self);
+    PyErr_Restore(type, value, traceback);
+}
+
+static int ctx_traverse(PyObject *object, visitproc visit, void *arg)
+{
+    xlpy_ctx *self = (xlpy_ctx *)object;
+    struct xlpy_onexit *onexit;
+    int i;
+
+#if PY_VERSION_HEX >= 0x03090000
+    Py_VISIT(Py_TYPE(object));
+#endif
+    for (i = 0; i < XLPY_NHOOKS; i++)
+        Py_VISIT(self->hooks[i]);
+    for (onexit = self->onexit; onexit; onexit = onexit->next)
+        Py_VISIT(onexit->callable);
+    Py_VISIT(self->stash);
+    Py_VISIT(self->results);
+    Py_VISIT(self->carried);
+    Py_VISIT(self->evgens);
+    Py_VISIT(self->registrations);
+    return xlpy_ops_traverse(self, visit, arg);
+}
+
+/* The closures of an open ctx are C's until tp_finalize has closed it. */
+static int ctx_clear(PyObject *object)
+{
+    xlpy_ctx *self = (xlpy_ctx *)object;
+
+    Py_CLEAR(self->carried);
+    if (!self->ctx)
+        forget(self);
+    return 0;
+}
+
+static void ctx_dealloc(PyObject *object)
+{
+    xlpy_ctx *self = (xlpy_ctx *)object;
+    PyTypeObject *type = Py_TYPE(object);
+
+    if (PyObject_CallFinalizerFromDealloc(object) < 0)
+        return;
+    PyObject_GC_UnTrack(object);
+    if (!self->ctx)
+        ctx_clear(object);
+    type->tp_free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *ctx_closed(PyObject *object, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(!((xlpy_ctx *)object)->ctx);
+}
+
+#define FAST(name, function)                                                   \
+    { name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, NULL }
+
+static PyMethodDef ctx_methods[] = {
+    { "close", ctx_close, METH_NOARGS,
+      "Free the context. BusyError while a call on it is under way." },
+    FAST("_setmode", xlpy_setmode),
+    FAST("_register_callbacks", xlpy_register_callbacks),
+    FAST("_osevent_register", xlpy_osevent_register),
+    FAST("beforepoll", xlpy_beforepoll),
+    FAST("afterpoll", xlpy_afterpoll),
+    FAST("occurred_fd", xlpy_occurred_fd),
+    FAST("occurred_timeout", xlpy_occurred_timeout),
+    FAST("_events", xlpy_events),
+    FAST("_evenable", xlpy_evenable),
+    FAST("_evdisable", xlpy_evdisable),
+    FAST("_spawn", xlpy_spawn),
+    FAST("_spawn_many", xlpy_spawn_many),
+    FAST("_wait", xlpy_wait),
+    FAST("_adopt", xlpy_adopt),
+    FAST("_detach", xlpy_detach),
+    FAST("_diagnose", xlpy_diagnose),
+    FAST("_run", xlpy_run),
+    FAST("_exec", xlpy_exec),
+    FAST("_abort", xlpy_abort),
+    { NULL, NULL, 0, NULL },
+};
+
+static PyGetSetDef ctx_getset[] = {
+    { "closed", ctx_closed, NULL, "True once the context is freed.", NULL },
+    { NULL, NULL, NULL, NULL, NULL },
+};
+
+static PyType_Slot ctx_slots[] = {
+    { Py_tp_new, ctx_new },
+    { Py_tp_dealloc, ctx_dealloc },
+    { Py_tp_finalize, ctx_finalize },
+    { Py_tp_traverse, ctx_traverse },
+    { Py_tp_clear, ctx_clear },
+    { Py_tp_methods, ctx_methods },
+    { Py_tp_getset, ctx_getset },
+    { Py_tp_doc, "A libxl_ctx and the closures that it calls." },
+    { 0, NULL },
+};
+
+static PyType_Spec ctx_spec = {
+    "xlchild._libxl.Ctx",
+    sizeof(xlpy_ctx),
+    0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+        Py_TPFLAGS_HAVE_FINALIZE,
+    ctx_slots,
+};
+
+int xlpy_types_init(PyObject *module)
+{
+    PyObject *type = PyType_FromSpec(&ctx_spec);
+
+    if (!type)
+        return -1;
+    xlpy_ctx_type = (PyTypeObject *)type;
+    Py_INCREF(type);
+    if (PyModule_AddObject(module, "Ctx", type) < 0) {
+        Py_DECREF(type);
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,31 @@
+# python/build.mk - the Python package: built, checked, shown
+#
+# Included by the Makefile. The package lands in build/python, ready to be put
+# on PYTHONPATH; the extension carries the C core inside.
+
+PYTHON ?= /usr/bin/python3
+
+PY_SOURCES := $(wildcard python/xlchild/*.py python/xlchild/*.pyi \
+  python/xlchild/py.typed)
+PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
+  $(wildcard bindings/python/* c/src/*.[ch] c/include/*/*.h)
+
+.PHONY: python check-python demo-python
+python: build/python/.built ## build the Python package into build/python
+
+build/python/.built: $(PY_INPUTS)
+	@mkdir -p build
+	$(PYTHON) setup.py -q egg_info --egg-base build build \
+	  --build-lib build/python \
+	  --build-temp build/python-temp > build/python.log 2>&1 || \
+	  { cat build/python.log; exit 1; }
+	@touch $@
+
+check-python: python build/tests/helpers/child ## the Python tests
+	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
+	  -p no:cacheprovider --tb=short tests/python
+
+demo-python: python ## thousands of real children, from Python
+	@PYTHONPATH=build/python PYTHONDONTWRITEBYTECODE=1 \
+	  $(PYTHON) python/demo/checksums.py

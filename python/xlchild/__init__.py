@@ -1,0 +1,55 @@
+"""Start and reap children inside somebody else's program.
+
+A treaty about SIGCHLD: who owns it, who reaps, and how each status reaches
+the one who started the child. See Context; run(), spawn() and Popen use a
+context of the process's own. The log is the logger ``xlchild``.
+"""
+from subprocess import (DEVNULL, PIPE, STDOUT, CalledProcessError,
+                        TimeoutExpired)
+
+from . import _libxl
+from ._context import (FD_CLOSED, FD_NULL, CompletedProcess, Context,
+                       Diagnosis, Event, EventType, FreePolicy, KillPolicy,
+                       KillScope, SigchldOwner, default_context)
+from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
+                      InvalidArgumentError, LostError, NotFoundError,
+                      SpawnError, SystemFailure, UnavailableError,
+                      XlchildError)
+from ._popen import Popen
+from ._process import Process
+from ._router import route_unknown_children
+from ._run import call, check_call, check_output, run, spawn
+from ._status import Lost, LostReason, Source, Status, StatusKind
+
+__version__ = _libxl.libxl_version_string()
+
+__all__ = [
+    "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
+    "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
+    "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
+    "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
+    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
+    "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
+    "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
+    "call", "check_call", "check_output", "default_context",
+    "postfork_child_noexec", "route_unknown_children", "run", "spawn",
+    "start_time",
+]
+
+
+def postfork_child_noexec():
+    """In a child that forked and will not exec: drop the parent's contexts.
+
+    Call it once, before any other use of this package there.
+    """
+    _libxl.postfork_child_noexec()
+
+
+def start_time(pid):
+    """The process's start time, in clock ticks after boot (for adopt).
+
+    >>> import os, xlchild
+    >>> xlchild.start_time(os.getpid()) > 0
+    True
+    """
+    return _libxl.libxl_childproc_start_time(pid)

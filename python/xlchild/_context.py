@@ -1,0 +1,778 @@
+"""The Context: modes, starting, events, diagnosis.
+
+Derives from the extension's Ctx (bindings/python/ctx_type.c), which owns the
+libxl_ctx and the closures.
+"""
+import atexit
+import collections
+import enum
+import itertools
+import logging
+import os
+import subprocess
+import threading
+import weakref
+
+from . import _libxl
+from ._errors import AbortedError, BusyError, XlchildError
+from ._process import Process, milliseconds
+from ._status import Status
+
+__all__ = [
+    "Context", "SigchldOwner", "KillScope", "KillPolicy", "FreePolicy",
+    "Event", "EventType", "CompletedProcess", "Diagnosis",
+    "default_context", "FD_NULL", "FD_CLOSED",
+]
+
+log = logging.getLogger("xlchild")
+_LEVELS = {0: logging.DEBUG, 1: logging.INFO, 2: logging.WARNING,
+           3: logging.ERROR, 4: logging.CRITICAL}
+
+FD_NULL = _libxl.LIBXL_FD_NULL
+FD_CLOSED = _libxl.LIBXL_FD_CLOSED
+
+_ALL_EVENTS = (1 << 64) - 1
+_EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
+_COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
+_HOLD = _libxl.LIBXL_REPORT_HOLD
+_BY_EVENT = _libxl.LIBXL_REPORT_EVENT
+_BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
+_SEARCH = _libxl.LIBXL_SPAWN_SEARCH_PATH
+_SEARCH_OPTIONS = {"flags": _SEARCH}
+_TOKEN = 1 << 63  # marks our own numbers among the users'
+
+
+class SigchldOwner(enum.IntEnum):
+    """Who owns SIGCHLD and who reaps (Context.setmode)."""
+
+    #: the library, while it has children; it reaps all of the process's
+    LIBXL = _libxl.libxl_sigchld_owner_libxl
+    #: the program, which passes statuses on; no signal state is touched
+    MAINLOOP = _libxl.libxl_sigchld_owner_mainloop
+    #: as LIBXL, but always
+    LIBXL_ALWAYS = _libxl.libxl_sigchld_owner_libxl_always
+    #: the library's handler, but only its own children are reaped
+    SELECTIVE_REAP = \
+        _libxl.libxl_sigchld_owner_libxl_always_selective_reap
+    #: nobody: exits arrive through pidfds. The default
+    NONE = _libxl.libxl_sigchld_owner_none
+
+
+class KillScope(enum.IntEnum):
+    """What a signal is sent to."""
+
+    PROCESS = _libxl.LIBXL_KILL_PROCESS
+    GROUP = _libxl.LIBXL_KILL_GROUP
+    CGROUP = _libxl.LIBXL_KILL_CGROUP
+
+
+class FreePolicy(enum.IntEnum):
+    """What becomes of a living child when its Context closes."""
+
+    DETACH = _libxl.LIBXL_FREE_DETACH
+    KILL = _libxl.LIBXL_FREE_KILL
+    LEAVE = _libxl.LIBXL_FREE_LEAVE
+
+
+class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
+    """How a child is ended: signal, then SIGKILL after grace seconds.
+
+    signal 0 means SIGKILL at once.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, signal=0, grace=0.0, scope=KillScope.PROCESS):
+        """All members have defaults."""
+        return super().__new__(cls, signal, grace, scope)
+
+
+class EventType(enum.IntEnum):
+    """What an Event is about."""
+
+    OPERATION_COMPLETE = _COMPLETE
+    EXIT = _EXIT
+    STARTED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
+    STOPPED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STOPPED
+    CONTINUED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED
+
+
+class Event:
+    """Something that happened: type, process, status, and what comes along.
+
+    ``process`` is None in what evenable_exit() asked for; ``status`` is set
+    in EXIT events, ``completed`` and ``rc`` in OPERATION_COMPLETE ones,
+    ``signal`` in STOPPED and CONTINUED ones. ``user`` is the number given
+    when the event was asked for.
+    """
+
+    __slots__ = ("type", "process", "status", "user", "completed", "rc",
+                 "signal", "error")
+
+    def __init__(self, kind, user):
+        self.type = kind
+        self.user = user
+        self.process = self.status = self.completed = None
+        self.rc = self.signal = self.error = None
+
+    def __repr__(self):
+        return "<Event %s %s>" % (
+            EventType(self.type).name,
+            self.completed or self.status or self.process)
+
+
+class CompletedProcess(subprocess.CompletedProcess):
+    """As subprocess has it, with the Status and what was held back.
+
+    ``status`` is the Status, ``timed_out`` and ``aborted`` say whether it was
+    ended early, ``stdin_written`` how many bytes its pipe took,
+    ``dropped`` how many bytes of (stdout, stderr) were beyond the limit,
+    ``held_open`` whether somebody still held a captured pipe.
+    """
+
+    def __init__(self, args, outcome):
+        super().__init__(args, None, outcome[5], outcome[6])
+        self.status = Status(outcome[1])
+        self.returncode = self.status.returncode
+        self.timed_out = bool(outcome[2])
+        self.aborted = bool(outcome[3])
+        self.stdin_written = outcome[4]
+        self.dropped = (outcome[7], outcome[8])
+        self.held_open = bool(outcome[9])
+
+    @property
+    def rusage(self):
+        """The child's resource usage, or None."""
+        return self.status.rusage
+
+    @property
+    def lost(self):
+        """The LostReason, or None."""
+        return self.status.lost
+
+
+Diagnosis = collections.namedtuple(
+    "Diagnosis", "mode_asked mode_in_force reason facilities handler_wanted "
+    "handler_installed handler_displaced sigchld_ignored sigchld_blocked "
+    "handler_object children words")
+Diagnosis.__doc__ = """Who owns SIGCHLD now, which mode is in force and why.
+
+``facilities`` is a set of names of what the kernel offers; ``handler_object``
+is the object file that handles SIGCHLD ("" for none); ``words`` says it all
+in a few lines."""
+
+_FACILITIES = {name[len("LIBXL_FACILITY_"):].lower(): getattr(_libxl, name)
+               for name in dir(_libxl) if name.startswith("LIBXL_FACILITY_")}
+
+
+def _log(level, errno, message):
+    if errno:
+        log.log(_LEVELS.get(level, level), "%s: %s", message,
+                os.strerror(errno))
+    else:
+        log.log(_LEVELS.get(level, level), "%s", message)
+
+
+def kill_tuple(policy):
+    """A KillPolicy as the extension takes it."""
+    signal, grace, scope = KillPolicy(*policy)
+    return (int(signal), milliseconds(grace), int(scope))
+
+
+def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
+                 stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
+                 on_free=None, path=None, executable=None, new_session=False,
+                 new_group=False, group=None, report_stops=False, **rest):
+    """Keyword arguments of spawn() as the extension's dict of members."""
+    flags = int(flags)
+    if search:
+        flags |= _SEARCH
+    if new_session:
+        flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
+    if new_group:
+        flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
+    if report_stops:
+        flags |= _libxl.LIBXL_SPAWN_REPORT_STOPS
+    options = {"flags": flags}
+    if group is not None:
+        options["group"] = group
+        options["flags"] |= _libxl.LIBXL_SPAWN_JOIN_GROUP
+    if env is not None:
+        options["env"] = env
+    if cwd is not None:
+        options["cwd"] = cwd
+    if path is None:
+        path = executable
+    if path is not None:
+        options["path"] = path
+    if kill is not None:
+        options["kill"] = kill_tuple(kill)
+    if on_free is not None:
+        options["on_free"] = int(on_free)
+    table = {}
+    for target, source in ((0, stdin), (1, stdout), (2, stderr)):
+        if source is not None:
+            table[target] = _source(source, target, table)
+    for number in pass_fds:
+        table[number] = number
+    if fds:
+        table.update(fds)
+    if table:
+        options["fds"] = list(table.items())
+    for name, value in rest.items():
+        if value is None:
+            continue
+        if name not in _REST:
+            raise TypeError("spawn() has no argument %r" % name)
+        options[name] = value
+    return options
+
+
+_REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
+                   "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
+                   "cgroup", "exited_grace_ms"))
+
+
+def _source(source, target, table):
+    """A stdin=, stdout= or stderr= argument as an fd of the parent."""
+    if source == subprocess.DEVNULL:
+        return FD_NULL
+    if source == subprocess.STDOUT and target == 2:
+        return table.get(1, 1)
+    if source == subprocess.PIPE:
+        raise ValueError("PIPE is for Popen; spawn() takes an fd")
+    if isinstance(source, int):
+        return source
+    return source.fileno()
+
+
+class Context(_libxl.Ctx):
+    """Starts children and learns how they end.
+
+    The default owner is SigchldOwner.NONE: no signal handler, no wait for
+    strangers' children. Use it as a context manager, or call close(). Safe
+    in threads.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["true"])
+    ...     print(child.wait())
+    exit 0
+    """
+
+    def __new__(cls, owner=SigchldOwner.NONE, *, log_level=logging.WARNING,
+                fork_replacement=None, childproc_exited_callback=None):
+        """Allocate the C context; its messages go to logging."""
+        level = 0
+        for number, python in _LEVELS.items():
+            if python <= log_level:
+                level = number
+        self = super().__new__(cls, log=_log, min_level=level)
+        self._children = {}  # what an event's number stands for
+        self._tokens = itertools.count(1)
+        self._router = None
+        return self
+
+    def __init__(self, owner=SigchldOwner.NONE, *, log_level=logging.WARNING,
+                 fork_replacement=None, childproc_exited_callback=None):
+        self._pid = os.getpid()
+        try:
+            self.setmode(owner, fork_replacement=fork_replacement,
+                         childproc_exited_callback=childproc_exited_callback)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Free the context; what lives is treated by its on_free policy.
+
+        Raises BusyError from inside a callback or while another thread is
+        in a call; a second close does nothing.
+        """
+        super().close()
+        self._children.clear()
+        if self._router is not None:
+            self._router.uninstall()
+            self._router = None
+
+    @property
+    def forked(self):
+        """True in a process that inherited this context by fork."""
+        return self._pid != os.getpid()
+
+    def __repr__(self):
+        return "<%s%s>" % (type(self).__name__,
+                           " (closed)" if self.closed else "")
+
+    # ---- the treaty ---------------------------------------------------
+
+    def setmode(self, owner, *, fork_replacement=None,
+                childproc_exited_callback=None):
+        """Say who owns SIGCHLD; only while there are no children.
+
+        fork_replacement() is called instead of fork for every child and
+        behaves like os.fork. childproc_exited_callback(pid, status) hears of
+        children that no context started (owners LIBXL and LIBXL_ALWAYS):
+        return None or True if it is yours, False if it is not. Exceptions
+        come out of the call that pumps.
+        """
+        owner = SigchldOwner(owner)
+        super()._setmode(int(owner), fork_replacement,
+                         childproc_exited_callback)
+        router = childproc_exited_callback \
+            if hasattr(childproc_exited_callback, "install") else None
+        if router is not None:
+            router.install()
+        if self._router is not None:
+            self._router.uninstall()
+        self._router = router
+
+    def childproc_exited(self, pid, status):
+        """The program reaped pid: is it one of ours? (owner MAINLOOP)
+
+        status is as from os.waitpid. True if it was a child of this context.
+        """
+        if isinstance(status, Status):
+            status = status.raw
+        return _libxl.libxl_childproc_exited(self, pid, status)
+
+    def sigchld_occurred(self):
+        """The program saw a SIGCHLD: reap those of ours that have ended."""
+        _libxl.libxl_childproc_sigchld_occurred(self)
+
+    def diagnose(self):
+        """Who owns SIGCHLD now, and which mode is in force: a Diagnosis."""
+        d = self._diagnose()
+        names = frozenset(name for name, bit in _FACILITIES.items()
+                          if d[3] & bit)
+        return Diagnosis(SigchldOwner(d[0]), SigchldOwner(d[1]), d[2], names,
+                         *map(bool, d[4:9]), d[9], d[10], d[11])
+
+    # ---- starting -----------------------------------------------------
+
+    def spawn(self, args, *, event=False, on_exit=None, user=0, **options):
+        """Start a child; return its Process.
+
+        args is a sequence of str, bytes or paths; a program without a slash
+        is searched in PATH (search=False: not). Its end is kept for
+        Process.wait(); with event=True it comes from events(), with
+        on_exit=callable on_exit(process, status) is called by whatever
+        pumps the context.
+
+        Options: env (mapping), cwd, path (what to execute instead of
+        args[0]), stdin/stdout/stderr (an fd, a file, DEVNULL; stderr:
+        STDOUT), pass_fds, fds (child's fd -> ours, FD_NULL or FD_CLOSED),
+        new_session, new_group, group, uid, gid, groups, umask, nice,
+        rlimits [(resource, soft, hard)], sigmask, sigignore, pdeathsig,
+        ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
+        report_stops, exited_grace_ms. All other fds are closed.
+
+        Raises SpawnError (stage, errno) if it could not be set up or
+        executed; there is no child then.
+        """
+        if options:
+            options = spec_options(**options)
+        else:
+            options = _SEARCH_OPTIONS
+        process = Process(self, args, user)
+        if event:
+            # known before it runs: another thread may take the event
+            token = process._token = _TOKEN | next(self._tokens)
+            self._children[token] = process
+            try:
+                process.id, process.pid = self._spawn(args, options,
+                                                      _BY_EVENT, token)
+            except BaseException:
+                del self._children[token]
+                raise
+        elif on_exit is not None:
+            process.id, process.pid = self._spawn(
+                args, options, _BY_CALLBACK, _OnExit(on_exit, process))
+        else:
+            process.id, process.pid = self._spawn(args, options, _HOLD, 0)
+            process._held = True
+        return process
+
+    def spawn_many(self, commands, *, event=True, **options):
+        """Start many children in one go; a list of Process and SpawnError.
+
+        Entries are argument lists, or pairs of one and a dict of options of
+        their own. With set_starters() they start in parallel.
+        """
+        common = spec_options(**options) if options else _SEARCH_OPTIONS
+        kind = _BY_EVENT if event else _HOLD
+        children = self._children
+        entries = []
+        processes = []
+        for command in commands:
+            own = common
+            if isinstance(command, tuple) and len(command) == 2 \
+                    and isinstance(command[1], dict):
+                command, own = command
+                own = spec_options(**dict(options, **own))
+            process = Process(self, command)
+            processes.append(process)
+            token = 0
+            if event:
+                token = process._token = _TOKEN | next(self._tokens)
+                children[token] = process
+            entries.append((command, own, kind, token))
+        try:
+            answers = self._spawn_many(entries)
+        except BaseException:
+            for process in processes:
+                children.pop(process._token, None)
+            raise
+        for at, answer in enumerate(answers):
+            process = processes[at]
+            if type(answer) is tuple:
+                process.id, process.pid = answer
+                process._held = not event
+                answers[at] = process
+            else:
+                children.pop(process._token, None)
+        return answers
+
+    def set_starters(self, count):
+        """Use count threads (0 to 64) for spawn_many."""
+        _libxl.libxl_childproc_set_starters(self, count)
+
+    def adopt(self, pid=-1, *, start_time=0, pidfd=-1, event=False):
+        """Watch a process that somebody else started; return its Process.
+
+        Named by pidfd, or by pid and start_time (see start_time()).
+        """
+        process = Process(self, None)
+        token = 0
+        if event:
+            token = process._token = _TOKEN | next(self._tokens)
+            self._children[token] = process
+        try:
+            process.id = self._adopt(pid, start_time, pidfd,
+                                     _BY_EVENT if event else _HOLD, token)
+        except BaseException:
+            self._children.pop(token, None)
+            raise
+        process.pid = pid if pidfd < 0 else None
+        process._held = not event
+        return process
+
+    def kill(self, process, signal=9, *, scope=KillScope.PROCESS):
+        """Send a signal to a Process, or to the child with that pid.
+
+        False if it has ended already. A pid that is no child of this
+        context raises NotFoundError.
+        """
+        if isinstance(process, Process):
+            return process.kill(signal, scope=scope)
+        identity = _libxl.libxl_childproc_lookup(self, process)
+        _libxl.libxl_childproc_kill(self, identity, int(signal), int(scope))
+        return True
+
+    @property
+    def child_count(self):
+        """How many children have not been reported yet."""
+        return _libxl.libxl_childproc_count(self)
+
+    # ---- events -------------------------------------------------------
+
+    def events(self, timeout=0.0, *, max=64, types=None):
+        """Take up to max events; a list, empty when timeout seconds passed.
+
+        timeout None waits for ever, 0 only looks. types is an iterable of
+        EventType; None takes all. Pumps the context.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.spawn(["sh", "-c", "kill -9 $$"], event=True)
+        ...     for event in ctx.events(timeout=None):
+        ...         print(event.process is child, event.status.returncode)
+        True -9
+        """
+        mask = _ALL_EVENTS
+        if types is not None:
+            mask = 0
+            for kind in types:
+                mask |= 1 << kind
+        taken = self._events(max, mask, milliseconds(timeout))
+        for at, item in enumerate(taken):
+            taken[at] = self._event(item)
+        return taken
+
+    def wait_event(self, timeout=None, *, types=None):
+        """The next event; TimeoutError when timeout seconds passed."""
+        taken = self.events(timeout, max=1, types=types)
+        if not taken:
+            raise TimeoutError("no event in %s seconds" % timeout)
+        return taken[0]
+
+    def _event(self, item):
+        kind, user, payload = item
+        event = Event(kind, user)
+        if kind == _EXIT:
+            event.status = status = Status(payload)
+            if user & _TOKEN:
+                process = self._children.pop(user, None)
+                if process is not None:
+                    event.process = process
+                    event.user = process.user
+                    process._status = status
+        elif kind == _COMPLETE:
+            if payload is not None:
+                event.rc = payload[0]
+                event.completed = CompletedProcess(
+                    self._children.pop(("operation", user), None), payload)
+        else:
+            event.process = process = self._children.get(user)
+            if process is not None:
+                event.user = process.user
+            if len(payload) > 2:
+                event.signal = payload[2]
+        return event
+
+    def register_callbacks(self, event_occurs=None, *, types=None,
+                           disaster=None):
+        """Have events delivered by call instead of events().
+
+        event_occurs(event) gets those of types (None: all). disaster(type,
+        message, errno) is told when reports become unreliable; it must not
+        use the context.
+        """
+        mask = 0
+        if event_occurs is not None:
+            mask = _ALL_EVENTS if types is None else 0
+            for kind in types or ():
+                mask |= 1 << kind
+        convert = None
+        if event_occurs is not None:
+            own = weakref.ref(self)
+
+            def convert(item):
+                event_occurs(own()._event(item))
+        self._register_callbacks(mask, convert, disaster)
+
+    def evenable_exit(self, pid=0, user=0):
+        """An extra EXIT event when pid (0: any child) ends; a number."""
+        return self._evenable(pid, user)
+
+    def evdisable_exit(self, number):
+        """No more of the events that evenable_exit() asked for."""
+        self._evdisable(number)
+
+    def osevent_register(self, hooks):
+        """Register with a host loop: an object with the six methods.
+
+        fd_register(fd, events, for_libxl) and timeout_register(abs,
+        for_libxl) return a registration, which fd_modify(registration, fd,
+        events), fd_deregister(registration, fd), timeout_modify(
+        registration, abs) and timeout_deregister(registration) get back. abs
+        is seconds of the real-time clock. None: back to no host loop. Call
+        occurred_fd() and occurred_timeout() with for_libxl.
+        """
+        if hooks is None:
+            self._osevent_register(None, None, None, None, None, None)
+        else:
+            self._osevent_register(
+                hooks.fd_register, hooks.fd_modify, hooks.fd_deregister,
+                hooks.timeout_register, hooks.timeout_modify,
+                hooks.timeout_deregister)
+
+    def fileno(self):
+        """An fd that is readable when there is work: then call events()."""
+        return _libxl.libxl_ctx_fileno(self)
+
+    @property
+    def disaster_latched(self):
+        """0, or the code of the first disaster that no hook was told."""
+        return _libxl.libxl_ctx_disaster_latched(self)
+
+    # ---- running ------------------------------------------------------
+
+    def run(self, args, *, stdin=None, input=None, stdout=None, stderr=None,
+            capture_output=False, timeout=None, check=False, shell=False,
+            text=None, encoding=None, errors=None, universal_newlines=None,
+            capture_limit=0, on_output=None, linger_eof=True, kill=None,
+            **options):
+        """Run a command to completion; return a CompletedProcess.
+
+        The keywords of subprocess.run; besides: capture_limit (bytes kept a
+        stream, 0: all), on_output(stream, data) gets the output piecemeal
+        (b"" is its end), linger_eof=False does not wait for a grandchild
+        that holds the pipe, kill is the KillPolicy for timeouts (SIGKILL).
+        stdout and stderr may be a path too.
+
+        Raises subprocess.TimeoutExpired, CalledProcessError (check),
+        SpawnError.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.run(["tr", "a-z", "A-Z"], input="hello", text=True,
+        ...             capture_output=True).stdout
+        'HELLO'
+        """
+        if universal_newlines or encoding or errors:
+            text = True
+        if shell:
+            args = ["/bin/sh", "-c", args] if isinstance(args, str) \
+                else ["/bin/sh", "-c"] + list(args)
+        elif isinstance(args, (str, bytes, os.PathLike)):
+            args = [args]
+        if text:
+            encoding = encoding or "utf-8"
+            if isinstance(input, str):
+                input = input.encode(encoding, errors or "strict")
+        request = self._request(args, stdin, input, stdout, stderr,
+                                capture_output, timeout, capture_limit,
+                                on_output, linger_eof, kill, options)
+        outcome = self._run(*request)
+        done = CompletedProcess(args, outcome)
+        if text:
+            for name in ("stdout", "stderr"):
+                data = getattr(done, name)
+                if data is not None:
+                    data = data.decode(encoding, errors or "strict")
+                    setattr(done, name, data.replace("\r\n", "\n")
+                            .replace("\r", "\n"))
+        return _judged(done, outcome[0], timeout, check)
+
+    def start(self, args, *, stdin=None, input=None, stdout=None,
+              stderr=None, capture_output=False, timeout=None,
+              capture_limit=0, on_output=None, linger_eof=True, kill=None,
+              **options):
+        """As run(), but do not wait: an OPERATION_COMPLETE event comes.
+
+        Returns the number that the event has as ``user``, and that abort()
+        takes. The event's ``completed`` is the CompletedProcess, its ``rc``
+        the code (0; ERROR_TIMEDOUT -9; ERROR_ABORTED -22).
+        """
+        number = self._exec(*self._request(
+            args, stdin, input, stdout, stderr, capture_output, timeout,
+            capture_limit, on_output, linger_eof, kill, options))
+        self._children[("operation", number)] = args
+        return number
+
+    def abort(self, number):
+        """End an operation early; False if it is finished."""
+        return super()._abort(number)
+
+    def _request(self, args, stdin, input, stdout, stderr, capture_output,
+                 timeout, limit, on_output, linger_eof, kill, options):
+        if input is not None:
+            if stdin is not None:
+                raise ValueError("stdin and input may not both be used")
+            source = (_libxl.LIBXL_STREAM_BUFFER, input)
+        else:
+            source = _stream(stdin, 0, limit, None)
+        if capture_output:
+            if stdout is not None or stderr is not None:
+                raise ValueError("stdout and stderr may not be used with "
+                                 "capture_output")
+            stdout = stderr = subprocess.PIPE
+        ms = milliseconds(timeout)
+        options = spec_options(kill=kill or (0, 0, 0), **options)
+        return (args, options, source, _stream(stdout, 1, limit, on_output),
+                _stream(stderr, 2, limit, on_output), 1 if ms == 0 else ms,
+                int(linger_eof), on_output)
+
+
+def _stream(value, target, limit, on_output):
+    """One stdin=, stdout=, stderr= of run() as the extension's pair."""
+    if value is None:
+        if on_output is not None and target:
+            return (_libxl.LIBXL_STREAM_CALLBACK, None)
+        return (_libxl.LIBXL_STREAM_INHERIT, None)
+    if isinstance(value, int):
+        if value == subprocess.DEVNULL:
+            return (_libxl.LIBXL_STREAM_NULL, None)
+        if value == subprocess.PIPE:
+            if not target:
+                raise ValueError("use input for a pipe to stdin")
+            if on_output is not None:
+                return (_libxl.LIBXL_STREAM_CALLBACK, None)
+            return (_libxl.LIBXL_STREAM_CAPTURE, limit)
+        if value == subprocess.STDOUT and target == 2:
+            return (_libxl.LIBXL_STREAM_MERGE, None)
+        return (_libxl.LIBXL_STREAM_FD, value)
+    if isinstance(value, (str, bytes, os.PathLike)):
+        return (_libxl.LIBXL_STREAM_FILE, value)
+    return (_libxl.LIBXL_STREAM_FD, value.fileno())
+
+
+def _judged(done, code, timeout, check):
+    """The CompletedProcess, or the exception that it amounts to."""
+    if code == -9:
+        raise subprocess.TimeoutExpired(done.args, timeout, done.stdout,
+                                        done.stderr)
+    if code == -22:
+        raise AbortedError("aborted", code)
+    if code == -5:
+        raise MemoryError("output could not be kept")
+    if code != 0:
+        raise XlchildError(_libxl.libxl_strerror(code), code)
+    if check:
+        done.check_returncode()
+    return done
+
+
+class _OnExit:
+    """Brings the Process to an on_exit callback."""
+
+    __slots__ = ("callback", "process")
+
+    def __init__(self, callback, process):
+        if not callable(callback):
+            raise TypeError("on_exit must be callable")
+        self.callback = callback
+        self.process = process
+
+    def __call__(self, result):
+        process = self.process
+        process.id, process.pid = result[0], result[1]
+        process._status = status = Status(result)
+        self.callback(process, status)
+
+
+_default = None
+_default_lock = threading.Lock()
+
+
+def default_context():
+    """The process's own Context, made when it is first needed.
+
+    In a forked child it is made anew. Used by run() and Popen.
+    """
+    global _default, _default_lock
+    current = _default
+    if current is not None and not current.closed and not current.forked:
+        return current
+    if current is not None and current.forked:
+        _default_lock = threading.Lock()  # its owner may be gone
+    with _default_lock:
+        if _default is not None and _default.forked:
+            _libxl.postfork_child_noexec()
+            _inherited.append(_default)
+            _default = None
+        if _default is None or _default.closed:
+            _default = Context()
+        return _default
+
+
+_inherited = []  # contexts of the parent: left alone
+
+
+def _at_exit():
+    current = _default
+    if current is not None and not current.closed and not current.forked:
+        try:
+            current.close()
+        except BusyError:
+            pass  # a daemon thread waits in it
+
+
+atexit.register(_at_exit)

@@ -1,0 +1,211 @@
+"""The exceptions, one a kind of failure, and statuses of strangers.
+
+The extension (bindings/python/errors.c) calls :func:`from_code` with what the
+C library returned.
+"""
+import errno as _errno
+import os
+
+from ._status import Status
+
+__all__ = [
+    "XlchildError", "SpawnError", "InvalidArgumentError", "BusyError",
+    "NotFoundError", "ConflictError", "UnavailableError", "LostError",
+    "SystemFailure", "AbortedError",
+]
+
+ERROR_NAMES = {
+    -1: "NONSPECIFIC", -2: "VERSION", -3: "FAIL", -4: "NI", -5: "NOMEM",
+    -6: "INVAL", -7: "BADFAIL", -9: "TIMEDOUT", -11: "NOT_READY",
+    -12: "OSEVENT_REG_FAIL", -13: "BUFFERFULL", -14: "UNKNOWN_CHILD",
+    -15: "LOCK_FAIL", -22: "ABORTED", -23: "NOTFOUND", -128: "SPAWN",
+    -129: "SIGCHLD_CONFLICT", -130: "SIGCHLD_UNAVAILABLE", -131: "BUSY",
+    -132: "INTERRUPTED", -133: "SYSTEM", -134: "PERMISSION", -135: "LIMIT",
+}
+ERROR_NOT_READY = -11
+
+
+class XlchildError(Exception):
+    """Whatever the library refused or failed to do.
+
+    ``code`` is the C library's number (``ERROR_…``, negative), ``name`` its
+    name without the prefix, ``errno`` the system's error or None.
+    """
+
+    code = -1
+    stage = None
+
+    def __init__(self, message="", code=None, errno=None):
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        if not isinstance(self, OSError) or errno is not None:
+            self.errno = errno
+
+    @property
+    def name(self):
+        """The code's name, such as ``"BUSY"``."""
+        return ERROR_NAMES.get(self.code, str(self.code))
+
+
+class InvalidArgumentError(XlchildError, ValueError):
+    """An argument that the library refuses; ``argument`` is its name."""
+
+    code = -6
+    argument = None
+
+
+class BusyError(XlchildError):
+    """In use: a call or an operation is under way, or children live."""
+
+    code = -131
+
+
+class NotFoundError(XlchildError, LookupError):
+    """No such child, or its end has been reported already."""
+
+    code = -23
+
+
+class ConflictError(XlchildError):
+    """Another context of this process owns SIGCHLD incompatibly."""
+
+    code = -129
+
+
+class UnavailableError(XlchildError):
+    """There is no way here to notice the child's exit."""
+
+    code = -130
+
+
+class AbortedError(XlchildError):
+    """The operation was aborted."""
+
+    code = -22
+
+
+class LostError(XlchildError, ChildProcessError):
+    """The status of a child could not be learnt; ``status`` says why."""
+
+    status = None
+
+
+class SystemFailure(XlchildError, OSError):
+    """A system call failed, outside the start of a child."""
+
+    code = -133
+
+    def __init__(self, message="", code=None, errno=None):
+        OSError.__init__(self, errno or 0, message)
+        self.code = self.code if code is None else code
+
+    def __str__(self):
+        return str(self.strerror)
+
+
+class SpawnError(XlchildError, OSError):
+    """A child could not be set up or executed. There is none.
+
+    ``stage`` names the step (``"exec"``, ``"chdir"``, ``"fork"``, …),
+    ``errno`` is the system's error, ``filename`` the program (or the
+    directory, in stage ``chdir``). It is a FileNotFoundError,
+    PermissionError or NotADirectoryError too where the errno says so.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     try:
+    ...         ctx.spawn(["/nonexistent/program"])
+    ...     except xlchild.SpawnError as error:
+    ...         print(error.stage, isinstance(error, FileNotFoundError))
+    exec True
+    """
+
+    code = -128
+
+    def __new__(cls, stage="none", errno=0, filename=None, code=-128,
+                argument=None):
+        """Be the OSError of that errno as well."""
+        if cls is SpawnError:
+            cls = _BY_ERRNO.get(errno, SpawnError)
+        text = os.strerror(errno) if errno else "could not be started"
+        return OSError.__new__(cls, errno, text, filename)
+
+    def __init__(self, stage="none", errno=0, filename=None, code=-128,
+                 argument=None):
+        self.stage = stage
+        self.code = code
+        self.argument = argument
+
+    def __reduce__(self):
+        return (SpawnError, (self.stage, self.errno, self.filename,
+                             self.code, self.argument))
+
+    def __str__(self):
+        return "[stage %s] %s" % (self.stage, OSError.__str__(self))
+
+
+class _SpawnNotFound(SpawnError, FileNotFoundError):
+    """The program or directory does not exist."""
+
+
+class _SpawnPermission(SpawnError, PermissionError):
+    """The kernel does not allow it."""
+
+
+class _SpawnNotADirectory(SpawnError, NotADirectoryError):
+    """A directory was expected."""
+
+
+class _SpawnBlocking(SpawnError, BlockingIOError):
+    """Too many processes, for now."""
+
+
+for _class in (_SpawnNotFound, _SpawnPermission, _SpawnNotADirectory,
+               _SpawnBlocking):
+    _class.__name__ = _class.__qualname__ = "SpawnError"
+
+_BY_ERRNO = {
+    _errno.ENOENT: _SpawnNotFound,
+    _errno.EACCES: _SpawnPermission,
+    _errno.EPERM: _SpawnPermission,
+    _errno.ENOTDIR: _SpawnNotADirectory,
+    _errno.EAGAIN: _SpawnBlocking,
+}
+
+_CLASSES = {
+    -131: BusyError, -23: NotFoundError, -14: NotFoundError,
+    -129: ConflictError, -130: UnavailableError, -22: AbortedError,
+}
+
+
+def from_code(code, errno, what, stage, argument):
+    """The exception for a code of the C library.
+
+    ``stage`` is None unless a start failed; ``what`` is then the program,
+    otherwise the operation.
+    """
+    if code == -5 and not errno:
+        return MemoryError(what)
+    if code == -9:
+        return TimeoutError(what)
+    if code == -6:
+        error = InvalidArgumentError(
+            "%s: invalid argument%s" % (what, ": " + argument
+                                        if argument else ""), code)
+        error.argument = argument
+        error.stage = stage
+        return error
+    if stage is not None and code in (-128, -133, -5):
+        return SpawnError(stage, errno, what, code, argument)
+    if code in (-133, -134, -5):
+        return SystemFailure("%s: %s" % (what, os.strerror(errno) if errno
+                                         else "refused"), code, errno)
+    from . import _libxl
+    message = "%s: %s" % (what, _libxl.libxl_strerror(code))
+    return _CLASSES.get(code, XlchildError)(message, code, errno or None)
+
+
+def status_of_stranger(pid, status):
+    """The Status of a child that no context started."""
+    return Status((0, pid, status, 0, 1, None))

@@ -1,0 +1,143 @@
+"""One child, seen from Python."""
+import math
+import signal as _signal
+import warnings
+
+from . import _libxl
+from ._errors import NotFoundError
+from ._status import Status
+
+__all__ = ["Process", "milliseconds"]
+
+_MAX_MS = 0x7fffffff
+
+
+def milliseconds(seconds):
+    """Seconds as milliseconds, rounded up; None as -1, for ever."""
+    if seconds is None:
+        return -1
+    if seconds != seconds:
+        raise ValueError("a timeout is no number")
+    if seconds <= 0:
+        return 0
+    return min(math.ceil(seconds * 1000), _MAX_MS) \
+        if seconds < _MAX_MS / 1000 else _MAX_MS
+
+
+class Process:
+    """A child started, or adopted, by a Context.
+
+    ``pid`` is its process id; ``id`` names it for the context's life and is
+    never reused. Do not signal the pid yourself: :meth:`kill` cannot hit
+    another process.
+    """
+
+    __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",
+                 "_token", "__weakref__")
+
+    def __init__(self, context, args, user=0):
+        self.context = context
+        self.args = args
+        self.user = user
+        self.id = self.pid = self._status = self._token = None
+        self._held = False  # True once it runs, if wait() gets its end
+
+    def wait(self, timeout=None):
+        """Wait for the end; return the Status.
+
+        timeout is in seconds, None waits for ever. Raises TimeoutError when
+        it passes. A child whose end is reported by event or callback can be
+        asked only once that has happened (ValueError before).
+        """
+        if self._status is None:
+            if not self._held:
+                raise ValueError("the end of this child is reported by "
+                                 "event or callback")
+            status = self._take(milliseconds(timeout))
+            if status is None:
+                raise TimeoutError("%r is alive after %s seconds"
+                                   % (self.args, timeout))
+        return self._status
+
+    def poll(self):
+        """The Status if it has ended, else None. Does not block."""
+        if self._status is None and self._held:
+            self._take(0)
+        return self._status
+
+    def _take(self, timeout_ms):
+        result = self.context._wait(self.id, timeout_ms)
+        if result is not None and self._status is None:
+            self._status = Status(result)
+        return self._status
+
+    @property
+    def status(self):
+        """The Status, if it is known here; asks nobody."""
+        return self._status
+
+    @property
+    def returncode(self):
+        """The status as subprocess has it (or Lost); None if not known."""
+        return None if self._status is None else self._status.returncode
+
+    def send_signal(self, signal, *, scope=0):
+        """Send a signal; NotFoundError if the child has ended.
+
+        scope is a KillScope: the process (default), the group that it leads,
+        or its cgroup.
+        """
+        if self._status is not None:
+            raise NotFoundError("the child has ended")
+        _libxl.libxl_childproc_kill(self.context, self.id, int(signal),
+                                    int(scope))
+
+    kill_signal = send_signal
+
+    def kill(self, signal=_signal.SIGKILL, *, scope=0):
+        """Send SIGKILL, or another signal; False if it has ended already."""
+        try:
+            self.send_signal(signal, scope=scope)
+        except NotFoundError:
+            return False
+        return True
+
+    def terminate(self, signal=_signal.SIGTERM, *, grace=None, scope=0):
+        """Send SIGTERM, and SIGKILL after grace seconds if that is given.
+
+        The escalation happens while the context is pumped (wait, events).
+        False if it has ended already.
+        """
+        if grace is None:
+            return self.kill(signal, scope=scope)
+        if self._status is not None:
+            return False
+        try:
+            _libxl.libxl_childproc_terminate(
+                self.context, self.id,
+                (int(signal), milliseconds(grace), int(scope)))
+        except NotFoundError:
+            return False
+        return True
+
+    def detach(self):
+        """No report any more: it runs on and is reaped in silence."""
+        self._held = False
+        self.context._children.pop(self._token, None)
+        self.context._detach(self.id)
+
+    def __repr__(self):
+        state = "running" if self._status is None else str(self._status)
+        return "<Process %s: %s>" % (self.pid, state)
+
+    def __del__(self, _warn=warnings.warn):
+        if not getattr(self, "_held", False) or self._status is not None:
+            return
+        if self.context.closed or self.context.forked:
+            return
+        _warn("child %d was never waited for" % self.pid, ResourceWarning,
+              source=self)
+        try:
+            self.context._detach(self.id)
+        except (NotFoundError, ValueError):
+            pass

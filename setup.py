@@ -1,0 +1,69 @@
+"""Builds the Python package: the extension with the C core inside.
+
+SWIG writes the wrapper into the build folder; nothing generated lands in the
+source tree. The core's symbols stay hidden, so that the extension gets along
+with any other library of the same names in the process.
+
+    python3 setup.py build --build-lib DIR     what `make python` does
+    pip install --no-build-isolation .
+"""
+import glob
+import os
+import shutil
+import subprocess
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+HIDDEN = '__attribute__((visibility("hidden")))'
+
+
+class SwigBuild(build_ext):
+    """build_ext that runs SWIG into the build folder first."""
+
+    def build_extension(self, ext):
+        """Generate the wrapper, then compile as usual."""
+        interface = [s for s in ext.sources if s.endswith(".i")]
+        ext.sources = [s for s in ext.sources if not s.endswith(".i")]
+        for source in interface:
+            name = os.path.basename(source)[:-2] + "_wrap.c"
+            wrapper = os.path.join(self.build_temp, name)
+            os.makedirs(self.build_temp, exist_ok=True)
+            swig = os.environ.get("SWIG") or shutil.which("swig") or "swig"
+            command = [swig, "-python", "-noproxy", "-Ibindings",
+                       "-Ic/include", "-outdir", self.build_temp,
+                       "-o", wrapper, source]
+            self.announce(" ".join(command), level=2)
+            subprocess.run(command, check=True)
+            ext.sources.append(wrapper)
+        super().build_extension(ext)
+
+
+CORE = sorted(glob.glob("c/src/*.c"))
+BINDING = sorted(glob.glob("bindings/python/*.c"))
+
+setup(
+    name="xlchild",
+    version="0.1.0",
+    description="Start and reap children inside somebody else's program",
+    license="MIT",
+    python_requires=">=3.8",
+    packages=["xlchild"],
+    package_dir={"": "python"},
+    package_data={"xlchild": ["py.typed", "*.pyi"]},
+    cmdclass={"build_ext": SwigBuild},
+    ext_modules=[Extension(
+        "xlchild._libxl",
+        sources=["bindings/python/_libxl.i"] + BINDING + CORE,
+        depends=(["bindings/libxl.i"] + glob.glob("bindings/python/*.h")
+                 + glob.glob("c/src/*.h") + glob.glob("c/include/*/*.h")),
+        include_dirs=["bindings/python", "c/include", "c/src"],
+        define_macros=[("LIBXL_API", HIDDEN)],
+        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden",
+                            "-pthread", "-Wno-missing-field-initializers",
+                            "-Wno-cast-function-type"],
+        extra_link_args=["-pthread"],
+        libraries=["dl"],
+    )],
+    zip_safe=False,
+)

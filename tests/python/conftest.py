@@ -1,0 +1,92 @@
+"""What every Python test gets: helpers, and nothing left behind.
+
+After each test there are as many fds and children as before, the signal mask
+and SIGCHLD's disposition are the same, and SIGCHLD has no stranger's handler.
+"""
+import ctypes
+import gc
+import os
+import signal
+import sys
+from multiprocessing import resource_tracker
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HELPERS = ROOT / "build" / "tests" / "helpers"
+CHILD = str(HELPERS / "child")
+TINY = str(HELPERS / "tiny")
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def fds():
+    """The open fds of this process, by what they are open on."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink("/proc/self/fd/" + name)
+        except OSError:
+            pass
+    return found
+
+
+def children():
+    """Pids of this process's children, zombies included."""
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        with open("/proc/self/task/%s/children" % task) as file:
+            found += map(int, file.read().split())
+    return found
+
+
+def sigchld():
+    """SIGCHLD's disposition as the kernel has it: handler, mask, flags."""
+    room = ctypes.create_string_buffer(256)
+    assert _libc.sigaction(int(signal.SIGCHLD), None, room) == 0
+    return room.raw[:16], room.raw[136:140]  # the rest is padding
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request):
+    """Compare the process before and after the test."""
+    if request.node.get_closest_marker("own_process"):
+        yield
+        return
+    import xlchild
+    xlchild.default_context().close()  # a new one is made when needed
+    gc.collect()
+    before = fds(), children(), sigchld()[0][:8], \
+        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    yield
+    gc.collect()
+    xlchild.default_context().close()
+    after = fds(), children(), sigchld()[0][:8], \
+        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert set(after[0].items()) ^ set(before[0].items()) == set()
+    assert after[1:] == before[1:]
+
+
+@pytest.fixture
+def ctx():
+    """A Context in the default mode."""
+    import xlchild
+    with xlchild.Context() as context:
+        yield context
+
+
+@pytest.fixture
+def child():
+    """The helper program's path."""
+    return CHILD
+
+
+def pytest_configure(config):
+    """Markers of ours; warnings of leaks are errors. The process that
+    multiprocessing keeps is there from the start."""
+    resource_tracker.ensure_running()
+    config.addinivalue_line("markers", "own_process: compares nothing")
+    config.addinivalue_line("filterwarnings", "error")
