@@ -241,13 +241,19 @@ void xl_ao_cut_short(libxl_ctx *ctx, struct xl_ao *ao, int rc)
         stop_lingering(ctx, ao);
         return;
     }
+    if (child != NULL &&
+        xl_terminate(ctx, child, &ao->kill) == ERROR_NOTFOUND) {
+        /* It has ended by itself, and nobody has looked yet. */
+        if (rc != ERROR_ABORTED && rc != ERROR_TIMEDOUT)
+            ao->rc = rc;
+        ao->linger = LIBXL_LINGER_DRAIN;
+        return;
+    }
     ao->rc = rc;
     if (rc == ERROR_TIMEDOUT)
         ao->result->timed_out = 1;
     else
         ao->result->aborted = 1;
-    if (child != NULL)
-        (void)xl_terminate(ctx, child, &ao->kill);
 }
 
 static void timed_out(libxl_ctx *ctx, struct xl_timer *timer)
