@@ -24,7 +24,10 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_report *report,
                  struct xl_child **ret_child)
 {
-    struct xl_child *child = xl_sys.calloc(1, sizeof *child);
+    int stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    /* several events need a strand, which goes when the child goes */
+    struct xl_child *child = xl_sys.calloc(
+        1, sizeof *child + (stops ? sizeof(struct xl_strand) : 0));
     int reserved = 0;
     int rc = ERROR_NOMEM;
 
@@ -36,14 +39,17 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     child->reg.owner = &ctx->wakeup;
     xl_list_init(&child->link);
     xl_list_init(&child->notices);
-    xl_strand_init(&child->strand);
     child->on_free = spec->on_free;
     child->kill = spec->kill;
     child->exited_grace_ms = spec->exited_grace_ms;
     child->leads_group = (spec->flags & (LIBXL_SPAWN_NEW_GROUP |
                                          LIBXL_SPAWN_NEW_SESSION |
                                          LIBXL_SPAWN_SET_CTTY)) != 0;
-    child->wants_stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    if (stops) {
+        child->wants_stops = 1;
+        child->strand = (struct xl_strand *)(void *)(child + 1);
+        xl_strand_init(child->strand);
+    }
     if (report != NULL) {
         child->report = report->kind;
         child->box.event.for_user = report->u.for_event;
@@ -279,12 +285,12 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
         break;
     case LIBXL_REPORT_EVENT:
         xl_slots_remove(&ctx->children, child->id);
-        xl_event_occurred(ctx, &child->box, &child->strand, 1);
+        xl_event_occurred(ctx, &child->box, child->strand, 1);
         break;
     case LIBXL_REPORT_CALLBACK:
         xl_slots_remove(&ctx->children, child->id);
         child->box.deferred.run = run_report;
-        xl_defer(ctx, &child->box.deferred, &child->strand, 1);
+        xl_defer(ctx, &child->box.deferred, child->strand, 1);
         xl_pump_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
@@ -311,7 +317,7 @@ void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
     box->event.u.childproc_stopped.id = child->id;
     box->event.u.childproc_stopped.pid = child->pid;
     box->event.u.childproc_stopped.signo = signo;
-    xl_event_occurred(ctx, box, &child->strand, 0);
+    xl_event_occurred(ctx, box, child->strand, 0);
 }
 
 struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)

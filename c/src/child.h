@@ -44,7 +44,7 @@ struct xl_child {
     struct xl_list link; /* ctx->live, then ctx->held */
     struct xl_list notices;
     struct xl_timer timer; /* SIGKILL that is due, or the host's grace */
-    struct xl_strand strand; /* of its events */
+    struct xl_strand *strand; /* of its events; NULL: it has only its end */
     char *cgroup;            /* NULL: none of its own */
     struct xl_ao *ao;        /* the operation that it belongs to; NULL */
 };

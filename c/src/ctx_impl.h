@@ -29,7 +29,8 @@ struct xl_deferred {
     struct xl_deferred *next;
     void (*run)(libxl_ctx *ctx, struct xl_deferred *d);
     struct xl_strand *strand; /* NULL: in no particular order */
-    int last;                 /* the strand's last: it may be freed by run */
+    short last;               /* the strand's last: it may be freed by run */
+    short examined; /* of an event: a predicate looks at it, without the lock */
 };
 
 struct xl_deferred_queue {
@@ -48,7 +49,6 @@ struct xl_strand {
 struct xl_box {
     libxl_event event;
     struct xl_deferred deferred;
-    int examined; /* a predicate is looking at it, without the lock */
     union {
         void (*event_occurs)(void *user, libxl_event *event);
         void (*child)(libxl_ctx *ctx, const libxl_childproc_result *result,

@@ -100,7 +100,7 @@ void xl_defer(libxl_ctx *ctx, struct xl_deferred *d, struct xl_strand *strand,
               int last)
 {
     d->strand = strand;
-    d->last = last;
+    d->last = (short)last;
     if (strand != NULL && strand->busy) {
         append(&strand->waiting, d);
         return;

@@ -70,7 +70,7 @@ static libxl_event *take_any(libxl_ctx *ctx, uint64_t typemask)
     for (at = &ctx->events.head; *at != NULL; at = &(*at)->next) {
         libxl_event *event = *at;
 
-        if (matches_mask(event, typemask) && !box_of(event)->examined) {
+        if (matches_mask(event, typemask) && !box_of(event)->deferred.examined) {
             unlink_event(&ctx->events, at);
             return event;
         }
@@ -100,15 +100,15 @@ static libxl_event *take_chosen(libxl_ctx *ctx, uint64_t typemask,
         libxl_event *event = *at;
         int chosen;
 
-        if (!matches_mask(event, typemask) || box_of(event)->examined) {
+        if (!matches_mask(event, typemask) || box_of(event)->deferred.examined) {
             at = &event->next;
             continue;
         }
-        box_of(event)->examined = 1;
+        box_of(event)->deferred.examined = 1;
         xl_hook_begin(ctx);
         chosen = predicate(event, user);
         xl_hook_end(ctx);
-        box_of(event)->examined = 0;
+        box_of(event)->deferred.examined = 0;
         at = find_event(events, event);
         if (chosen) {
             unlink_event(events, at);

@@ -15,10 +15,10 @@ static uint32_t index_of(uint64_t id)
 
 static void push_free(struct xl_slots *s, uint32_t i)
 {
-    s->slots[i].object = NULL;
-    s->slots[i].next_free = 0;
+    s->slots[i].used = 0;
+    s->slots[i].u.next_free = 0;
     if (s->last_free != 0)
-        s->slots[s->last_free - 1].next_free = i + 1;
+        s->slots[s->last_free - 1].u.next_free = i + 1;
     else
         s->first_free = i + 1;
     s->last_free = i + 1;
@@ -53,20 +53,22 @@ uint64_t xl_slots_add(struct xl_slots *s, void *object)
     if (s->first_free == 0 && grow(s) != 0)
         return 0;
     i = s->first_free - 1;
-    s->first_free = s->slots[i].next_free;
+    s->first_free = s->slots[i].u.next_free;
     if (s->first_free == 0)
         s->last_free = 0;
-    s->slots[i].object = object;
-    return s->slots[i].generation << XL_SLOTS_INDEX_BITS | i;
+    s->slots[i].used = 1;
+    s->slots[i].u.object = object;
+    return (uint64_t)s->slots[i].generation << XL_SLOTS_INDEX_BITS | i;
 }
 
 void *xl_slots_get(const struct xl_slots *s, uint64_t id)
 {
     uint32_t i = index_of(id);
 
-    if (i >= s->n || s->slots[i].generation != id >> XL_SLOTS_INDEX_BITS)
+    if (i >= s->n || !s->slots[i].used ||
+        s->slots[i].generation != id >> XL_SLOTS_INDEX_BITS)
         return NULL;
-    return s->slots[i].object;
+    return s->slots[i].u.object;
 }
 
 void xl_slots_remove(struct xl_slots *s, uint64_t id)
@@ -75,7 +77,7 @@ void xl_slots_remove(struct xl_slots *s, uint64_t id)
 
     if (xl_slots_get(s, id) == NULL)
         return;
-    s->slots[i].object = NULL;
+    s->slots[i].used = 0;
     /* a slot whose generations are used up is never used again */
     if (s->slots[i].generation++ < XL_SLOTS_MAX_GENERATION)
         push_free(s, i);

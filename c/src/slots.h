@@ -15,9 +15,12 @@
 #define XL_SLOTS_MAX_GENERATION ((UINT64_C(1) << 38) - 1)
 
 struct xl_slot {
-    void *object;        /* NULL: free */
-    uint64_t generation; /* of the object, or of the next one */
-    uint32_t next_free;  /* index + 1 */
+    union {
+        void *object;       /* used */
+        uint32_t next_free; /* free: index + 1 */
+    } u;
+    uint64_t generation : 63; /* of the object, or of the next one */
+    uint64_t used : 1;
 };
 
 struct xl_slots {
