@@ -24,6 +24,7 @@ CPUS = os.cpu_count() or 1
 ENVIRONMENT = {name: value for name, value in os.environ.items()
                if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$")
+SKIPPED = re.compile(r"# SKIP\b|^SKIP(PED)?\b|^skipped\b")
 AREAS = [
     ("house", "check-house"),
     ("C", "check-c"),
@@ -104,8 +105,7 @@ def run_area(name, target, make, seconds=AREA_SECONDS):
         sys.stdout.flush()
     else:
         for line in text.splitlines():
-            if re.search(r"\bSKIP", line, re.IGNORECASE) \
-                    and not SUMMARY.match(line.strip()):
+            if SKIPPED.search(line):
                 print(line)
     outcome = Outcome(name, passed, failed, skipped,
                       time.monotonic() - start, note)
