@@ -1,9 +1,9 @@
 # tests/c/build.mk - builds and runs the C tests; included by the Makefile
 #
-# Every tests/c/*.c with cases in it (XT_TEST…) is a test program of its own; the
-# others are support, but for the wrappers named here. A variant (plain, asan, tsan, clang, musl, gcov)
-# builds core, support and tests with its own flags in its own folder;
-# helpers are built once.
+# Every tests/c/*.c with cases in it (XT_TEST...) is a test program of its own;
+# the others are support, but for the wrappers named here. A variant (plain,
+# asan, tsan, clang, musl, gcov) builds core, support and tests with its own
+# flags in its own folder; helpers are built once.
 
 XT_WRAPPERS := world
 XT_TESTS := $(patsubst tests/c/%.c,%,$(shell grep -l '^XT_TEST' tests/c/*.c))
