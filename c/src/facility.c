@@ -68,8 +68,12 @@ static unsigned probe(void)
     siginfo_t si;
     unsigned found = 0;
     void *stack;
-    int pidfd = -1;
+    int pidfd = xl_sys.pidfd_open(getpid(), 0);
 
+    if (pidfd >= 0)
+        found |= XL_FACILITY_PIDFD_OPEN;
+    xl_close(pidfd);
+    pidfd = -1;
     if (syscall(SYS_close_range, 0x7ffffff0U, ~0U, 0) == 0)
         found |= LIBXL_FACILITY_CLOSE_RANGE;
     stack = xl_sys.mmap(PROBE_STACK);

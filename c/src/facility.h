@@ -9,6 +9,7 @@
 
 /* Bits are the public LIBXL_FACILITY_*, and these. */
 #define XL_FACILITY_CLONE3 (1u << 16)
+#define XL_FACILITY_PIDFD_OPEN (1u << 17) /* for children of fork */
 
 unsigned xl_facilities(void);
 void xl_facility_refused(unsigned bits);

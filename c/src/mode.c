@@ -15,10 +15,18 @@
 #include "pump.h"
 #include "reap.h"
 
+/* A child of fork has its pidfd from pidfd_open. */
+static int without_pidfd(int forks)
+{
+    unsigned have = xl_facilities();
+
+    return (have & LIBXL_FACILITY_PIDFD) == 0 ||
+           (forks && (have & XL_FACILITY_PIDFD_OPEN) == 0);
+}
+
 int xl_mode_without_pidfd(const libxl_ctx *ctx)
 {
-    (void)ctx;
-    return (xl_facilities() & LIBXL_FACILITY_PIDFD) == 0;
+    return without_pidfd(ctx->mode.hooks.fork_replacement != NULL);
 }
 
 static const char no_pidfd_reason[] =
@@ -26,12 +34,11 @@ static const char no_pidfd_reason[] =
     "selectively with a SIGCHLD handler";
 
 /* What `owner` amounts to on this kernel. */
-static libxl_sigchld_owner effective(const libxl_ctx *ctx,
-                                     libxl_sigchld_owner owner,
+static libxl_sigchld_owner effective(libxl_sigchld_owner owner, int forks,
                                      const char **ret_reason)
 {
     *ret_reason = NULL;
-    if (owner != libxl_sigchld_owner_none || !xl_mode_without_pidfd(ctx))
+    if (owner != libxl_sigchld_owner_none || !without_pidfd(forks))
         return owner;
     *ret_reason = no_pidfd_reason;
     return libxl_sigchld_owner_libxl_always_selective_reap;
@@ -87,15 +94,20 @@ static int open_selfpipe(libxl_ctx *ctx)
 
 int xl_mode_arm(libxl_ctx *ctx)
 {
+    const char *reason;
+    libxl_sigchld_owner owner =
+        effective(ctx->mode.asked, ctx->mode.hooks.fork_replacement != NULL,
+                  &reason);
     int rc;
 
-    if (!ctx->mode.claimed) {
-        const char *reason;
-        libxl_sigchld_owner owner = effective(ctx, ctx->mode.asked, &reason);
-
+    /* pidfds may have been refused only when a child needed one */
+    if (!ctx->mode.claimed || owner != ctx->mode.in_force) {
         rc = xl_process_claim(ctx, owner);
         if (rc != 0)
             return rc;
+        if (reason != NULL && ctx->mode.reason == NULL)
+            xl_log(ctx, LIBXL_LOG_WARNING, 0, "mode %s: %s",
+                   libxl_childproc_owner_name(ctx->mode.asked), reason);
         ctx->mode.reason = reason;
     }
     if (!xl_mode_wants_handler(ctx) || xl_sigchld_subscribed(&ctx->selfpipe))
@@ -198,7 +210,8 @@ static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
 
     if (ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos))
         return ERROR_BUSY;
-    owner = effective(ctx, hooks->chldowner, &reason);
+    owner =
+        effective(hooks->chldowner, hooks->fork_replacement != NULL, &reason);
     rc = xl_process_claim(ctx, owner);
     if (rc != 0)
         return rc;

@@ -94,7 +94,7 @@ static int exits_arrive(libxl_ctx *ctx, const xl_sigset *caller_mask,
 
     if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return 1; /* the host's promise */
-    if (!(have & LIBXL_FACILITY_PIDFD) && nobody_hears(caller_mask)) {
+    if (xl_mode_without_pidfd(ctx) && nobody_hears(caller_mask)) {
         *ret_why = "SIGCHLD is blocked in every thread, and pidfds are refused";
         return 0;
     }

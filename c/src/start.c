@@ -592,10 +592,11 @@ static int start_forked(struct xl_start_request *request)
         (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0 || pid == 1) /* a replacement that cannot be right */
         rc = failed(request, LIBXL_STAGE_FORK, EINVAL);
-    if (rc == 0 && (xl_facilities() & LIBXL_FACILITY_PIDFD)) {
+    if (rc == 0 && (xl_facilities() & LIBXL_FACILITY_PIDFD) &&
+        (xl_facilities() & XL_FACILITY_PIDFD_OPEN)) {
         pidfd = xl_sys.pidfd_open(pid, 0);
         if (pidfd < 0 && (errno == ENOSYS || errno == EPERM))
-            xl_facility_refused(LIBXL_FACILITY_PIDFD);
+            xl_facility_refused(XL_FACILITY_PIDFD_OPEN);
         else if (pidfd < 0)
             rc = failed(request, LIBXL_STAGE_GATE, errno);
     }
