@@ -113,6 +113,14 @@ def run_area(name, target, make, seconds=AREA_SECONDS):
     return outcome
 
 
+def unignore():
+    """A shell starts background jobs with these ignored; tests need them."""
+    for number, own in ((signal.SIGINT, signal.default_int_handler),
+                        (signal.SIGQUIT, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, own)
+
+
 def main(arguments):
     known = {target for _, target in AREAS}
     unknown = [a for a in arguments if a not in known]
@@ -120,6 +128,7 @@ def main(arguments):
         print(f"check: no such area: {' '.join(unknown)}; there are"
               f" {' '.join(sorted(known))}", file=sys.stderr)
         return 2
+    unignore()
     make = os.environ.get("MAKE", "make")
     start = time.monotonic()
     outcomes = [run_area(name, target, make) for name, target in AREAS

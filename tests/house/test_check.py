@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import stat
 import subprocess
 
@@ -83,6 +84,18 @@ def test_main_sums_and_tells_by_its_status(make, monkeypatch, capfd):
     assert check.main([]) == 1
     assert capfd.readouterr().out.splitlines()[-1] == \
         "3 passed, 1 failed, 1 skipped"
+
+
+def test_areas_do_not_inherit_an_ignored_interrupt(make, monkeypatch, capfd):
+    monkeypatch.setattr(check, "AREAS", [("a", "one")])
+    monkeypatch.setenv("MAKE", make(
+        "kill -INT $$; echo 0 passed, 1 failed, 0 skipped"))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert check.main([]) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert "no summary line" in capfd.readouterr().out
 
 
 def test_unknown_area_is_refused(capfd):

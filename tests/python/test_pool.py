@@ -159,7 +159,9 @@ def test_cli_ctrl_c_ends_the_children_and_exits_130():
     process = subprocess.Popen(
         [sys.executable, "-m", "xlchild", "-u", "-j2", ":::",
          CHILD + " say ready pause", CHILD + " say ready pause"],
-        stdout=outer, stderr=subprocess.PIPE)
+        stdout=outer, stderr=subprocess.PIPE,
+        # a background job of a shell has it ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     os.close(outer)
     with os.fdopen(inner, "rb") as out:
         assert out.readline() == out.readline() == b"ready\n"
