@@ -70,7 +70,8 @@ static libxl_event *take_any(libxl_ctx *ctx, uint64_t typemask)
     for (at = &ctx->events.head; *at != NULL; at = &(*at)->next) {
         libxl_event *event = *at;
 
-        if (matches_mask(event, typemask) && !box_of(event)->deferred.examined) {
+        if (matches_mask(event, typemask) &&
+            !box_of(event)->deferred.examined) {
             unlink_event(&ctx->events, at);
             return event;
         }
@@ -100,7 +101,8 @@ static libxl_event *take_chosen(libxl_ctx *ctx, uint64_t typemask,
         libxl_event *event = *at;
         int chosen;
 
-        if (!matches_mask(event, typemask) || box_of(event)->deferred.examined) {
+        if (!matches_mask(event, typemask) ||
+            box_of(event)->deferred.examined) {
             at = &event->next;
             continue;
         }
