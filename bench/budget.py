@@ -21,6 +21,8 @@ from pathlib import Path
 BUDGET = Path(__file__).with_name("budget.tsv")
 PROGRAM = Path("build/bench/xlchild")
 N = 100
+# Whether a child has ended when somebody looks is a matter of luck: a call is
+# over its budget only where it is made a quarter more often.
 
 CALL = re.compile(r"^(\d+) +(\w+)\(")
 
@@ -90,7 +92,7 @@ def over(allowed, measured):
     return [f"{side} {call}: {share:.2f} a child, "
             f"{allowed.get((side, call), 0):g} allowed"
             for (side, call), share in sorted(measured.items())
-            if share > allowed.get((side, call), 0) + 0.04]
+            if share > 1.25 * allowed.get((side, call), 0) + 0.04]
 
 
 def check():

@@ -100,7 +100,8 @@ $(BENCH_OCAML)/ours_peer $(BENCH_OCAML)/ours_lwt_peer: ocaml
 $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	@mkdir -p $@.d
 	cp $(filter %.ml,$^) $@.d
-	cd $@.d && OCAMLPATH=$(CURDIR)/build/ocaml/install/default/lib ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
+	cd $@.d && OCAMLPATH=$(CURDIR)/build/ocaml/install/default/lib \
+	    ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
 	    -package $(BENCH_OCAML_PACKAGES) timing.ml $*_peer.ml -o ../$(@F)
 
 .PHONY: bench bench-quick bench-python bench-ocaml bench-programs

@@ -6,8 +6,8 @@
 
 Called by `make bench`, `make bench-quick`, `make bench-python` and `make
 bench-ocaml`. Peers are interleaved: each round runs the cells of the plan
-once, in a shuffled order. Next: report.py prints, plots.py draws. Writes
-results.json and *.svg to --out.
+once, in a shuffled order; short cells have more rounds. Next: report.py
+prints, plots.py draws. Writes results.json and *.svg to --out.
 
 Exit status: 0 when every figure came out, however large; 1 otherwise. The
 last line counts them.
@@ -96,15 +96,15 @@ def run_cell(cell):
     return figures
 
 
-def run_all(cells, rounds, shuffle):
+def run_all(cells, shuffle):
     """({key: figures of each round}, {key: why it failed}, {why skipped})."""
     results = {cell.key: [] for cell in cells}
     failures, skips = {}, set()
-    for number in range(rounds):
+    for number in range(max(cell.rounds for cell in cells)):
         todo = [cell for cell in cells if number < cell.rounds]
         shuffle(todo)
         for at, cell in enumerate(todo):
-            progress(f"round {number + 1}/{rounds}: {at + 1}/{len(todo)} "
+            progress(f"round {number + 1}: {at + 1}/{len(todo)} "
                      f"{cell.key}")
             before = time.monotonic()
             try:
@@ -155,7 +155,7 @@ def main():
              if not options.only or any(w in cell.key for w in options.only)]
     about = machine()
     started = time.monotonic()
-    results, failures, skips = run_all(cells, rounds,
+    results, failures, skips = run_all(cells,
                                        random.Random(options.seed).shuffle)
     about["seconds"] = round(time.monotonic() - started, 1)
 

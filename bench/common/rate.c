@@ -5,12 +5,23 @@
  */
 #define _GNU_SOURCE
 #include <sys/resource.h>
+#include <time.h>
 
 #include "bench.h"
 
 static double microseconds(struct timeval t)
 {
     return (double)t.tv_sec * 1e6 + (double)t.tv_usec;
+}
+
+/* All of this process's threads, not its children. Exact where the kernel's
+ * user and system times are sampled. */
+static double processor_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static long room_for_batch(const struct bench_options *o, long idle)
@@ -49,6 +60,7 @@ void bench_rate(const struct bench_peer *peer, const struct bench_options *o)
 {
     struct rusage before;
     struct rusage after;
+    double processor;
     int64_t start;
     int64_t took;
     long n;
@@ -57,20 +69,24 @@ void bench_rate(const struct bench_peer *peer, const struct bench_options *o)
     if (peer->run_all && o->starters) {
         n = o->children;
         getrusage(RUSAGE_SELF, &before);
+        processor = processor_ns();
         start = bench_now();
         peer->run_all(o);
     } else {
         if (o->warmup)
             start_and_reap(peer, o, o->warmup, 0);
         getrusage(RUSAGE_SELF, &before);
+        processor = processor_ns();
         start = bench_now();
         n = start_and_reap(peer, o, o->children,
                            o->for_ms ? start + o->for_ms * 1000000 : 0);
     }
     took = bench_now() - start;
+    processor = processor_ns() - processor;
     getrusage(RUSAGE_SELF, &after);
     bench_field("reaped", (double)n);
     bench_field("us_per_child", (double)took / 1e3 / (double)n);
+    bench_field("cpu_us", processor / 1e3 / (double)n);
     bench_field("user_us", (microseconds(after.ru_utime) -
                             microseconds(before.ru_utime)) / (double)n);
     bench_field("sys_us", (microseconds(after.ru_stime) -

@@ -69,7 +69,9 @@ let price_of_callback ctx command =
     Unix.gettimeofday () -. before
   in
   let n = 10 and times = 10 in
-  let least () = List.fold_left min infinity (List.init times (fun _ -> run n)) in
+  let least () =
+    List.fold_left min infinity (List.init times (fun _ -> run n))
+  in
   ignore (run n);
   let without = least () in
   let made =
