@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The tags of Raw.call, in its order; Fork is the constant constructor. */
 enum call_tag {
@@ -133,8 +134,11 @@ static value block_with(enum call_tag tag, int n, const intnat *fields,
 
 /* ---- the treaty ---- */
 
+/* The child keeps the runtime lock that it was forked with: it goes on to
+ * execute a program, and the lock's owner is a thread of the parent's. */
 pid_t xlo_fork_replacement(void *user)
 {
+    pid_t parent = getpid();
     struct entry e;
     intnat pid;
 
@@ -143,6 +147,8 @@ pid_t xlo_fork_replacement(void *user)
         return -1;
     }
     pid = dispatch(&e, Val_int(0), -ECANCELED);
+    if (getpid() != parent)
+        return 0;
     leave(&e);
     if (pid < 0) {
         errno = -pid;

@@ -103,7 +103,7 @@ val set_mode_result :
 
 val fork : unit -> int
 (** The bare system call, for a [fork_replacement]: 0 in the child, which may
-    only return from the closure. Usable with several domains. *)
+    only return from the closure, without anything that blocks or prints. *)
 
 val exited : t -> int -> Unix.process_status -> bool
 (** Mode [Mainloop]: the host reaped this pid; whether it was the context's. Not

@@ -93,26 +93,28 @@ let cycles_are_collected () =
 
 (* ---- B2: the runtime lock ---- *)
 
-(* The child of the start waits for a byte that another thread of ours writes. *)
+(* The child of the start is stopped before it executes its program: the start
+   goes on when another thread of ours lets the child go on. *)
 let lock_released_around_start () =
   with_context @@ fun ctx ->
   with_pipe @@ fun r w ->
-  with_pipe @@ fun forked_r forked_w ->
   set_mode
     ~fork_replacement:(fun () ->
       match fork () with
-      | 0 ->
-          ignore (Unix.read r (Bytes.create 1) 0 1);
-          0
+      | 0 -> 0
       | pid ->
-          ignore (Unix.write_substring forked_w "x" 0 1);
+          if pid > 1 then Unix.kill pid Sys.sigstop;
+          let text = string_of_int pid in
+          ignore (Unix.write_substring w text 0 (String.length text));
           pid)
     ctx Nobody;
   let t =
     Thread.create
       (fun () ->
-        ignore (Unix.read forked_r (Bytes.create 1) 0 1);
-        ignore (Unix.write_substring w "x" 0 1))
+        let text = Bytes.create 20 in
+        let n = Unix.read r text 0 20 in
+        let pid = int_of_string (Bytes.sub_string text 0 n) in
+        if pid > 1 then Unix.kill pid Sys.sigcont)
       ()
   in
   let c = start ctx (exit_with 6) in
