@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -488,6 +489,26 @@ static const struct xt_case *find(const char *name, size_t length)
     XT_FAIL("no such case: %s", name);
 }
 
+/* TSan starts a thread of its own together with the program's first. */
+#ifdef __SANITIZE_THREAD__
+static void *nothing(void *unused)
+{
+    return unused;
+}
+
+static void start_sanitizer_thread(void)
+{
+    pthread_t thread;
+
+    XT_EQ_INT(pthread_create(&thread, NULL, nothing, NULL), 0);
+    XT_EQ_INT(pthread_join(thread, NULL), 0);
+}
+#else
+static void start_sanitizer_thread(void)
+{
+}
+#endif
+
 int xt_run_case(const char *name)
 {
     const char *colon = strchr(name, ':');
@@ -497,6 +518,7 @@ int xt_run_case(const char *name)
     char *diff;
 
     alarm(c->seconds * xt_time_scale());
+    start_sanitizer_thread();
     before = xt_state_take();
     if (c->table) {
         struct row_visit v = {c, colon ? colon + 1 : "", NULL, NULL, 0};
