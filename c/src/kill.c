@@ -140,10 +140,14 @@ int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope)
         return kill_by_number(child, signo, group);
     r = xl_sys.pidfd_send_signal(child->pidfd, signo,
                                  group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
-    if (r != 0 && !child->adopted &&
-        (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
-        /* groups by pidfd came with Linux 6.9; a filter may refuse all */
-        return kill_by_number(child, signo, group);
+    if (r != 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
+        int refused = errno;
+
+        /* groups by pidfd came with Linux 6.9; a filter may refuse all. An
+         * adopted process has no number to rely on, unless it is our child. */
+        if (!child->adopted || state(child) != GONE)
+            return kill_by_number(child, signo, group);
+        errno = refused;
     }
     if (r != 0 && (errno == EINVAL || errno == ENOSYS))
         return ERROR_NI;
