@@ -21,7 +21,8 @@ build/python/.built: $(PY_INPUTS)
 	  { cat build/python.log; exit 1; }
 	@touch $@
 
-check-python: python build/tests/helpers/child ## the Python tests
+check-python: python lib build/tests/helpers/child \
+  build/tests/helpers/tiny ## the Python tests
 	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
 	  -p no:cacheprovider --tb=short tests/python

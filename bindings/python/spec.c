@@ -9,6 +9,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 
 struct xlpy_block {
     struct xlpy_block *next;
@@ -374,20 +375,47 @@ static enum option option_named(PyObject *key)
     return O_UNKNOWN;
 }
 
+static void ask_ignored(sigset_t *set, int signo)
+{
+    struct sigaction old;
+
+    if (sigaction(signo, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+        sigaddset(set, signo);
+    else
+        sigdelset(set, signo);
+}
+
 /* What this process ignores the child ignores too, as after a plain fork;
- * with restore, not what Python ignores for its own sake. */
+ * with restore, not what Python ignores for its own sake. The signals that
+ * programs do ignore are asked about each time; for the others a look at most
+ * 10 ms old is good enough. Under the GIL. */
 static void inherit_ignored(libxl_childproc_spec *spec, int restore,
                             sigset_t *set)
 {
-    struct sigaction old;
+    static const unsigned char usual[] = {
+        SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD,
+        SIGPIPE, SIGXFSZ, SIGTSTP, SIGTTIN, SIGTTOU, SIGALRM};
+    static struct timespec looked;
+    static sigset_t seen;
+    struct timespec now;
+    size_t i;
     int signo;
 
-    sigemptyset(set);
-    for (signo = 1; signo < NSIG; signo++) {
-        if (restore && (signo == SIGPIPE || signo == SIGXFSZ))
-            continue;
-        if (sigaction(signo, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
-            sigaddset(set, signo);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if ((now.tv_sec - looked.tv_sec) * 1000000000LL + now.tv_nsec -
+            looked.tv_nsec > 10000000) {
+        sigemptyset(&seen);
+        for (signo = 1; signo < NSIG; signo++)
+            ask_ignored(&seen, signo);
+        looked = now;
+    } else {
+        for (i = 0; i < sizeof(usual); i++)
+            ask_ignored(&seen, usual[i]);
+    }
+    *set = seen;
+    if (restore) {
+        sigdelset(set, SIGPIPE);
+        sigdelset(set, SIGXFSZ);
     }
     spec->sigignore = set;
 }

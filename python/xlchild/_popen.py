@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from . import _libxl
-from ._context import default_context, FD_CLOSED
+from ._context import default_context
 from ._errors import LostError, NotFoundError, SpawnError
 from ._process import Process, milliseconds
 from ._status import Status
@@ -29,6 +29,7 @@ def _names():
 
 
 _NAMES = _names()
+_KNOWN = set(_NAMES_38) <= set(_NAMES)  # else this Python is left alone
 
 
 class Popen(subprocess.Popen):
@@ -53,8 +54,7 @@ class Popen(subprocess.Popen):
 
     def _execute_child(self, *values):
         a = dict(zip(_NAMES, values))
-        unsupported = a.get("preexec_fn") is not None
-        if unsupported or not set(_NAMES_38) <= set(a):
+        if a["preexec_fn"] is not None or not _KNOWN:
             return super()._execute_child(*values)
         args = a["args"]
         if isinstance(args, (str, bytes)):
@@ -81,17 +81,20 @@ class Popen(subprocess.Popen):
         process = Process(context, args)
         try:
             try:
-                process.id, process.pid = context._spawn(
-                    args, options, _libxl.LIBXL_REPORT_HOLD, 0)
+                self._start_child(context, process, options)
             except SpawnError as error:
                 self._set_up_failed(error, a, executable)
                 raise
-            process._held = True
             self._process = process
             self.pid = process.pid
             self._child_created = True
         finally:
             self._close_child_ends(a)
+
+    def _start_child(self, context, process, options):
+        process.id, process.pid = context._spawn(
+            process.args, options, _libxl.LIBXL_REPORT_HOLD, 0)
+        process._held = True
 
     def _options(self, a, args, program):
         flags = _libxl.LIBXL_SPAWN_SEARCH_PATH
@@ -114,8 +117,6 @@ class Popen(subprocess.Popen):
                                (2, a["errwrite"])):
             if source != -1:
                 table[target] = source
-            elif not _is_open(target):
-                table[target] = FD_CLOSED
         if a["close_fds"]:
             for number in a["pass_fds"]:
                 if number > 2:
@@ -186,7 +187,7 @@ class Popen(subprocess.Popen):
                 result = self._process.context._wait(self._process.id, 0)
             except NotFoundError:  # another thread is taking it
                 return self.returncode
-            except ValueError:  # the context is closed
+            except ValueError:  # closed, or reported otherwise (aio)
                 return None
             if result is not None:
                 self._ended(result)
@@ -248,11 +249,3 @@ class Popen(subprocess.Popen):
                     context._detach(process.id)
                 except NotFoundError:
                     pass
-
-
-def _is_open(fd):
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
