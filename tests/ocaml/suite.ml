@@ -21,6 +21,7 @@ let () =
       ("children", Test_children.cases);
       ("events", Test_events.cases);
       ("closures", Test_closures.cases);
+      ("loop", Test_loop.cases);
       ("vectors", Test_vectors.cases);
       ("forkhelpers", Test_forkhelpers.cases);
       ("supervisor", Test_supervisor.cases);
