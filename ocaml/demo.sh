@@ -41,17 +41,20 @@ checked_pid() {
 echo "a daemon with ten workers:"
 await "daemon ready"
 daemon_pid=${line##*pid }
+while [ "$(grep -c '^worker-[0-9]* started' "$work/seen")" -lt 10 ]; do
+    await " started, pid"
+done
 checked_pid "$daemon_pid" "$timeout_pid"
 
-victim=$(sed -n 's/^worker 4 started, pid //p' "$work/seen")
+victim=$(sed -n 's/^worker-4 started, pid //p' "$work/seen")
 checked_pid "$victim" "$daemon_pid"
-echo "crashing worker 4:"
+echo "crashing worker-4:"
 kill -KILL "$victim"
 await "hook post-start"
-grep -q "^worker 4 crashed, pid $victim: signal 9" "$work/seen" ||
-    await "worker 4 crashed, pid $victim: signal 9"
-[ "$(grep -c '^worker 4 started' "$work/seen")" -eq 2 ] ||
-    await "worker 4 started"
+grep -q "^worker-4 crashed, pid $victim: signal 9" "$work/seen" ||
+    await "worker-4 crashed, pid $victim: signal 9"
+[ "$(grep -c '^worker-4 started' "$work/seen")" -eq 2 ] ||
+    await "worker-4 started"
 
 echo "SIGTERM to the daemon:"
 checked_pid "$daemon_pid" "$timeout_pid"
@@ -67,9 +70,9 @@ for expected in 'hook pre-start: exit code 0, said "prepared' \
     'hook post-start: exit code 0, said "all is well'; do
     grep -qF "$expected" "$work/seen" || fail "no line: $expected"
 done
-[ "$(grep -c '^worker [0-9]* stopped: signal 15' "$work/seen")" -eq 10 ] ||
+[ "$(grep -c '^worker-[0-9]* stopped: signal 15' "$work/seen")" -eq 10 ] ||
     fail "not ten workers stopped by SIGTERM"
-for pid in $(sed -n 's/^worker .* started, pid //p' "$work/seen"); do
+for pid in $(sed -n 's/^worker-.* started, pid //p' "$work/seen"); do
     [ ! -e "/proc/$pid" ] || fail "worker $pid is left"
 done
 echo "demo: as it has to be"

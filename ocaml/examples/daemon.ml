@@ -29,34 +29,11 @@ let churn stopping =
 
 let workers = 10
 
-type worker = {
-  number : int;
-  commands : Unix.file_descr;  (* what the worker reads: never written to *)
-  mutable child : Child.t option;
-}
-
-type daemon = {
-  ctx : t;
-  pool : worker array;
+type counts = {
   mutable started : int;
   mutable crashed : int;
   mutable stopped : int;
 }
-
-let work commands =
-  command "sh"
-    [ "-c"; "while read line; do echo \"$line\"; done" ]
-    ~fds:(Fd_map.of_list [ (0, Fd commands) ])
-    ~session:New_group ~on_close:Kill
-    ~kill:{ first_signal = Sys.sigterm; grace_ms = 2000; scope = Process_group }
-
-let start_worker daemon worker =
-  let child =
-    start daemon.ctx (work worker.commands) ~report:(Event worker.number)
-  in
-  worker.child <- Some child;
-  daemon.started <- daemon.started + 1;
-  say "worker %d started, pid %d" worker.number (Child.pid child)
 
 let in_words = function
   | Status (Unix.WEXITED code) -> Printf.sprintf "exit code %d" code
@@ -64,27 +41,32 @@ let in_words = function
       Printf.sprintf "signal %d" (system_signal s)
   | Lost reason -> "lost: " ^ lost_text reason
 
-let worker_ended daemon ~stopping worker (ended : ended) =
-  worker.child <- None;
-  if stopping then begin
-    daemon.stopped <- daemon.stopped + 1;
-    say "worker %d stopped: %s" worker.number (in_words ended.status)
-  end
-  else begin
-    daemon.crashed <- daemon.crashed + 1;
-    say "worker %d crashed, pid %d: %s" worker.number ended.pid
-      (in_words ended.status);
-    start_worker daemon worker
-  end
+(* What the supervisor tells, in its thread. *)
+let on_news counts name (news : Xlchild_supervisor.news) =
+  match news with
+  | Started pid ->
+      counts.started <- counts.started + 1;
+      say "%s started, pid %d" name pid
+  | Ended { ended; expected = true } ->
+      counts.stopped <- counts.stopped + 1;
+      say "%s stopped: %s" name (in_words ended.status)
+  | Ended { ended; expected = false } ->
+      counts.crashed <- counts.crashed + 1;
+      say "%s crashed, pid %d: %s" name ended.pid (in_words ended.status)
+  | Not_started e -> say "%s did not start: %s" name (error_text e)
+  | Given_up -> say "%s is given up" name
+  | Adopted _ | Ready | Not_ready_in_time | Starting_again_in _ -> ()
 
-(* Takes all events that are there. *)
-let rec handle_events daemon ~stopping =
-  match check daemon.ctx with
-  | None -> ()
-  | Some (Exited { tag; ended }) ->
-      worker_ended daemon ~stopping daemon.pool.(tag) ended;
-      handle_events daemon ~stopping
-  | Some _ -> handle_events daemon ~stopping
+let worker number =
+  Xlchild_supervisor.(
+    service ~name:(Printf.sprintf "worker-%d" number) "sleep" [ "100000" ]
+      ~restart:(Always { patient with first = 0.05 })
+      ~stop:
+        {
+          first_signal = Sys.sigterm;
+          grace_ms = 2000;
+          scope = Process_group;
+        })
 
 (* ---- hook scripts, in a thread and a context of their own ---- *)
 
@@ -119,49 +101,21 @@ let () =
        (fun _ ->
          if not (Atomic.exchange stopping true) then
            ignore (Unix.write_substring wake_w "x" 0 1)));
+  let counts = { started = 0; crashed = 0; stopped = 0 } in
+  let supervisor = Xlchild_supervisor.create ~on_news:(on_news counts) () in
+  let each f = List.init workers (fun i -> f (Printf.sprintf "worker-%d" i)) in
+  List.iter (Xlchild_supervisor.add supervisor) (List.init workers worker);
   let busy = Thread.create churn stopping in
-  with_context @@ fun ctx ->
-  let commands_r, commands_w = Unix.pipe ~cloexec:true () in
-  let daemon =
-    {
-      ctx;
-      pool =
-        Array.init workers (fun number ->
-            { number; commands = commands_r; child = None });
-      started = 0;
-      crashed = 0;
-      stopped = 0;
-    }
-  in
-  Array.iter (start_worker daemon) daemon.pool;
   let hooking = Thread.create hooks () in
   say "daemon ready, pid %d" (Unix.getpid ());
-  let rec serve () =
-    match Unix.select [ fileno ctx; wake_r ] [] [] (-1.) with
-    | exception Unix.Unix_error (Unix.EINTR, _, _) -> serve ()
-    | _ ->
-        if not (Atomic.get stopping) then begin
-          handle_events daemon ~stopping:false;
-          serve ()
-        end
-  in
-  serve ();
-  say "stopping";
-  Array.iter
-    (fun w ->
-      Option.iter
-        (fun child ->
-          (* it may end by itself at this moment *)
-          ignore (Child.terminate_result child))
-        w.child)
-    daemon.pool;
-  while Array.exists (fun w -> w.child <> None) daemon.pool do
-    ignore (Unix.select [ fileno ctx ] [] [] 1.);
-    handle_events daemon ~stopping:true
+  while not (Atomic.get stopping) do
+    ignore (poll [ wake_r ])
   done;
+  say "stopping";
+  Xlchild_supervisor.close supervisor;
+  let left = List.filter_map Fun.id (each (Xlchild_supervisor.pid supervisor)) in
   Thread.join hooking;
   Thread.join busy;
-  Unix.close commands_w;
   say "done: %d started, %d crashed, %d stopped, %d left, heap %b"
-    daemon.started daemon.crashed daemon.stopped (count ctx)
+    counts.started counts.crashed counts.stopped (List.length left)
     (Array.length heap > 0)
