@@ -64,7 +64,7 @@ value xlchild_ml_occurred_fd(value t, value number, value events_v,
     CAMLreturn(xlo_ok(Val_unit));
 }
 
-/* occurred_timeout : t -> int -> (unit, …) result; the registration is over */
+/* occurred_timeout : t -> int -> (unit, …) result; ends the registration */
 value xlchild_ml_occurred_timeout(value t, value number)
 {
     CAMLparam1(t);

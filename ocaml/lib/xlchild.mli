@@ -286,8 +286,8 @@ val check : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event option
     this library. *)
 
 val wait : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event
-(** Waits for one. OCaml signal handlers run meanwhile, unless there is a
-    [filter]. *)
+(** Waits for one. OCaml signal handlers run meanwhile; with a [filter], they
+    and exceptions of closures have to wait for the next event. *)
 
 val wait_many :
   ?kinds:kind list -> ?timeout:float -> ?max:int -> t -> event list
@@ -345,7 +345,8 @@ val run :
 (** Runs a command and waits for it. After [timeout] it is killed by its policy.
     Where a grandchild holds an output open, what is there is taken, unless
     [until_eof]. When a [`Stream] closure raises, the child is killed by its
-    policy and the exception raised.
+    policy and the exception raised. OCaml signal handlers run in another
+    thread, or when it is back.
 
     Raises [Error] where the command could not be started; a command that fails
     is an outcome. *)
