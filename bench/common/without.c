@@ -65,7 +65,8 @@ static int vfork_(scmp_filter_ctx filter)
 static int nothing(scmp_filter_ctx filter)
 {
     /* one rule that never matches, so that there is a filter to run */
-    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(close_range),
+    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM),
+                            SCMP_SYS(close_range),
                             1, SCMP_CMP(2, SCMP_CMP_EQ, UINT64_C(1) << 40));
 }
 
