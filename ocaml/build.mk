@@ -5,8 +5,9 @@
 # tests/ocaml.
 
 DUNE ?= dune
-DUNE_BUILD := $(DUNE) build --root ocaml --build-dir $(CURDIR)/build/ocaml \
-  --no-print-directory --display quiet
+# One dune at a time: dune 2.9 does not see to it itself.
+DUNE_BUILD := mkdir -p build && flock build/ocaml.lock \
+  $(DUNE) build --root ocaml --build-dir $(CURDIR)/build/ocaml --no-print-directory --display quiet
 DUNE_OUT := build/ocaml/default
 
 .PHONY: ocaml check-ocaml demo-ocaml
