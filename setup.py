@@ -39,6 +39,7 @@ class SwigBuild(build_ext):
         super().build_extension(ext)
 
 
+os.makedirs("build", exist_ok=True)  # setuptools' own notes go there
 CORE = sorted(glob.glob("c/src/*.c"))
 BINDING = sorted(glob.glob("bindings/python/*.c"))
 
@@ -65,5 +66,6 @@ setup(
         extra_link_args=["-pthread"],
         libraries=["dl"],
     )],
+    options={"egg_info": {"egg_base": "build"}},
     zip_safe=False,
 )

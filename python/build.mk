@@ -15,7 +15,7 @@ python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
 	@mkdir -p build
-	$(PYTHON) setup.py -q egg_info --egg-base build build \
+	$(PYTHON) setup.py -q build \
 	  --build-lib build/python \
 	  --build-temp build/python-temp > build/python.log 2>&1 || \
 	  { cat build/python.log; exit 1; }
