@@ -304,6 +304,9 @@ int xl_sigaction_restore(int signo, const struct sigaction *action)
 
 int xl_on_valgrind(void)
 {
+#ifdef __SANITIZE_THREAD__
+    return 1; /* it loses track of a thread whose memory a child shares */
+#endif
 #ifdef RUNNING_ON_VALGRIND
     if (RUNNING_ON_VALGRIND)
         return 1;

@@ -88,7 +88,8 @@ void xl_sigset_from(xl_sigset *ret_set, const sigset_t *set);
 /* Puts a disposition back exactly as the kernel had it. */
 int xl_sigaction_restore(int signo, const struct sigaction *action);
 
-/* True under valgrind, which follows a fork but not a shared-memory clone. */
+/* True under valgrind, and ThreadSanitizer, which follow a fork but not a
+ * shared-memory clone. */
 int xl_on_valgrind(void);
 
 #endif
