@@ -80,7 +80,7 @@ static pid_t pid_of(int pidfd)
         return -1;
     info[n] = '\0';
     at = strstr(info, "\nPid:");
-    return at != NULL ? (pid_t)atoi(at + 5) : -1;
+    return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
 }
 
 /* 0 and *ret_pidfd, our own; or ERROR_*. */

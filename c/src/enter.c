@@ -163,13 +163,13 @@ static void to_stderr(libxl_log_level level, int errnoval, const char *text)
 {
     static const char *const names[] = {"debug", "info", "warning", "error",
                                         "critical"};
-    char buffer[128] = "?";
-    const char *reason = buffer;
-
     if (errnoval != 0) {
+        char buffer[128] = "?";
 #ifdef __GLIBC__
-        reason = strerror_r(errnoval, buffer, sizeof buffer);
+        const char *reason = strerror_r(errnoval, buffer, sizeof buffer);
 #else
+        const char *reason = buffer;
+
         (void)strerror_r(errnoval, buffer, sizeof buffer);
 #endif
         fprintf(stderr, "xlchild: %s: %s: %s\n", names[level], text, reason);

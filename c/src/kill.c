@@ -66,38 +66,53 @@ static int kill_by_number(const struct xl_child *child, int signo, int group)
     return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
 }
 
-/* Everybody in the cgroup but SIGKILL's way: one by one, each held by a pidfd
- * while its membership is checked again. */
+/* The next pid of a cgroup.procs; -1: no more */
+static pid_t next_member(FILE *procs)
+{
+    char line[32];
+
+    if (fgets(line, sizeof line, procs) == NULL)
+        return -1;
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+static int is_member(const char *path, pid_t pid)
+{
+    FILE *procs = fopen(path, "re");
+    pid_t each;
+    int found = 0;
+
+    if (procs == NULL)
+        return 0;
+    while (!found && (each = next_member(procs)) >= 0)
+        found = each == pid;
+    (void)fclose(procs);
+    return found;
+}
+
+/* Everybody in the cgroup, one by one, each held by a pidfd while its
+ * membership is checked again. */
 static int each_in_cgroup(const char *cgroup, int signo)
 {
     char path[4200];
-    char own[4200];
     FILE *procs;
-    int pid;
+    pid_t pid;
     int found = 0;
 
     snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
     procs = fopen(path, "re");
     if (procs == NULL)
         return ERROR_SYSTEM;
-    while (fscanf(procs, "%d", &pid) == 1) {
-        FILE *again;
+    while ((pid = next_member(procs)) >= 0) {
         int pidfd;
-        int still;
-        int member = 0;
 
         if (pid <= 1)
-            continue;
+            continue; /* of another pid namespace */
         pidfd = xl_sys.pidfd_open(pid, 0);
         if (pidfd < 0)
             continue;
-        snprintf(own, sizeof own, "%s/cgroup.procs", cgroup);
-        again = fopen(own, "re");
-        while (again != NULL && fscanf(again, "%d", &still) == 1)
-            member |= still == pid;
-        if (again != NULL)
-            (void)fclose(again);
-        if (member && xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
+        if (is_member(path, pid) &&
+            xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
             found = 1;
         xl_close(pidfd);
     }

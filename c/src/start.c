@@ -207,12 +207,14 @@ static void all_ignored(int stat_fd, xl_sigset *ret_set)
 
 /* Those that a child may have to reset. The signals that programs do ignore
  * are asked about each time; for the others a recent look is good enough. One
- * that is no longer ignored is reset all the same, which changes nothing. */
-static void ignored_to_reset(int stat_fd, xl_sigset *ret_set)
+ * that is no longer ignored is reset all the same, which changes nothing.
+ * Where SIGCHLD is the host's alone, it is not asked about either. */
+static void ignored_to_reset(int stat_fd, int sigchld_untouched,
+                             xl_sigset *ret_set)
 {
-    static const unsigned char usual[] = {
-        SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1, SIGUSR2,
-        SIGCHLD, SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
+    static const unsigned char usual[] = { /* SIGCHLD first */
+        SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1,
+        SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
     static _Atomic uint64_t seen;
     static _Atomic int64_t seen_at; /* 0: never */
     int64_t at = atomic_load(&seen_at);
@@ -231,7 +233,7 @@ static void ignored_to_reset(int stat_fd, xl_sigset *ret_set)
         return;
     }
     set_from_bits(ret_set, atomic_load(&seen));
-    for (i = 0; i < sizeof usual / sizeof usual[0]; i++)
+    for (i = sigchld_untouched ? 1 : 0; i < sizeof usual / sizeof usual[0]; i++)
         if (!xl_sigset_has(ret_set, usual[i]))
             ask_ignored(ret_set, usual[i]);
 }
@@ -250,7 +252,8 @@ static void plan_signals(const struct xl_start_request *request,
     if (keep)
         all_ignored(request->stat_fd, &im->ignore);
     else if (cleared)
-        ignored_to_reset(request->stat_fd, &im->reset);
+        ignored_to_reset(request->stat_fd, request->sigchld_untouched,
+                         &im->reset);
     if (!cleared)
         xl_sigset_fill(&im->reset);
     if (spec->sigignore != NULL) {

@@ -250,6 +250,39 @@ XT_TEST(it_may_not_reenter, "C10 E4 X5")
     xt_ctx_free(ctx);
 }
 
+/* A child that ends before the library has it is a failed start, and no
+ * SIGPIPE for the host. */
+static pid_t stillborn_fork(void *user)
+{
+    pid_t pid = fork();
+
+    (void)user;
+    if (!pid)
+        _exit(0);
+    return pid;
+}
+
+XT_TEST(its_child_may_die_at_once, "C10 C15 C5")
+{
+    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none, stillborn_fork,
+                                   NULL, 0};
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_failure failure;
+    libxl_childproc_id id = 5;
+
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    for (int i = 0; i < 50; i++) {
+        XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, &id, NULL, &failure),
+              ERROR_SPAWN);
+        XT_EQ_INT(failure.stage, LIBXL_STAGE_GATE);
+        XT_EQ_INT(failure.errnoval, EPIPE);
+        XT_EQ_INT(id, 5);
+    }
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    xt_ctx_free(ctx);
+}
+
 XT_TEST(it_excludes_starter_threads, "C10 X5")
 {
     struct forker f;

@@ -104,6 +104,8 @@ typedef struct libxl_childproc_exec_result {
  *   ERROR_TIMEDOUT it was killed after timeout_ms; the result is filled
  *   ERROR_ABORTED  it was killed for libxl_ao_abort; the result is filled
  *   ERROR_NOMEM    output could not be kept; killed; the result is filled
+ *   ERROR_FAIL     a pipe could no longer be watched (the kernel lacks
+ *                  memory); killed; the result is filled
  *  and what libxl_childproc_spawn returns, always from the call itself */
 LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
                                    const libxl_childproc_spec *spec,
