@@ -26,6 +26,7 @@ struct xl_starters {
     size_t n, next, finished;
     xl_sigset mask; /* of the thread that called */
     int stop;
+    int nready; /* have come as far as waiting for work */
     int nthreads;
     pthread_t threads[MAX_STARTERS];
 };
@@ -61,6 +62,8 @@ static void *starter(void *arg)
     struct xl_starters *s = arg;
 
     pthread_mutex_lock(&s->lock);
+    s->nready++;
+    pthread_cond_signal(&s->done);
     while (!s->stop) {
         libxl_childproc_batch_entry *entry;
 
@@ -124,6 +127,12 @@ static struct xl_starters *make_starters(libxl_ctx *ctx, int n)
             s->nthreads++;
     }
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    /* a fork of the host's must not come upon a thread that libc is still
+     * setting up */
+    pthread_mutex_lock(&s->lock);
+    while (s->nready < s->nthreads)
+        pthread_cond_wait(&s->done, &s->lock);
+    pthread_mutex_unlock(&s->lock);
     if (r == 0)
         return s;
     join_all(s);
