@@ -118,9 +118,11 @@ XT_TEST_SLOW(calls_for_a_child_do_not_depend_on_the_others, "C19 defect-2", 90)
         struct counts none = traced("serial", 0, N, reaping[i]);
         struct counts many = traced("serial", 400, N, reaping[i]);
 
-        /* One look at each of the others would be 400 calls a child. */
-        XT_LE_INT(many.calls, none.calls + 4 * N);
-        XT_LE_INT(many.waits, none.waits + N);
+        /* One look at each of the others would be 400 calls a child. How many
+         * wakes a child takes, at a handful of calls each, depends on who is
+         * quicker, it or the tracer. */
+        XT_LE_INT(many.calls, none.calls + 10 * N);
+        XT_LE_INT(many.waits, none.waits + 3 * N);
     }
 }
 
