@@ -166,8 +166,6 @@ static void free_memory(libxl_ctx *ctx)
     xl_slots_destroy(&ctx->children);
     xl_slots_destroy(&ctx->streams);
     xl_spawn_free_stacks(ctx);
-    (void)pthread_cond_destroy(&ctx->os.idle);
-    (void)pthread_mutex_destroy(&ctx->lock);
     xl_free(ctx);
 }
 
@@ -190,12 +188,8 @@ static void free_inherited(libxl_ctx *ctx)
                         xl_container(ctx->held.next, struct xl_child, link));
     xl_starters_forget(ctx);
     xl_ctx_close_fds(ctx);
-    /* the mutex may be held by a thread that is not here */
-    xl_events_destroy(ctx);
-    xl_slots_destroy(&ctx->children);
-    xl_slots_destroy(&ctx->streams);
-    xl_spawn_free_stacks(ctx);
-    xl_free(ctx);
+    /* the locks may be held by threads that are not here: they are left */
+    free_memory(ctx);
 }
 
 int libxl_ctx_free(libxl_ctx *ctx)
@@ -228,6 +222,8 @@ int libxl_ctx_free(libxl_ctx *ctx)
     xl_process_remove(ctx);
     pthread_mutex_unlock(&ctx->lock);
     xl_ctx_close_fds(ctx);
+    (void)pthread_cond_destroy(&ctx->os.idle);
+    (void)pthread_mutex_destroy(&ctx->lock);
     free_memory(ctx);
     return 0;
 }

@@ -39,7 +39,6 @@ static struct {
     struct table old;  /* being emptied; n == 0 when it is not there */
     size_t old_at;     /* buckets below it are empty */
     size_t count;      /* entries and reservations */
-    size_t reserved;
     struct xl_registry_start *starts; /* newest first */
     uint64_t last_ticket;
     struct limbo_entry limbo[LIMBO_MAX];
@@ -122,7 +121,6 @@ int xl_registry_reserve(void)
     }
     move_some(MOVED_PER_INSERT);
     reg.count++;
-    reg.reserved++;
 out:
     pthread_mutex_unlock(&reg.lock);
     return r;
@@ -132,7 +130,6 @@ void xl_registry_unreserve(void)
 {
     pthread_mutex_lock(&reg.lock);
     reg.count--;
-    reg.reserved--;
     pthread_mutex_unlock(&reg.lock);
 }
 
@@ -188,7 +185,7 @@ static void insert(struct xl_registry_entry *entry, pid_t pid)
      * reaped by somebody; its owner learns that from its pidfd. */
     if (at != NULL)
         unlink_at(at);
-    reg.reserved--; /* the reservation becomes the entry */
+    /* the reservation, counted already, becomes the entry */
     entry->pid = pid;
     head = &reg.now.buckets[slot(&reg.now, pid)];
     entry->hash_next = *head;
@@ -239,7 +236,6 @@ int xl_registry_start_end(struct xl_registry_start *start,
         insert(entry, pid);
     if (entry != NULL && taken) {
         reg.count--; /* no need for the reservation */
-        reg.reserved--;
     }
     if (reg.nlimbo > 0) {
         uint64_t oldest = oldest_start();
@@ -481,7 +477,6 @@ void xl_registry_postfork(void)
     memset(&reg.old, 0, sizeof reg.old);
     memset(reg.first_buckets, 0, sizeof reg.first_buckets);
     reg.count = 0;
-    reg.reserved = 0;
     reg.starts = NULL;
     reg.nlimbo = 0;
     atomic_store(&reaping, 0);
