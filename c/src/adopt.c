@@ -15,10 +15,11 @@
 
 #include "child.h"
 #include "enter.h"
-#include "facility.h"
 #include "mode.h"
-#include "os_impl.h"
 #include "process.h"
+#include "registration.h"
+#include "spec.h"
+#include "watch.h"
 
 /* The 22nd field; the second is in parentheses and may contain anything. */
 static int parse_start_time(const char *stat, uint64_t *ret_ticks)
@@ -138,7 +139,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd,
 
     rc = xl_mode_arm(ctx);
     if (rc == 0)
-        rc = xl_os_arm(ctx, XL_NEVER);
+        rc = xl_registration_arm(ctx, XL_NEVER);
     if (rc != 0)
         return rc;
     libxl_childproc_spec_init(&spec);
@@ -154,6 +155,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd,
     }
     *ret_id = child->id;
     xl_child_started(ctx, child, pid, pidfd);
+    xl_watch_new(ctx, child);
     return 0;
 }
 
@@ -166,16 +168,12 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
     int saved = 0;
     int rc;
 
-    if ((pidfd < 0 && pid <= 1) || pid == getpid() ||
-        (report != NULL &&
-         (report->kind < LIBXL_REPORT_HOLD ||
-          report->kind > LIBXL_REPORT_NONE ||
-          (report->kind == LIBXL_REPORT_CALLBACK && report->callback == NULL))))
+    if ((pidfd < 0 && pid <= 1) || pid == getpid() || !xl_report_ok(report))
         return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
-    if (xl_mode_without_pidfd(ctx)) {
+    if (xl_watch_without_pidfd(ctx)) {
         rc = ERROR_NI;
         goto out;
     }

@@ -1,24 +1,19 @@
 /* child.c - one child, from its start to its report
  *
- * Called by spawn.c and adopt.c (start) and reap.c (end). Next: events.c for
- * notices and event reports, enter.c's deferred calls for callbacks, exec.c
- * for a child that belongs to an operation. See child.h.
+ * Called by spawn.c and adopt.c (start; watch.c is next) and by reap.c (end).
+ * Then events.c has notices and event reports, the deferred calls callbacks,
+ * and its guardian the end of a child that belongs to an operation. See
+ * child.h.
  */
 #include "child.h"
 
 #include <errno.h>
 #include <string.h>
 
-#include "ao.h"
-#include "enter.h"
-#include "events_impl.h"
-#include "kill_impl.h"
-#include "process.h"
-#include "pump.h"
-#include "reap.h"
-
-#define MAX_RECENT 16
-#define MAX_LOOKS 2
+#include "defer.h"
+#include "events.h"
+#include "log.h"
+#include "waiters.h"
 
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_report *report,
@@ -42,9 +37,9 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     child->on_free = spec->on_free;
     child->kill = spec->kill;
     child->exited_grace_ms = spec->exited_grace_ms;
-    child->leads_group = (spec->flags & (LIBXL_SPAWN_NEW_GROUP |
-                                         LIBXL_SPAWN_NEW_SESSION |
-                                         LIBXL_SPAWN_SET_CTTY)) != 0;
+    child->leads_group =
+        (spec->flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                        LIBXL_SPAWN_SET_CTTY)) != 0;
     if (stops) {
         child->wants_stops = 1;
         child->strand = (struct xl_strand *)(void *)(child + 1);
@@ -69,7 +64,7 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     if (xl_registry_reserve() != 0)
         goto out;
     reserved = 1;
-    rc = xl_notices_prepare(ctx, child);
+    rc = xl_notices_prepare(ctx, &child->notices);
     if (rc != 0)
         goto out;
     child->id = xl_slots_add(&ctx->children, child);
@@ -81,7 +76,7 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     *ret_child = child;
     return 0;
 out:
-    xl_notices_send(ctx, child, NULL);
+    xl_notices_send(ctx, &child->notices, NULL);
     if (reserved)
         xl_registry_unreserve();
     xl_free(child->cgroup);
@@ -93,36 +88,10 @@ out:
 void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_list_remove(&child->link);
-    xl_notices_send(ctx, child, NULL);
+    xl_notices_send(ctx, &child->notices, NULL);
     xl_slots_remove(&ctx->children, child->id);
     xl_free(child->cgroup);
     xl_free(child);
-}
-
-void xl_child_watch(libxl_ctx *ctx, struct xl_child *child, int again)
-{
-    struct epoll_event event;
-    int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
-
-    if (child->pidfd < 0)
-        goto unwatched;
-    event.events = EPOLLIN | EPOLLONESHOT;
-    /* In mainloop mode the end and the host's reaping are two facts, and an
-     * adopted process's status is there only when its parent has reaped it. */
-    if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
-        event.events = EPOLLIN | EPOLLET;
-    else if (again && (child->adopted || child->retries > 0))
-        event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
-    event.data.u64 = child->id | XL_TAG_CHILD;
-    if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
-        return;
-unwatched:
-    /* the child runs: look for its end by ourselves */
-    if (!child->unwatched) {
-        child->unwatched = 1;
-        ctx->nunwatched++;
-    }
-    xl_reap_tick_soon(ctx);
 }
 
 void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
@@ -139,74 +108,6 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
         if (ctx->mode.late[i] == pid)
             ctx->mode.late[i] = 0; /* the number has a new bearer */
-    /* nobody is blocked, and nobody may block without our knowing */
-    if (pidfd >= 0 && !child->adopted && ctx->pump.leader == NULL &&
-        ctx->pump.outer < 0 &&
-        ctx->nrecent < MAX_RECENT &&
-        ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
-        child->recent = 1;
-        ctx->nrecent++;
-        return;
-    }
-    xl_child_watch(ctx, child, 0);
-}
-
-/* They are among the last of ctx->live. */
-static struct xl_list *first_recent(libxl_ctx *ctx)
-{
-    struct xl_list *node = &ctx->live;
-    int left = ctx->nrecent;
-
-    while (left > 0) {
-        node = node->prev;
-        left -= xl_container(node, struct xl_child, link)->recent;
-    }
-    return node;
-}
-
-static void watch_recent(libxl_ctx *ctx, struct xl_child *child)
-{
-    if (!child->recent)
-        return; /* looking at it has put it under watch */
-    child->recent = 0;
-    ctx->nrecent--;
-    xl_child_watch(ctx, child, 0);
-}
-
-int xl_child_look_at_recent(libxl_ctx *ctx)
-{
-    struct xl_list *node;
-    int ended = 0;
-
-    if (ctx->nrecent == 0)
-        return 0;
-    for (node = first_recent(ctx); node != &ctx->live;) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-
-        node = node->next;
-        if (!child->recent)
-            continue;
-        child->looks++;
-        if (xl_reap_look(ctx, child))
-            ended++;
-        else if (child->looks == MAX_LOOKS)
-            watch_recent(ctx, child);
-    }
-    return ended;
-}
-
-void xl_child_watch_recent(libxl_ctx *ctx)
-{
-    struct xl_list *node;
-
-    if (ctx->nrecent == 0)
-        return;
-    for (node = first_recent(ctx); node != &ctx->live; node = node->next) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-
-        if (child->recent)
-            watch_recent(ctx, child);
-    }
 }
 
 static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
@@ -270,18 +171,18 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
     result->id = child->id;
     result->pid = child->pid;
-    xl_notices_send(ctx, child, result);
+    xl_notices_send(ctx, &child->notices, result);
 
-    if (child->ao != NULL) {
+    if (child->guardian != NULL) {
         xl_slots_remove(&ctx->children, child->id);
-        xl_ao_child_ended(ctx, child->ao, result);
+        child->guardian->child_ended(ctx, child->guardian, result);
         xl_free(child);
         return;
     }
     switch (child->report) {
     case LIBXL_REPORT_HOLD:
         xl_list_append(&ctx->held, &child->link);
-        xl_pump_wake_child(ctx, child->id);
+        xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_EVENT:
         xl_slots_remove(&ctx->children, child->id);
@@ -291,7 +192,7 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
         xl_slots_remove(&ctx->children, child->id);
         child->box.deferred.run = run_report;
         xl_defer(ctx, &child->box.deferred, child->strand, 1);
-        xl_pump_wake_child(ctx, child->id);
+        xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
         xl_slots_remove(&ctx->children, child->id);

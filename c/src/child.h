@@ -2,7 +2,7 @@
  *
  *      xl_child_new     allocated, id known; nothing runs
  *        |   \ xl_child_discard when the start fails
- *      xl_child_started   on ctx->live, pid in the registry, pidfd watched
+ *      xl_child_started   on ctx->live, pid in the registry; watch.c is next
  *        |
  *      xl_child_ended   out of the registry; notices and the report are sent
  *        |              (or the operation that owns it is told)
@@ -17,13 +17,20 @@
 #include "ctx_impl.h"
 #include "registry.h"
 
+/* An operation that a child belongs to: told of the end instead of the host.
+ * First member of whatever it is. */
+struct xl_guardian {
+    void (*child_ended)(libxl_ctx *ctx, struct xl_guardian *guardian,
+                        const libxl_childproc_result *result);
+};
+
 struct xl_child {
     struct xl_box box; /* the report. First: see libxl_event_free */
     libxl_ctx *ctx;
     struct xl_registry_entry reg;
     libxl_childproc_id id;
     pid_t pid;
-    int pidfd; /* -1: the kernel refused */
+    int pidfd;                              /* -1: the kernel refused */
     libxl_childproc_report_kind report : 8; /* small: many may live */
     libxl_free_policy on_free : 8;
     libxl_kill_scope timer_scope : 8;
@@ -31,7 +38,7 @@ struct xl_child {
     int exited_grace_ms;
     unsigned short retries; /* of learning a status that was taken */
     unsigned leads_group : 1;
-    unsigned adopted : 1;   /* may be no child of ours */
+    unsigned adopted : 1; /* may be no child of ours */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */
@@ -40,13 +47,13 @@ struct xl_child {
     unsigned reaped : 1;    /* … and has been reaped, status not passed */
     unsigned ended : 1;
     unsigned detached : 1;
-    unsigned early : 1; /* its end was seen before xl_child_started */
+    unsigned early : 1;  /* its end was seen before xl_child_started */
     struct xl_list link; /* ctx->live, then ctx->held */
     struct xl_list notices;
-    struct xl_timer timer; /* SIGKILL that is due, or the host's grace */
-    struct xl_strand *strand; /* of its events; NULL: it has only its end */
-    char *cgroup;            /* NULL: none of its own */
-    struct xl_ao *ao;        /* the operation that it belongs to; NULL */
+    struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
+    struct xl_strand *strand;     /* of its events; NULL: it has only its end */
+    char *cgroup;                 /* NULL: none of its own */
+    struct xl_guardian *guardian; /* NULL: it is the host's */
 };
 
 /* 0, or ERROR_NOMEM, ERROR_LIMIT and nothing happened. */
@@ -57,14 +64,6 @@ void xl_child_discard(libxl_ctx *ctx, struct xl_child *child);
 /* pid is in the registry by now. Cannot fail. */
 void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
                       int pidfd);
-/* The last few children that were started are not under watch: many end
- * before anybody blocks. Looks at them; returns how many have ended. Those
- * that go on living are put under watch by the second look. */
-int xl_child_look_at_recent(libxl_ctx *ctx);
-/* Puts what is left of them under watch: somebody is about to block. */
-void xl_child_watch_recent(libxl_ctx *ctx);
-/* Has epoll watch for the (next) change of the child's state. */
-void xl_child_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
                     libxl_childproc_lost lost, libxl_childproc_source source,
                     const struct rusage *rusage);

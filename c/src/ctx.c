@@ -5,24 +5,23 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "ao.h"
+#include "atfork.h"
 #include "child.h"
-#include "ctx_close.h"
+#include "ctx_fds.h"
+#include "defer.h"
 #include "enter.h"
-#include "events_impl.h"
-#include "kill_impl.h"
+#include "events.h"
+#include "kill.h"
+#include "log.h"
 #include "mode.h"
 #include "orphan.h"
-#include "os_impl.h"
 #include "process.h"
-#include "pump.h"
 #include "reap.h"
-#include "registry.h"
-#include "spawn_impl.h"
+#include "registration.h"
+#include "spawn.h"
 #include "starters.h"
 
 /* ---- making ------------------------------------------------------------- */
@@ -48,14 +47,10 @@ static int init_locks(libxl_ctx *ctx)
 
 static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
 {
-    static const struct xl_selfpipe closed = XL_SELFPIPE_INIT;
-
     ctx->generation = xl_process_generation();
     ctx->log.logger.min_level = LIBXL_LOG_WARNING;
     if (logger != NULL)
         ctx->log.logger = *logger;
-    ctx->selfpipe = closed;
-    ctx->stat_fd = -1;
     ctx->tick.fire = xl_reap_tick;
     xl_queue_init(&ctx->deferred);
     ctx->events.tail = &ctx->events.head;
@@ -66,6 +61,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
+    xl_list_init(&ctx->pump.waiters);
 }
 
 int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
@@ -73,7 +69,6 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
 {
     libxl_ctx *ctx = NULL;
     int saved;
-    int rc;
 
     if (ret_ctx == NULL)
         return ERROR_INVAL;
@@ -82,6 +77,8 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
         return ERROR_VERSION;
     if (flags != 0 || bad_logger(logger))
         return ERROR_INVAL;
+    if (xl_atfork_missing())
+        return ERROR_NOMEM;
     ctx = xl_sys.calloc(1, sizeof *ctx);
     if (ctx == NULL)
         return ERROR_NOMEM;
@@ -90,38 +87,21 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
         return ERROR_NOMEM;
     }
     init_members(ctx, logger);
-    if (xl_pump_open(ctx) != 0) {
-        rc = ERROR_SYSTEM;
-        goto out;
+    if (xl_ctx_open_fds(ctx) != 0) {
+        saved = errno;
+        xl_ctx_close_fds(ctx);
+        (void)pthread_cond_destroy(&ctx->os.idle);
+        (void)pthread_mutex_destroy(&ctx->lock);
+        xl_free(ctx);
+        errno = saved;
+        return ERROR_SYSTEM;
     }
-    xl_process_lock();
-    ctx->stat_fd = xl_sys.open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
-    xl_process_unlock(); /* -1: no /proc; then signals are asked one by one */
-    if (xl_process_add(ctx) != 0) {
-        rc = ERROR_NOMEM;
-        goto out;
-    }
+    xl_process_add(ctx);
     *ret_ctx = ctx;
     return 0;
-out:
-    saved = errno;
-    xl_ctx_close_fds(ctx);
-    (void)pthread_cond_destroy(&ctx->os.idle);
-    (void)pthread_mutex_destroy(&ctx->lock);
-    xl_free(ctx);
-    errno = saved;
-    return rc;
 }
 
 /* ---- ending ------------------------------------------------------------- */
-
-void xl_ctx_close_fds(libxl_ctx *ctx)
-{
-    xl_pump_close(ctx);
-    xl_selfpipe_close(&ctx->selfpipe);
-    xl_close(ctx->stat_fd);
-    ctx->stat_fd = -1;
-}
 
 static void free_child(struct xl_child *child)
 {
@@ -135,7 +115,7 @@ static void free_child(struct xl_child *child)
 static void release_child(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_timer_disarm(&ctx->timers, &child->timer);
-    xl_notices_send(ctx, child, NULL);
+    xl_notices_send(ctx, &child->notices, NULL);
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_kill(child, SIGKILL, child->kill.scope);
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
@@ -153,8 +133,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
 static void release_children(libxl_ctx *ctx)
 {
     while (!xl_list_empty(&ctx->live))
-        release_child(ctx,
-                      xl_container(ctx->live.next, struct xl_child, link));
+        release_child(ctx, xl_container(ctx->live.next, struct xl_child, link));
     while (!xl_list_empty(&ctx->held))
         xl_child_forget(ctx,
                         xl_container(ctx->held.next, struct xl_child, link));
@@ -174,12 +153,12 @@ static void free_inherited(libxl_ctx *ctx)
 {
     xl_process_remove(ctx);
     while (!xl_list_empty(&ctx->aos))
-        xl_ao_drop(ctx, xl_container(ctx->aos.next, struct xl_ao, link));
+        xl_ao_free(ctx, xl_container(ctx->aos.next, struct xl_ao, link));
     while (!xl_list_empty(&ctx->live)) {
         struct xl_child *child =
             xl_container(ctx->live.next, struct xl_child, link);
 
-        xl_notices_send(ctx, child, NULL);
+        xl_notices_send(ctx, &child->notices, NULL);
         child->reg.pid = 0; /* the registry is this process's own by now */
         free_child(child);
     }
@@ -212,10 +191,10 @@ int libxl_ctx_free(libxl_ctx *ctx)
     }
     xl_starters_stop(ctx);
     while (!xl_list_empty(&ctx->aos))
-        xl_ao_drop(ctx, xl_container(ctx->aos.next, struct xl_ao, link));
+        xl_ao_free(ctx, xl_container(ctx->aos.next, struct xl_ao, link));
     release_children(ctx);
     xl_mode_release(ctx);
-    xl_os_release(ctx);
+    xl_registration_release(ctx);
     xl_timer_disarm(&ctx->timers, &ctx->tick);
     xl_registry_limbo_forget(&ctx->wakeup);
     xl_dispatch(ctx); /* what has occurred is still reported */

@@ -81,6 +81,18 @@ struct xl_events {
     struct xl_list evgens;
 };
 
+/* What epoll's data says: a tag, and below it an id (slots.h). */
+#define XL_TAG_MASK (UINT64_C(7) << 60)
+#define XL_TAG_WAKEUP (UINT64_C(1) << 60)
+#define XL_TAG_SELFPIPE (UINT64_C(2) << 60)
+#define XL_TAG_CHILD (UINT64_C(3) << 60)
+#define XL_TAG_STREAM (UINT64_C(4) << 60)
+
+/* First member of whatever ctx->streams holds. */
+struct xl_watched {
+    void (*ready)(libxl_ctx *ctx, struct xl_watched *watched, unsigned events);
+};
+
 /* A thread that blocks in the library. */
 struct xl_waiter {
     struct xl_list link;
@@ -115,8 +127,8 @@ struct xl_mode {
     int claimed; /* listed among the owners of this process */
     int displaced_warned;
     int host_reaps_through_us; /* inside libxl_childproc_sigchld_occurred */
-    int nzombies;  /* mainloop: live ones seen to have ended */
-    pid_t late[64]; /* reported after the grace period; 0: unused */
+    int nzombies;              /* mainloop: live ones seen to have ended */
+    pid_t late[64];            /* reported after the grace period; 0: unused */
     unsigned late_at;
     int sigchld_due; /* the pipe said so and nobody has looked yet */
 };
@@ -159,19 +171,19 @@ struct libxl_ctx {
     struct xl_slots children;
     struct xl_slots streams;
     struct xl_list starting; /* children of starts under way */
-    struct xl_list live; /* children not known to have ended */
-    struct xl_list held; /* ended, result not taken */
-    struct xl_list aos;  /* operations not completed */
+    struct xl_list live;     /* children not known to have ended */
+    struct xl_list held;     /* ended, result not taken */
+    struct xl_list aos;      /* operations not completed */
     int nlive;
-    int nstops;      /* live ones with REPORT_STOPS */
-    int nrecent;     /* live ones that epoll does not watch yet */
-    int nunwatched;  /* live ones that no epoll watches */
-    int nstarting;   /* starts under way */
+    int nstops;            /* live ones with REPORT_STOPS */
+    int nrecent;           /* live ones that epoll does not watch yet */
+    int nunwatched;        /* live ones that no epoll watches */
+    int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
     int latched;           /* the first disaster that no hook was told */
     struct xl_starters *starters;
     int batch_running;
-    int stat_fd; /* /proc/self/status, for the ignored signals; -1 */
+    int stat_fd;        /* /proc/self/status, for the ignored signals; -1 */
     struct xl_list all; /* under the process lock (process.c) */
 };
 

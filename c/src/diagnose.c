@@ -60,8 +60,7 @@ static void say(FILE *out, const libxl_childproc_diagnosis *d)
 {
     size_t i;
 
-    fprintf(out, "mode: %s",
-            libxl_childproc_owner_name(d->mode_asked));
+    fprintf(out, "mode: %s", libxl_childproc_owner_name(d->mode_asked));
     if (d->mode_in_force != d->mode_asked)
         fprintf(out, ", in force: %s",
                 libxl_childproc_owner_name(d->mode_in_force));

@@ -10,8 +10,8 @@ const char *libxl_strerror(int rc)
     switch (rc) {
     case 0:
         return "success";
-#define ROW(name, value, text)                                                 \
-    case value:                                                                \
+#define ROW(name, value, text) \
+    case value:                \
         return text;
         LIBXL_ERRORS(ROW)
 #undef ROW
@@ -23,8 +23,8 @@ const char *libxl_strerror(int rc)
 const char *libxl_error_name(int rc)
 {
     switch (rc) {
-#define ROW(name, value, text)                                                 \
-    case value:                                                                \
+#define ROW(name, value, text) \
+    case value:                \
         return #name;
         LIBXL_ERRORS(ROW)
 #undef ROW
@@ -36,8 +36,8 @@ const char *libxl_error_name(int rc)
 const char *libxl_childproc_stage_name(libxl_childproc_stage stage)
 {
     switch ((int)stage) {
-#define ROW(name, value, text)                                                 \
-    case value:                                                                \
+#define ROW(name, value, text) \
+    case value:                \
         return text;
         LIBXL_STAGES(ROW)
 #undef ROW

@@ -1,6 +1,6 @@
 /* facility.c - what this kernel, and its seccomp filter, let us use
  *
- * Called by mode.c and start.c before the first start. See facility.h.
+ * Called by mode.c and spawn.c before the first start. See facility.h.
  */
 #define _GNU_SOURCE
 #include "facility.h"
@@ -88,8 +88,8 @@ static unsigned probe(void)
         found |= LIBXL_FACILITY_VFORK | XL_FACILITY_CLONE3;
     if ((found & LIBXL_FACILITY_VFORK) &&
         (found & LIBXL_FACILITY_CLOSE_RANGE) &&
-        try_child(xl_image_probe_unshare, stack, plain | CLONE_FILES,
-                  &pidfd) == 0)
+        try_child(xl_image_probe_unshare, stack, plain | CLONE_FILES, &pidfd) ==
+            0)
         found |= LIBXL_FACILITY_SHARED_FILES;
     if (found & LIBXL_FACILITY_VFORK)
         (void)try_child(xl_image_probe, stack, plain | CLONE_PIDFD, &pidfd);
@@ -136,4 +136,12 @@ void xl_facility_refused(unsigned bits)
 void xl_facility_limit(unsigned bits)
 {
     atomic_store(&refused, ~bits);
+}
+
+int xl_facility_pidfds(int forked)
+{
+    unsigned have = xl_facilities();
+
+    return (have & LIBXL_FACILITY_PIDFD) != 0 &&
+           (!forked || (have & XL_FACILITY_PIDFD_OPEN) != 0);
 }

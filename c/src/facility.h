@@ -2,7 +2,7 @@
  *
  * Probed once a process with a child that nobody can see (it has no exit
  * signal), and taken back for good when a facility is refused later on.
- * start.c, reap.c and diagnose.c ask.
+ * Both ways of starting, reap.c, watch.c and diagnose.c ask.
  */
 #ifndef XL_FACILITY_H
 #define XL_FACILITY_H
@@ -12,6 +12,8 @@
 #define XL_FACILITY_PIDFD_OPEN (1u << 17) /* for children of fork */
 
 unsigned xl_facilities(void);
+/* Children get pidfds; a child of fork has its from pidfd_open. */
+int xl_facility_pidfds(int forked);
 void xl_facility_refused(unsigned bits);
 /* For tests and ablation: only these from now on (~0: as probed). */
 void xl_facility_limit(unsigned bits);

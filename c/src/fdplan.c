@@ -1,6 +1,6 @@
 /* fdplan.c - in which order to move file descriptors (pure)
  *
- * Called by start.c with a map of distinct targets; image.c executes the
+ * Called by prepare.c with a map of distinct targets; image.c executes the
  * result. The map is a parallel assignment: every target gets what its source
  * was at the beginning. A move whose target is no pending source can be made
  * at once; what remains when there is none is cycles, each of which is opened

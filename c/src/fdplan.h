@@ -1,6 +1,6 @@
 /* fdplan.h - in which order to move file descriptors (pure)
  *
- * start.c plans in the parent; image.c carries the plan out in the child.
+ * prepare.c plans in the parent; image.c carries the plan out in the child.
  */
 #ifndef XL_FDPLAN_H
 #define XL_FDPLAN_H

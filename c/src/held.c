@@ -6,8 +6,8 @@
  */
 #include "child.h"
 #include "enter.h"
-#include "process.h"
 #include "pump.h"
+#include "waiters.h"
 
 struct request {
     libxl_childproc_id id;
@@ -47,7 +47,7 @@ int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
     if (rc != 0)
         return rc;
     child = xl_child_get(ctx, id);
-    if (child == NULL || child->ao != NULL || child->detached) {
+    if (child == NULL || child->guardian != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->report != LIBXL_REPORT_HOLD) {
         rc = ERROR_INVAL;
@@ -69,14 +69,14 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     if (rc != 0)
         return rc;
     child = xl_child_get(ctx, id);
-    if (child == NULL || child->ao != NULL || child->detached) {
+    if (child == NULL || child->guardian != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->ended) {
         xl_child_forget(ctx, child);
     } else {
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;
-        xl_pump_wake_child(ctx, id);
+        xl_waiters_wake_child(ctx, id);
     }
     return xl_leave(ctx, rc);
 }

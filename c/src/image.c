@@ -211,8 +211,7 @@ static int move_fds(struct xl_image *im)
                 return -1;
             break;
         case XL_FD_CLOSE:
-            if (op->b < 0 && im->shared_files &&
-                op->a > im->fds.highest_needed)
+            if (op->b < 0 && im->shared_files && op->a > im->fds.highest_needed)
                 break; /* unsharing the table has dropped them */
             last = op->b < 0 ? ~0U : (unsigned)op->b;
             if (im->no_close_range ||
@@ -411,6 +410,5 @@ int xl_image_probe_unshare(void *arg)
 {
     (void)arg;
     /* no fd is that high: this only unshares */
-    leave(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) !=
-          0);
+    leave(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
 }

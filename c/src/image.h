@@ -1,9 +1,9 @@
 /* image.h - the child's half of a start
  *
- * start.c fills struct xl_image in the parent; xl_image_run turns the child
- * into what was asked and executes the program. In a shared-memory child the
- * failure is written into the struct itself; in a forked child it is also
- * sent through error_fd.
+ * prepare.c and sigplan.c fill struct xl_image in the parent; xl_image_run
+ * turns the child into what was asked and executes the program. In a
+ * shared-memory child the failure is written into the struct itself; in a
+ * forked child it is also sent through error_fd.
  */
 #ifndef XL_IMAGE_H
 #define XL_IMAGE_H
@@ -31,8 +31,8 @@ struct xl_image {
     int error_fd; /* tell failures here; -1. Planned as the hidden fd */
 
     /* signals */
-    xl_sigset reset;      /* dispositions to put back to default */
-    xl_sigset ignore;     /* and these to ignore, after that */
+    xl_sigset reset;  /* dispositions to put back to default */
+    xl_sigset ignore; /* and these to ignore, after that */
     xl_sigset final_mask;
 
     pid_t parent; /* for the parent-death signal */

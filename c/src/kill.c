@@ -1,12 +1,12 @@
 /* kill.c - signals to children, never to anybody else
  *
- * Called by the host, exec.c and ctx.c under the ctx's lock, so that a child
+ * Called by the host, ao.c and ctx.c under the ctx's lock, so that a child
  * that we have not reaped cannot be reaped by us meanwhile. By pidfd where
  * there is one; otherwise by number, after seeing that the child is still
  * there to be waited for.
  */
 #define _GNU_SOURCE
-#include "kill_impl.h"
+#include "kill.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 
 #include "enter.h"
-#include "os_impl.h"
+#include "registration.h"
 
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
@@ -254,8 +254,9 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
         rc = ERROR_NOTFOUND;
         goto out;
     }
-    rc = xl_os_arm(ctx, xl_after_ms(policy != NULL ? policy->grace_ms
-                                                   : child->kill.grace_ms));
+    rc = xl_registration_arm(
+        ctx,
+        xl_after_ms(policy != NULL ? policy->grace_ms : child->kill.grace_ms));
     child = living(ctx, id); /* the hooks ran without the lock */
     if (rc == 0)
         rc = child != NULL

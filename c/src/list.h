@@ -11,7 +11,7 @@ struct xl_list {
     struct xl_list *next, *prev;
 };
 
-#define xl_container(node, type, member)                                       \
+#define xl_container(node, type, member) \
     ((type *)(void *)((char *)(node)-offsetof(type, member)))
 
 static inline void xl_list_init(struct xl_list *l)

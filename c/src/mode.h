@@ -1,6 +1,7 @@
 /* mode.h - who owns SIGCHLD, and keeping the handler in line with it
  *
- * enter.c settles it at each way out; spawn.c arms it before each start.
+ * setmode.c chooses; spawn.c arms it before each start; enter.c settles it at
+ * each way out.
  */
 #ifndef XL_MODE_H
 #define XL_MODE_H
@@ -18,7 +19,11 @@ void xl_mode_settle(libxl_ctx *ctx);
 void xl_mode_release(libxl_ctx *ctx);
 /* Warns, once, if our handler has been displaced. */
 void xl_mode_check_displaced(libxl_ctx *ctx);
-/* Nothing but looking announces exits: no pidfds here. */
-int xl_mode_without_pidfd(const libxl_ctx *ctx);
+/* What owner amounts to on this kernel, and why if it differs (or NULL).
+ * forks: there is a fork_replacement. */
+libxl_sigchld_owner xl_mode_effective(libxl_sigchld_owner owner, int forks,
+                                      const char **ret_reason);
+/* Opens what a handler needs. 0, ERROR_NOMEM or ERROR_SYSTEM (errno). */
+int xl_mode_open_selfpipe(libxl_ctx *ctx);
 
 #endif

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#define LOOK_MS 100          /* some have no pidfd */
+#define LOOK_MS 100         /* some have no pidfd */
 #define LOOK_ANYWAY_MS 1000 /* such a one may have come since */
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -38,11 +38,10 @@ static int gone(const struct xl_child *child)
 
     do {
         info.si_pid = 0;
-        r = child->pidfd >= 0
-                ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, &info,
-                                WEXITED | WNOHANG, NULL)
-                : xl_sys.waitid(P_PID, (id_t)child->pid, &info,
-                                WEXITED | WNOHANG, NULL);
+        r = child->pidfd >= 0 ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd,
+                                              &info, WEXITED | WNOHANG, NULL)
+                              : xl_sys.waitid(P_PID, (id_t)child->pid, &info,
+                                              WEXITED | WNOHANG, NULL);
     } while (r != 0 && errno == EINTR);
     return r != 0 || info.si_pid != 0;
 }
@@ -135,8 +134,8 @@ int xl_orphan_take(struct xl_child *child)
     xl_registry_disown(&child->reg);
     child->ctx = NULL;
     child->unwatched =
-        child->pidfd < 0 || xl_sys.epoll_ctl(thread_epfd, EPOLL_CTL_ADD,
-                                             child->pidfd, &event) != 0;
+        child->pidfd < 0 ||
+        xl_sys.epoll_ctl(thread_epfd, EPOLL_CTL_ADD, child->pidfd, &event) != 0;
     xl_list_remove(&child->link);
     xl_list_append(&orphans, &child->link);
 out:

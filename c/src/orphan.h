@@ -10,7 +10,7 @@
 
 /* Takes the child over, or returns -1 and leaves it. */
 int xl_orphan_take(struct xl_child *child);
-void xl_orphan_lock(void); /* for process.c */
+void xl_orphan_lock(void); /* for atfork.c */
 void xl_orphan_unlock(void);
 void xl_orphan_postfork(void);
 

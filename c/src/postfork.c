@@ -5,7 +5,7 @@
  */
 #include "ao.h"
 #include "child.h"
-#include "ctx_close.h"
+#include "ctx_fds.h"
 #include "process.h"
 #include "sigchld.h"
 

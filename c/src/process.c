@@ -1,20 +1,16 @@
 /* process.c - what the ctxs of one process have to know of each other
  *
- * Called by ctx.c (list), mode.c (claims) and, by way of pthread_atfork, by
- * every fork of the host. See process.h.
+ * Called by ctx.c (list), mode.c (claims), atfork.c (generation) and whoever
+ * makes fds. See process.h.
  */
-#define _GNU_SOURCE
 #include "process.h"
 
 #include "ctx_impl.h"
-#include "orphan.h"
 #include "registry.h"
-#include "sigchld.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct xl_list ctxs = {&ctxs, &ctxs};
 static atomic_uint generation = 1;
-static int handlers_missing;
 
 void xl_process_lock(void)
 {
@@ -31,48 +27,16 @@ unsigned xl_process_generation(void)
     return atomic_load_explicit(&generation, memory_order_relaxed);
 }
 
-/* All locks of the process that are not a ctx's, in their order. */
-static void before_fork(void)
-{
-    xl_process_lock();
-    xl_orphan_lock();
-    xl_sigchld_lock();
-    xl_registry_lock();
-}
-
-static void after_fork_parent(void)
-{
-    xl_registry_unlock();
-    xl_sigchld_unlock();
-    xl_orphan_unlock();
-    xl_process_unlock();
-}
-
-static void after_fork_child(void)
+void xl_process_atfork_child(void)
 {
     atomic_fetch_add(&generation, 1);
-    xl_sigchld_atfork_child();
-    xl_registry_postfork();
-    xl_orphan_postfork();
-    after_fork_parent();
 }
 
-/* At load, before any of our locks can be held: a fork in another thread
- * during the first ctx's making would find them so, and no handler yet. */
-__attribute__((constructor)) static void register_handlers(void)
+void xl_process_add(libxl_ctx *ctx)
 {
-    handlers_missing =
-        pthread_atfork(before_fork, after_fork_parent, after_fork_child);
-}
-
-int xl_process_add(libxl_ctx *ctx)
-{
-    if (handlers_missing)
-        return -1;
     xl_process_lock();
     xl_list_append(&ctxs, &ctx->all);
     xl_process_unlock();
-    return 0;
 }
 
 void xl_process_remove(libxl_ctx *ctx)

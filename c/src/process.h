@@ -1,7 +1,7 @@
 /* process.h - what the ctxs of one process have to know of each other
  *
  * The list of ctxs, which modes they claim, and the fork generation. Its lock
- * is taken by pthread_atfork's handlers too, so that a child inherits no fd
+ * is taken by the fork handlers too (atfork.c), so that a child inherits no fd
  * that is made but not yet recorded (C14). Called by ctx.c and mode.c.
  */
 #ifndef XL_PROCESS_H
@@ -17,8 +17,9 @@ void xl_process_unlock(void);
 
 unsigned xl_process_generation(void);
 
-/* 0, or -1 if the fork handlers could not be had. */
-int xl_process_add(libxl_ctx *ctx);
+void xl_process_atfork_child(void); /* a new generation */
+
+void xl_process_add(libxl_ctx *ctx);
 void xl_process_remove(libxl_ctx *ctx);
 
 /* ctx's mode is in force from now on; ERROR_SIGCHLD_CONFLICT, or 0. */

@@ -8,14 +8,13 @@
 #include "pump.h"
 
 #include <errno.h>
-#include <string.h>
-#include <sys/eventfd.h>
-#include <sys/timerfd.h>
 
 #include "child.h"
 #include "enter.h"
 #include "process.h"
 #include "reap.h"
+#include "waiters.h"
+#include "watch.h"
 
 #define BATCH 64
 #define BATCHES_PER_PUMP 8
@@ -76,7 +75,7 @@ void xl_pump_once(libxl_ctx *ctx)
     int round;
 
     ctx->pump.more = 0;
-    (void)xl_child_look_at_recent(ctx);
+    (void)xl_reap_recent(ctx);
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
         int n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
 
@@ -87,105 +86,7 @@ void xl_pump_once(libxl_ctx *ctx)
     ctx->pump.more = 1;
 }
 
-/* ---- waiters ------------------------------------------------------------ */
-
-void xl_waiter_init(struct xl_waiter *waiter)
-{
-    memset(waiter, 0, sizeof *waiter);
-    xl_list_init(&waiter->link);
-    waiter->fd = -1;
-}
-
-static void signal_waiter(libxl_ctx *ctx, struct xl_waiter *waiter)
-{
-    const uint64_t one = 1;
-
-    if (waiter == ctx->pump.leader) {
-        xl_wakeup_post(&ctx->wakeup, XL_WAKE_POKE);
-    } else if (waiter->fd >= 0 && !waiter->signaled) {
-        waiter->signaled = 1;
-        (void)!xl_sys.write(waiter->fd, &one, sizeof one);
-    }
-}
-
-void xl_pump_wake_event(libxl_ctx *ctx, libxl_event_type type)
-{
-    struct xl_list *node;
-
-    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
-         node = node->next) {
-        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
-
-        if (waiter->typemask & LIBXL_EVENTMASK(type))
-            signal_waiter(ctx, waiter);
-    }
-}
-
-void xl_pump_wake_child(libxl_ctx *ctx, libxl_childproc_id id)
-{
-    struct xl_list *node;
-
-    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
-         node = node->next) {
-        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
-
-        if (waiter->child == id)
-            signal_waiter(ctx, waiter);
-    }
-}
-
-void xl_pump_wake_ao(libxl_ctx *ctx, const struct xl_ao *ao)
-{
-    struct xl_list *node;
-
-    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
-         node = node->next) {
-        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
-
-        if (waiter->ao == ao)
-            signal_waiter(ctx, waiter);
-    }
-}
-
-/* Somebody has to wait on the epoll while there are waiters. */
-static void hand_over(libxl_ctx *ctx)
-{
-    if (ctx->pump.leader == NULL && !xl_list_empty(&ctx->pump.waiters))
-        signal_waiter(ctx, xl_container(ctx->pump.waiters.next,
-                                        struct xl_waiter, link));
-}
-
-static int follower_fd(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-    int saved;
-    int fd;
-
-    if (pump->nidle_fds > 0)
-        return pump->idle_fds[--pump->nidle_fds];
-    xl_process_lock();
-    fd = xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    saved = errno;
-    xl_process_unlock();
-    errno = saved;
-    return fd;
-}
-
-static void drop_follower_fd(libxl_ctx *ctx, struct xl_waiter *waiter)
-{
-    const int room = sizeof ctx->pump.idle_fds / sizeof ctx->pump.idle_fds[0];
-    uint64_t count;
-
-    if (waiter->fd < 0)
-        return;
-    if (waiter->signaled)
-        (void)!xl_sys.read(waiter->fd, &count, sizeof count);
-    if (ctx->pump.nidle_fds < room)
-        ctx->pump.idle_fds[ctx->pump.nidle_fds++] = waiter->fd;
-    else
-        xl_close(waiter->fd);
-    waiter->fd = -1;
-}
+/* ---- blocking ----------------------------------------------------------- */
 
 /* Blocks on the epoll. 0, or -1 and errno. */
 static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
@@ -195,13 +96,13 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     int saved;
     int n;
 
-    if (xl_child_look_at_recent(ctx) > 0) {
+    if (xl_reap_recent(ctx) > 0) {
         /* the handler may go with it: first see to strangers that ended */
         if (ctx->nlive == 0 && xl_owner_reaps_all(ctx->mode.in_force))
             xl_pump_once(ctx);
         return 0; /* it may be what the caller waits for */
     }
-    xl_child_watch_recent(ctx);
+    xl_watch_recent(ctx);
     soonest = xl_timers_soonest(&ctx->timers);
     ctx->pump.leader = waiter;
     ctx->pump.leader_due = soonest < due ? soonest : due;
@@ -222,25 +123,18 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
 static int follow(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
 {
     struct pollfd pollfd;
-    uint64_t count;
     int saved;
     int n;
 
-    if (waiter->fd < 0) {
-        waiter->fd = follower_fd(ctx);
-        if (waiter->fd < 0)
-            return -1;
-    }
+    if (xl_waiter_need_fd(ctx, waiter) != 0)
+        return -1;
     pollfd.fd = waiter->fd;
     pollfd.events = POLLIN;
     pthread_mutex_unlock(&ctx->lock);
     n = xl_sys.poll(&pollfd, 1, xl_ms_until(due));
     saved = errno;
     pthread_mutex_lock(&ctx->lock);
-    if (waiter->signaled) {
-        waiter->signaled = 0;
-        (void)!xl_sys.read(waiter->fd, &count, sizeof count);
-    }
+    xl_waiter_calm(waiter);
     errno = saved;
     return n < 0 ? -1 : 0;
 }
@@ -276,7 +170,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
         if (r == 0) {
             /* while we are busy with callbacks somebody else should wait */
             if (ctx->deferred.head != NULL)
-                hand_over(ctx);
+                xl_waiters_hand_over(ctx);
             continue;
         }
         if (errno != EINTR) {
@@ -290,8 +184,8 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
         }
     }
     xl_list_remove(&waiter->link);
-    drop_follower_fd(ctx, waiter);
-    hand_over(ctx);
+    xl_waiter_drop_fd(ctx, waiter);
+    xl_waiters_hand_over(ctx);
     return rc;
 }
 
@@ -301,154 +195,4 @@ void xl_pump_yield(libxl_ctx *ctx)
     (void)poll(NULL, 0, 10);
     pthread_mutex_lock(&ctx->lock);
     xl_pump_once(ctx);
-}
-
-/* ---- foreign loops ------------------------------------------------------ */
-
-static int add(int epfd, int fd, uint64_t tag)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
-
-    return xl_sys.epoll_ctl(epfd, EPOLL_CTL_ADD, fd, &event);
-}
-
-int xl_pump_fileno(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-    int outer = -1;
-    int level = -1;
-    int timer = -1;
-    int saved;
-
-    if (pump->outer >= 0)
-        return pump->outer;
-    xl_process_lock();
-    outer = xl_sys.epoll_create1(EPOLL_CLOEXEC);
-    if (outer < 0)
-        goto out;
-    level = xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (level < 0)
-        goto out;
-    timer = xl_sys.timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (timer < 0)
-        goto out;
-    if (add(outer, pump->epfd, 0) != 0 || add(outer, level, 0) != 0 ||
-        add(outer, timer, 0) != 0)
-        goto out;
-    pump->outer = outer;
-    pump->level = level;
-    pump->timerfd = timer;
-    pump->level_set = 0;
-    pump->timerfd_due = XL_NEVER;
-    xl_process_unlock();
-    xl_child_watch_recent(ctx);
-    return pump->outer;
-out:
-    saved = errno;
-    xl_close(outer);
-    xl_close(level);
-    xl_close(timer);
-    xl_process_unlock();
-    errno = saved;
-    return ERROR_SYSTEM;
-}
-
-static void settle_level(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-    int wanted = ctx->events.head != NULL || pump->more;
-    uint64_t count = 1;
-
-    if (wanted == pump->level_set)
-        return;
-    if (wanted)
-        (void)!xl_sys.write(pump->level, &count, sizeof count);
-    else
-        (void)!xl_sys.read(pump->level, &count, sizeof count);
-    pump->level_set = wanted;
-}
-
-static void settle_timerfd(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-    int64_t soonest = xl_timers_soonest(&ctx->timers);
-    struct itimerspec value;
-
-    if (soonest == pump->timerfd_due)
-        return;
-    memset(&value, 0, sizeof value);
-    if (soonest != XL_NEVER) {
-        value.it_value.tv_sec = soonest / 1000000000;
-        value.it_value.tv_nsec = soonest % 1000000000;
-        if (soonest <= 0)
-            value.it_value.tv_nsec = 1;
-    }
-    /* setting it makes it unreadable, too, so that it need not be read */
-    (void)xl_sys.timerfd_settime(pump->timerfd, TFD_TIMER_ABSTIME, &value,
-                                 NULL);
-    pump->timerfd_due = soonest;
-}
-
-void xl_pump_settle(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-
-    if (pump->outer >= 0) {
-        settle_level(ctx);
-        settle_timerfd(ctx);
-    }
-    if (pump->leader != NULL &&
-        (xl_timers_soonest(&ctx->timers) < pump->leader_due || pump->more))
-        xl_wakeup_post(&ctx->wakeup, XL_WAKE_POKE);
-}
-
-int libxl_ctx_fileno(libxl_ctx *ctx)
-{
-    int saved;
-    int rc = xl_enter(ctx);
-
-    if (rc != 0)
-        return rc;
-    rc = xl_pump_fileno(ctx);
-    saved = errno;
-    rc = xl_leave(ctx, rc);
-    errno = saved;
-    return rc;
-}
-
-/* ---- with the ctx ------------------------------------------------------- */
-
-int xl_pump_open(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-    int r;
-
-    pump->epfd = -1;
-    pump->outer = -1;
-    pump->level = -1;
-    pump->timerfd = -1;
-    pump->timerfd_due = XL_NEVER;
-    xl_list_init(&pump->waiters);
-    ctx->wakeup.fd = -1;
-    xl_process_lock();
-    pump->epfd = xl_sys.epoll_create1(EPOLL_CLOEXEC);
-    r = pump->epfd < 0 ? -1 : xl_wakeup_open(&ctx->wakeup);
-    xl_process_unlock();
-    if (r == 0)
-        r = add(pump->epfd, ctx->wakeup.fd, XL_TAG_WAKEUP);
-    return r;
-}
-
-void xl_pump_close(libxl_ctx *ctx)
-{
-    struct xl_pump *pump = &ctx->pump;
-
-    while (pump->nidle_fds > 0)
-        xl_close(pump->idle_fds[--pump->nidle_fds]);
-    xl_close(pump->timerfd);
-    xl_close(pump->level);
-    xl_close(pump->outer);
-    xl_wakeup_close(&ctx->wakeup);
-    xl_close(pump->epfd);
-    pump->epfd = pump->outer = pump->level = pump->timerfd = -1;
 }

@@ -1,7 +1,7 @@
 /* reap.c - learning how children ended, by the policy of each mode
  *
- * Called by pump.c (a pidfd, the self-pipe, a tick) and by the host
- * (libxl_childproc_exited, _sigchld_occurred). Next: child.c reports. A
+ * Called by pump.c (a pidfd, the self-pipe, a tick) and passed.c (the host
+ * says that there is something). Next: child.c reports. A
  * status is the kernel's or it is LOST: nothing here makes one up.
  */
 #include "reap.h"
@@ -11,15 +11,17 @@
 #include <sys/wait.h>
 
 #include "child.h"
-#include "enter.h"
+#include "defer.h"
 #include "facility.h"
+#include "log.h"
 #include "mode.h"
 #include "process.h"
-#include "pump.h"
 #include "registry.h"
+#include "watch.h"
 
 #define STRANGERS_PER_WAKE 256
 #define STATUS_RETRIES 100
+#define MAX_LOOKS 2 /* at a recent one, before it is put under watch */
 
 int xl_wait_status(const siginfo_t *info)
 {
@@ -83,12 +85,12 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
     int status;
 
     if (xl_registry_handed_over(&child->reg, &status)) {
-        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_REAPED, NULL);
+        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                       NULL);
         return 1;
     }
-    if (child->pidfd >= 0 &&
-        xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
+    if (child->pidfd >= 0 && xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 &&
+        info.known) {
         xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_PIDFD, NULL);
         return 1;
@@ -98,15 +100,11 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
     if (child->pidfd >= 0 && (xl_facilities() & LIBXL_FACILITY_EXIT_INFO) &&
         child->retries < STATUS_RETRIES) {
         child->retries++;
-        xl_child_watch(ctx, child, !child->recent);
+        xl_watch(ctx, child, !child->recent);
         ctx->nrecent -= child->recent;
         child->recent = 0;
-        if (!child->unwatched) {
-            child->unwatched = 1;
-            ctx->nunwatched++;
-        }
-        xl_timer_arm(&ctx->timers, &ctx->tick,
-                     xl_after_ms(XL_TICK_RETRY_MS));
+        xl_watch_unannounced(ctx, child);
+        xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_RETRY_MS));
         return 0;
     }
     xl_child_ended(ctx, child, 0, why_lost(child), LIBXL_SOURCE_NONE, NULL);
@@ -128,6 +126,28 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
     return 1;
 }
 
+int xl_reap_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+    int ended = 0;
+
+    if (ctx->nrecent == 0)
+        return 0;
+    for (node = xl_watch_first_recent(ctx); node != &ctx->live;) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next;
+        if (!child->recent)
+            continue;
+        child->looks++;
+        if (xl_reap_look(ctx, child))
+            ended++;
+        else if (child->looks == MAX_LOOKS)
+            xl_watch_no_longer_recent(ctx, child);
+    }
+    return ended;
+}
+
 /* ---- processes that others reap ----------------------------------------- */
 
 /* An adopted process: its status is there once its parent has reaped it. */
@@ -145,7 +165,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     }
     if (r == 0) {
-        xl_child_watch(ctx, child, 1);
+        xl_watch(ctx, child, 1);
         return;
     }
     if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
@@ -154,7 +174,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     }
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
-        xl_child_watch(ctx, child, 1); /* for its parent's reaping */
+        xl_watch(ctx, child, 1); /* for its parent's reaping */
         return;
     }
     xl_child_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);
@@ -168,9 +188,8 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
     siginfo_t si;
 
     if (!child->reaped) {
-        child->reaped =
-            wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
-            errno == ECHILD;
+        child->reaped = wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
+                        errno == ECHILD;
         xl_timer_arm(&ctx->timers, timer, xl_after_ms(child->exited_grace_ms));
         return;
     }
@@ -214,7 +233,7 @@ void xl_reap_announced(libxl_ctx *ctx, struct xl_child *child, unsigned events)
         watch_host(ctx, child, events);
     } else {
         if (!xl_reap_look(ctx, child) && child->retries == 0)
-            xl_child_watch(ctx, child, 1);
+            xl_watch(ctx, child, 1);
     }
 }
 
@@ -323,7 +342,7 @@ static void look_for_stops(libxl_ctx *ctx)
 
 /* Children that no pidfd announces, or all. One pass, however many have
  * ended: the list is not started again at each. */
-static void look_at_unannounced(libxl_ctx *ctx, int all)
+void xl_reap_unannounced(libxl_ctx *ctx, int all)
 {
     struct xl_list *node = ctx->live.next;
 
@@ -350,7 +369,7 @@ void xl_reap_sigchld(libxl_ctx *ctx)
         xl_sigchld_subscribed(&ctx->selfpipe))
         reap_all(ctx);
     else if (ctx->nunwatched > 0)
-        look_at_unannounced(ctx, 0);
+        xl_reap_unannounced(ctx, 0);
 }
 
 void xl_reap_handed(libxl_ctx *ctx)
@@ -375,108 +394,14 @@ void xl_reap_limbo(libxl_ctx *ctx)
 
 /* ---- the tick ----------------------------------------------------------- */
 
-void xl_reap_tick_soon(libxl_ctx *ctx)
-{
-    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
-
-    if (xl_mode_without_pidfd(ctx) ||
-        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
-        return; /* SIGCHLD announces; the safety tick is enough */
-    if (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due)
-        xl_timer_arm(&ctx->timers, &ctx->tick, due);
-}
-
-void xl_reap_tick_settle(libxl_ctx *ctx)
-{
-    int wanted = (ctx->nunwatched > 0 &&
-                  ctx->mode.in_force != libxl_sigchld_owner_mainloop) ||
-                 xl_sigchld_subscribed(&ctx->selfpipe);
-
-    if (!wanted)
-        xl_timer_disarm(&ctx->timers, &ctx->tick);
-    else if (!xl_timer_armed(&ctx->tick))
-        xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_SAFETY_MS));
-}
-
 void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer)
 {
     (void)timer;
     xl_mode_check_displaced(ctx);
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
-        look_at_unannounced(ctx, 0);
+        xl_reap_unannounced(ctx, 0);
     if (xl_sigchld_subscribed(&ctx->selfpipe))
         ctx->mode.sigchld_due = 1;
     if (ctx->nunwatched > 0)
-        xl_reap_tick_soon(ctx);
-}
-
-/* ---- what the host passes on -------------------------------------------- */
-
-static int is_late(libxl_ctx *ctx, pid_t pid)
-{
-    unsigned i;
-
-    for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++) {
-        if (ctx->mode.late[i] == pid) {
-            ctx->mode.late[i] = 0;
-            return 1;
-        }
-    }
-    return 0;
-}
-
-int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
-{
-    struct xl_child *child;
-    int rc = ERROR_NOT_READY;
-
-    if (pid <= 0 || xl_enter(ctx) != 0)
-        return ERROR_NOT_READY;
-    if (ctx->mode.asked != libxl_sigchld_owner_mainloop) {
-        xl_log(ctx, LIBXL_LOG_ERROR, 0,
-               "libxl_childproc_exited called in mode %s",
-               libxl_childproc_owner_name(ctx->mode.asked));
-        goto out;
-    }
-    child = xl_child_by_pid(ctx, pid);
-    if (child == NULL) {
-        if (is_late(ctx, pid))
-            rc = 0;
-        goto out;
-    }
-    rc = 0;
-    if (WIFEXITED(status) || WIFSIGNALED(status))
-        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_PASSED, NULL);
-out:
-    return xl_leave(ctx, rc);
-}
-
-void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
-{
-    struct xl_list *node;
-
-    if (xl_enter(ctx) != 0)
-        return;
-    if (ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
-        ctx->mode.sigchld_due = 1;
-        xl_pump_once(ctx);
-        goto out;
-    }
-    if (ctx->nunwatched > 0) {
-        look_at_unannounced(ctx, 1);
-        goto out;
-    }
-    ctx->mode.host_reaps_through_us = 1;
-    xl_pump_once(ctx);
-    ctx->mode.host_reaps_through_us = 0;
-    for (node = ctx->live.next; ctx->mode.nzombies > 0 && node != &ctx->live;) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-
-        node = node->next;
-        if (child->zombie)
-            (void)xl_reap_look(ctx, child);
-    }
-out:
-    (void)xl_leave(ctx, 0);
+        xl_watch_tick_soon(ctx);
 }

@@ -7,10 +7,6 @@
 
 #include "ctx_impl.h"
 
-#define XL_TICK_SOON_MS 20   /* children that nothing announces */
-#define XL_TICK_RETRY_MS 2   /* a status that is being taken by somebody */
-#define XL_TICK_SAFETY_MS 1000
-
 /* The child's pidfd is readable (events as epoll gave them). */
 void xl_reap_announced(libxl_ctx *ctx, struct xl_child *child, unsigned events);
 /* Looks whether the child has ended. 1: it has, and is gone. */
@@ -22,9 +18,12 @@ void xl_reap_handed(libxl_ctx *ctx);
 /* Strangers came out of limbo. */
 void xl_reap_limbo(libxl_ctx *ctx);
 
+/* Looks at the last few that were started; those that go on living are put
+ * under watch by the second look. Returns how many have ended. */
+int xl_reap_recent(libxl_ctx *ctx);
+/* Looks at those that nothing announces, or at all. */
+void xl_reap_unannounced(libxl_ctx *ctx, int all);
 /* The tick that finds what nothing announces. */
-void xl_reap_tick_soon(libxl_ctx *ctx);
-void xl_reap_tick_settle(libxl_ctx *ctx);
 void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer);
 
 /* As waitpid gives it, from what waitid gave. */

@@ -1,8 +1,9 @@
 /* registry.c - which child of which ctx a pid is, for the whole process
  *
- * Called by start.c (announce, insert), reap.c (look up) and child.c
- * (remove). Chained hash whose entries are embedded in the children; it grows
- * by moving a few buckets at each insertion, so that no insertion stalls.
+ * Called by both ways of starting (announce, insert), reap.c (look up) and
+ * child.c (remove). Chained hash whose entries are embedded in the children;
+ * it grows by moving a few buckets at each insertion, so that no insertion
+ * stalls.
  */
 #define _GNU_SOURCE
 #include "registry.h"
@@ -25,7 +26,7 @@ struct table {
 };
 
 struct limbo_entry {
-    struct xl_wakeup *owner; /* NULL: gone, but it may be a start's child */
+    struct xl_wakeup *owner;  /* NULL: gone, but it may be a start's child */
     struct xl_wakeup *origin; /* who reaped it */
     pid_t pid;
     int status;
@@ -35,10 +36,10 @@ struct limbo_entry {
 static struct {
     pthread_mutex_t lock;
     struct xl_registry_entry *first_buckets[FIRST_BUCKETS];
-    struct table now;  /* insertions go here */
-    struct table old;  /* being emptied; n == 0 when it is not there */
-    size_t old_at;     /* buckets below it are empty */
-    size_t count;      /* entries and reservations */
+    struct table now; /* insertions go here */
+    struct table old; /* being emptied; n == 0 when it is not there */
+    size_t old_at;    /* buckets below it are empty */
+    size_t count;     /* entries and reservations */
     struct xl_registry_start *starts; /* newest first */
     uint64_t last_ticket;
     struct limbo_entry limbo[LIMBO_MAX];

@@ -20,10 +20,10 @@ struct xl_wakeup;
 struct xl_registry_entry {
     struct xl_registry_entry *hash_next;
     struct xl_wakeup *owner; /* whose ctx's; NULL: nobody's (orphan) */
-    pid_t pid;             /* 0: not in the table */
+    pid_t pid;               /* 0: not in the table */
     struct xl_registry_entry *handed_next; /* in owner->handed */
-    int handed_over;       /* somebody else's wait(-1) took the status … */
-    int status;            /* … and this is it */
+    int handed_over; /* somebody else's wait(-1) took the status … */
+    int status;      /* … and this is it */
 };
 
 /* On the stack of a start in progress. */
@@ -39,7 +39,7 @@ enum xl_registry_answer {
     XL_PID_STRANGER, /* nobody's here */
 };
 
-void xl_registry_lock(void);   /* for atfork.c */
+void xl_registry_lock(void); /* for atfork.c */
 void xl_registry_unlock(void);
 
 /* Room for one more entry, so that insert cannot fail. 0 or -1 (ENOMEM). */

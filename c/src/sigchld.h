@@ -19,7 +19,10 @@ struct xl_selfpipe {
     struct xl_sigchld_slot *slot; /* NULL: not subscribed */
 };
 
-#define XL_SELFPIPE_INIT {-1, -1, NULL}
+#define XL_SELFPIPE_INIT \
+    {                    \
+        -1, -1, NULL     \
+    }
 
 int xl_selfpipe_open(struct xl_selfpipe *p); /* 0, or -1 and errno */
 void xl_selfpipe_close(struct xl_selfpipe *p);
@@ -49,7 +52,7 @@ int xl_sigchld_look(struct xl_sigchld_state *ret_state);
  * fails, answers for the calling thread. */
 int xl_sigchld_blocked_everywhere(void);
 
-void xl_sigchld_lock(void);   /* for atfork.c */
+void xl_sigchld_lock(void); /* for atfork.c */
 void xl_sigchld_unlock(void);
 void xl_sigchld_atfork_child(void);
 /* Puts the host's disposition back in a forked child. */

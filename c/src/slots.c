@@ -1,6 +1,6 @@
 /* slots.c - numbers that name objects and never name another one
  *
- * Called by child.c and exec.c under the ctx's lock. See slots.h.
+ * Called by child.c and stream.c under the ctx's lock. See slots.h.
  */
 #include "slots.h"
 

@@ -8,21 +8,15 @@
 #include <errno.h>
 #include <string.h>
 
-#include "ao.h"
-#include "child.h"
 #include "enter.h"
 #include "facility.h"
+#include "log.h"
 #include "mode.h"
-#include "os_impl.h"
-#include "spawn_impl.h"
-
-void libxl_childproc_spec_init(libxl_childproc_spec *spec)
-{
-    memset(spec, 0, sizeof *spec);
-    spec->size = sizeof *spec;
-    spec->ctty_fd = -1;
-    spec->exited_grace_ms = 1000;
-}
+#include "registration.h"
+#include "spawn.h"
+#include "spec.h"
+#include "start.h"
+#include "watch.h"
 
 /* ---- stacks ------------------------------------------------------------- */
 
@@ -69,15 +63,6 @@ void xl_spawn_free_stacks(libxl_ctx *ctx)
 
 /* ---- starting ----------------------------------------------------------- */
 
-static int check_report(const libxl_childproc_report *report)
-{
-    return report == NULL ||
-           (report->kind >= LIBXL_REPORT_HOLD &&
-            report->kind <= LIBXL_REPORT_NONE &&
-            (report->kind != LIBXL_REPORT_CALLBACK ||
-             report->callback != NULL));
-}
-
 /* A starter thread blocks all signals: then the caller's mask counts. */
 static int nobody_hears(const xl_sigset *caller_mask)
 {
@@ -94,7 +79,7 @@ static int exits_arrive(libxl_ctx *ctx, const xl_sigset *caller_mask,
 
     if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return 1; /* the host's promise */
-    if (xl_mode_without_pidfd(ctx) && nobody_hears(caller_mask)) {
+    if (xl_watch_without_pidfd(ctx) && nobody_hears(caller_mask)) {
         *ret_why = "SIGCHLD is blocked in every thread, and pidfds are refused";
         return 0;
     }
@@ -122,8 +107,8 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     int saved;
     int rc;
 
-    rc = xl_start_check(spawn->spec, &spawn->failure);
-    if (rc == 0 && !check_report(spawn->report)) {
+    rc = xl_spec_check(spawn->spec, &spawn->failure);
+    if (rc == 0 && !xl_report_ok(spawn->report)) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");
         rc = ERROR_INVAL;
     }
@@ -147,7 +132,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
         rc = ERROR_SIGCHLD_UNAVAILABLE;
     }
     if (rc == 0)
-        rc = xl_os_arm(ctx, spawn->due);
+        rc = xl_registration_arm(ctx, spawn->due);
     if (rc != 0) {
         spawn->failure.errnoval = rc == ERROR_SYSTEM ? errno : 0;
         goto out;
@@ -157,7 +142,8 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
         spawn->failure.errnoval = ENOMEM;
         goto out;
     }
-    child->ao = spawn->ao;
+    if (spawn->ao != NULL)
+        child->guardian = &spawn->ao->guardian;
 
     memset(&request, 0, sizeof request);
     request.spec = spawn->spec;
@@ -168,8 +154,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     request.sigchld_untouched =
         ctx->mode.in_force == libxl_sigchld_owner_mainloop;
     request.entry = &child->reg;
-    request.stack =
-        request.fork_replacement == NULL ? take_stack(ctx) : NULL;
+    request.stack = request.fork_replacement == NULL ? take_stack(ctx) : NULL;
     pthread_mutex_unlock(&ctx->lock);
     rc = xl_start(&request);
     pthread_mutex_lock(&ctx->lock);
@@ -183,6 +168,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     spawn->pid = request.pid;
     set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
     xl_child_started(ctx, child, request.pid, request.pidfd);
+    xl_watch_new(ctx, child);
     if (spawn->ao != NULL)
         xl_ao_child_started(ctx, spawn->ao, spawn->id, spawn->pid);
     if (request.reaped)

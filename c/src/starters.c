@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "enter.h"
-#include "spawn_impl.h"
+#include "spawn.h"
 
 #define MAX_STARTERS 64
 #define MAX_BATCH (1u << 20)

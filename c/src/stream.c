@@ -1,26 +1,29 @@
 /* stream.c - moving the bytes of an operation's standard streams
  *
- * Called by pump.c when a pipe is ready and by exec.c at the child's end.
- * Next: ao_advance, when a stream is done. A chunk that is on its way to the
- * host's callback stops the reading of its stream, which is the back-pressure.
+ * Called by pump.c when a pipe is ready and by ao.c at the child's end. Next:
+ * the operation, through its hooks, when a stream is done. A chunk that is on
+ * its way to the host's callback stops the reading of its stream, which is the
+ * back-pressure.
  */
 #define _GNU_SOURCE
+#include "stream.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "ao.h"
-#include "enter.h"
+#include "defer.h"
 
 static void ready(libxl_ctx *ctx, struct xl_watched *watched, unsigned events);
 
-void xl_stream_init(struct xl_ao *ao, int which)
+void xl_stream_init(struct xl_stream *s, int which,
+                    const struct xl_stream_hooks *hooks,
+                    struct xl_strand *strand)
 {
-    struct xl_stream *s = &ao->streams[which];
-
     s->watched.ready = ready;
-    s->ao = ao;
+    s->hooks = hooks;
+    s->strand = strand;
     s->which = which;
     s->fd = -1;
 }
@@ -71,7 +74,7 @@ static void rearm_or_fail(libxl_ctx *ctx, struct xl_stream *s)
     if (rearm(ctx, s, EPOLL_CTL_MOD) == 0)
         return;
     xl_stream_close(ctx, s);
-    xl_ao_cut_short(ctx, s->ao, ERROR_FAIL);
+    s->hooks->failed(ctx, s, ERROR_FAIL);
 }
 
 /* ---- stdin -------------------------------------------------------------- */
@@ -106,9 +109,9 @@ static void feed(libxl_ctx *ctx, struct xl_stream *s)
 {
     while (s->done < s->length) {
         size_t left = s->length - s->done;
-        ssize_t n = write_quietly(s->fd, s->data + s->done,
-                                  left < XL_STREAM_CHUNK ? left
-                                                         : XL_STREAM_CHUNK);
+        ssize_t n =
+            write_quietly(s->fd, s->data + s->done,
+                          left < XL_STREAM_CHUNK ? left : XL_STREAM_CHUNK);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -120,7 +123,6 @@ static void feed(libxl_ctx *ctx, struct xl_stream *s)
             break; /* the child does not want the rest: that is its right */
         s->done += (size_t)n;
     }
-    s->ao->result->stdin_written = s->done;
     xl_stream_close(ctx, s);
 }
 
@@ -165,16 +167,15 @@ static void collect(libxl_ctx *ctx, struct xl_stream *s);
 static void run_chunk(libxl_ctx *ctx, struct xl_deferred *d)
 {
     struct xl_stream *s = xl_container(d, struct xl_stream, deferred);
-    struct xl_ao *ao = s->ao;
 
-    ao->stream_data(ctx, s->which, s->chunk, s->chunk_length, ao->stream_user);
+    s->callback(ctx, s->which, s->chunk, s->chunk_length, s->user);
     pthread_mutex_lock(&ctx->lock);
     s->chunk_due = 0;
     if (s->end_told)
         s->end_due = 0;
     else if (s->fd >= 0)
         collect(ctx, s);
-    xl_ao_advance(ctx, ao);
+    s->hooks->advanced(ctx, s);
     pthread_mutex_unlock(&ctx->lock);
 }
 
@@ -183,7 +184,7 @@ static void send_chunk(libxl_ctx *ctx, struct xl_stream *s, size_t length)
     s->chunk_length = length;
     s->chunk_due = 1;
     s->deferred.run = run_chunk;
-    xl_defer(ctx, &s->deferred, &s->ao->strand, 0);
+    xl_defer(ctx, &s->deferred, s->strand, 0);
 }
 
 static void finish(libxl_ctx *ctx, struct xl_stream *s)
@@ -208,7 +209,7 @@ static void collect(libxl_ctx *ctx, struct xl_stream *s)
 {
     char local[XL_STREAM_CHUNK];
     char *buffer = s->captured != NULL ? local : s->chunk;
-    int limited = s->ao->child_ended && s->ao->linger == LIBXL_LINGER_DRAIN;
+    int limited = s->draining;
     int rounds;
 
     if (s->chunk_due)
@@ -245,7 +246,7 @@ static void collect(libxl_ctx *ctx, struct xl_stream *s)
         }
         if (keep(s, buffer, (size_t)n) != 0) {
             give_up(ctx, s);
-            xl_ao_cut_short(ctx, s->ao, ERROR_NOMEM);
+            s->hooks->failed(ctx, s, ERROR_NOMEM);
             return;
         }
         if ((size_t)n < wanted && !limited)
@@ -261,10 +262,10 @@ void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *s)
     if (s->fd < 0)
         return;
     if (s->which == 0) {
-        s->ao->result->stdin_written = s->done;
         xl_stream_close(ctx, s);
         return;
     }
+    s->draining = 1;
     /* one more than there is, so that an end of file is seen as one */
     if (ioctl(s->fd, FIONREAD, &there) != 0 || there < 0)
         there = 0;
@@ -280,12 +281,11 @@ int xl_stream_settled(const struct xl_stream *s)
 static void ready(libxl_ctx *ctx, struct xl_watched *watched, unsigned events)
 {
     struct xl_stream *s = (struct xl_stream *)(void *)watched;
-    struct xl_ao *ao = s->ao;
 
     (void)events;
     if (s->which == 0)
         feed(ctx, s);
     else
         collect(ctx, s);
-    xl_ao_advance(ctx, ao);
+    s->hooks->advanced(ctx, s);
 }

@@ -252,9 +252,8 @@ void xl_sigset_empty(xl_sigset *set)
     memset(set, 0, sizeof *set);
 }
 
-#define SIG_WORD(signo)                                                        \
-    ((size_t)((signo)-1) / (8 * sizeof(unsigned long)))
-#define SIG_BIT(signo)                                                         \
+#define SIG_WORD(signo) ((size_t)((signo)-1) / (8 * sizeof(unsigned long)))
+#define SIG_BIT(signo) \
     (1UL << ((size_t)((signo)-1) % (8 * sizeof(unsigned long))))
 
 int xl_sigset_has(const xl_sigset *set, int signo)

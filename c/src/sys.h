@@ -75,7 +75,7 @@ extern struct xl_sys xl_sys;
 
 /* Nothing useful can be done when these fail. */
 void xl_free(void *memory);
-void xl_close(int fd);            /* -1: nothing */
+void xl_close(int fd); /* -1: nothing */
 void xl_munmap(void *at, size_t size);
 
 void xl_sigset_fill(xl_sigset *set);

@@ -105,8 +105,7 @@ void xl_timer_disarm(struct xl_timers *timers, struct xl_timer *timer)
     set_at(&timers->root, merge(timers->root, orphans));
 }
 
-void xl_timer_arm(struct xl_timers *timers, struct xl_timer *timer,
-                  int64_t due)
+void xl_timer_arm(struct xl_timers *timers, struct xl_timer *timer, int64_t due)
 {
     xl_timer_disarm(timers, timer);
     if (due == XL_NEVER)

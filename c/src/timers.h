@@ -2,7 +2,7 @@
  *
  * A pairing heap of nodes that are embedded in what they belong to: arming
  * needs no memory and cannot fail. Times are nanoseconds of CLOCK_MONOTONIC.
- * Armed by child.c, kill.c and exec.c; run by pump.c.
+ * Armed by watch.c, kill.c, reap.c and ao.c; run by pump.c.
  */
 #ifndef XL_TIMERS_H
 #define XL_TIMERS_H

@@ -1,5 +1,7 @@
-"""Includes in c/src point downward, as tests/house/layers.txt has it."""
+"""Includes and calls in c/src point downward, as tests/house/layers.txt has
+it."""
 import re
+import subprocess
 from pathlib import Path
 
 import tree
@@ -9,15 +11,14 @@ SRC = Path("c/src")
 
 
 def layers():
-    """module -> (number of its layer, 0 at the bottom; is it mutual)."""
+    """module -> number of its layer, 0 at the bottom."""
     table = {}
     rows = [line.split("#")[0].split() for line in
             tree.text(TABLE).splitlines()]
     for number, row in enumerate(row for row in rows if row):
-        mutual = row[0] == "mutual:"
-        for module in row[1:] if mutual else row:
+        for module in row:
             assert module not in table, f"{module} is in two layers"
-            table[module] = (number, mutual)
+            table[module] = number
     return table
 
 
@@ -31,25 +32,44 @@ def test_every_module_has_a_layer():
     assert modules == set(layers())
 
 
-def test_one_row_at_most_is_mutual():
-    assert len({number for number, mutual in layers().values()
-                if mutual}) <= 1
-
-
 def test_includes_point_downward():
     table = layers()
     wrong = []
     for path in sources():
         for name in re.findall(r'^#\s*include\s+"([^"]+)"', tree.text(path),
                                flags=re.M):
-            if name.startswith("xlchild"):
-                continue
             other = Path(name).stem
-            if path.stem == other:
+            if name.startswith("xlchild") or path.stem == other:
                 continue
-            (here, mutual), (there, _) = table[path.stem], table[other]
-            if not (there < here or (mutual and there == here)):
+            if table[other] >= table[path.stem]:
                 wrong.append(f"{path} includes {name}")
+    assert wrong == []
+
+
+def symbols(module):
+    """(what the module's object defines, what it needs)."""
+    answer = subprocess.run(
+        ["nm", str(tree.ROOT / f"build/c/{module}.o")], check=True,
+        stdout=subprocess.PIPE, text=True)
+    defined, needed = set(), set()
+    for line in answer.stdout.splitlines():
+        *_, kind, name = line.split()
+        if kind == "U":
+            needed.add(name)
+        elif kind in "TDBR":
+            defined.add(name)
+    return defined, needed
+
+
+def test_calls_point_downward():
+    """A header in a low layer must not hide a call upward."""
+    table = layers()
+    modules = sorted({p.stem for p in sources() if p.suffix == ".c"})
+    tables = {module: symbols(module) for module in modules}
+    home = {name: module for module in modules for name in tables[module][0]}
+    wrong = [f"{module} calls {name} of {home[name]}"
+             for module in modules for name in sorted(tables[module][1])
+             if name in home and table[home[name]] >= table[module]]
     assert wrong == []
 
 

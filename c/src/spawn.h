@@ -1,13 +1,12 @@
-/* spawn_impl.h - starting a child for a ctx
+/* spawn.h - starting a child for a ctx
  *
  * libxl_childproc_spawn, exec.c and starters.c go through here; start.c is
  * next.
  */
-#ifndef XL_SPAWN_IMPL_H
-#define XL_SPAWN_IMPL_H
+#ifndef XL_SPAWN_H
+#define XL_SPAWN_H
 
-#include "ctx_impl.h"
-#include "start.h"
+#include "ao.h"
 
 struct xl_spawn {
     /* in */

@@ -1,10 +1,10 @@
-/* kill_impl.h - signals to children, never to anybody else
+/* kill.h - signals to children, never to anybody else
  *
- * exec.c (timeout, abort), ctx.c and orphan.c (free policies) and the host's
+ * ao.c (timeout, abort), ctx.c (free policies) and the host's
  * calls go through here.
  */
-#ifndef XL_KILL_IMPL_H
-#define XL_KILL_IMPL_H
+#ifndef XL_KILL_H
+#define XL_KILL_H
 
 #include "child.h"
 

@@ -1,0 +1,131 @@
+/* sigplan.c - which dispositions and which mask the child is to have
+ *
+ * Called by both ways of starting, in the parent; image.c carries it out. The
+ * kernel resets handlers at exec, but ignored signals stay ignored, and there
+ * is no cheap way to learn which those are.
+ */
+#define _GNU_SOURCE
+#include "sigplan.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "timers.h"
+
+#define LOOK_LASTS_NS 10000000 /* at which signals are ignored */
+
+static void set_from_bits(xl_sigset *set, uint64_t bits)
+{
+    xl_sigset_empty(set);
+    memcpy(set->bits, &bits,
+           sizeof bits < sizeof set->bits ? sizeof bits : sizeof set->bits);
+}
+
+/* All of them, at the price of a tenth of a start. */
+static int read_ignored(int stat_fd, uint64_t *ret_bits)
+{
+    char buffer[4096];
+    const char *at;
+    ssize_t n = stat_fd < 0 ? -1 : pread(stat_fd, buffer, sizeof buffer - 1, 0);
+
+    if (n <= 0)
+        return -1;
+    buffer[n] = '\0';
+    at = strstr(buffer, "\nSigIgn:");
+    if (at == NULL)
+        return -1;
+    *ret_bits = strtoull(at + 8, NULL, 16);
+    return 0;
+}
+
+static void ask_ignored(xl_sigset *set, int signo)
+{
+    struct sigaction action;
+
+    if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+        xl_sigset_add(set, signo);
+}
+
+static void all_ignored(int stat_fd, xl_sigset *ret_set)
+{
+    uint64_t bits;
+    int signo;
+
+    if (read_ignored(stat_fd, &bits) == 0) {
+        set_from_bits(ret_set, bits);
+        return;
+    }
+    xl_sigset_empty(ret_set);
+    for (signo = 1; signo < _NSIG; signo++)
+        ask_ignored(ret_set, signo);
+}
+
+/* Those that a child may have to reset. The signals that programs do ignore
+ * are asked about each time; for the others a recent look is good enough. One
+ * that is no longer ignored is reset all the same, which changes nothing.
+ * Where SIGCHLD is the host's alone, it is not asked about either. */
+static void ignored_to_reset(int stat_fd, int sigchld_untouched,
+                             xl_sigset *ret_set)
+{
+    static const unsigned char usual[] = {
+        /* SIGCHLD first */
+        SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1,
+        SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
+    static _Atomic uint64_t seen;
+    static _Atomic int64_t seen_at; /* 0: never */
+    int64_t at = atomic_load(&seen_at);
+    int64_t now = xl_now();
+    uint64_t bits;
+    size_t i;
+
+    if (at == 0 || now - at > LOOK_LASTS_NS) {
+        if (read_ignored(stat_fd, &bits) != 0) {
+            all_ignored(-1, ret_set);
+            return;
+        }
+        atomic_store(&seen, bits);
+        atomic_store(&seen_at, now);
+        set_from_bits(ret_set, bits);
+        return;
+    }
+    set_from_bits(ret_set, atomic_load(&seen));
+    for (i = sigchld_untouched ? 1 : 0; i < sizeof usual / sizeof usual[0]; i++)
+        if (!xl_sigset_has(ret_set, usual[i]))
+            ask_ignored(ret_set, usual[i]);
+}
+
+void xl_sigplan_make(const struct xl_start_request *request,
+                     struct xl_image *im, int cleared,
+                     const xl_sigset *caller_mask)
+{
+    const libxl_childproc_spec *spec = request->spec;
+    int keep = (spec->flags & LIBXL_SPAWN_KEEP_SIGIGN) != 0;
+
+    xl_sigset_empty(&im->reset);
+    xl_sigset_empty(&im->ignore);
+    if (keep)
+        all_ignored(request->stat_fd, &im->ignore);
+    else if (cleared)
+        ignored_to_reset(request->stat_fd, request->sigchld_untouched,
+                         &im->reset);
+    if (!cleared)
+        xl_sigset_fill(&im->reset);
+    if (spec->sigignore != NULL) {
+        xl_sigset more;
+        size_t i;
+
+        xl_sigset_from(&more, spec->sigignore);
+        for (i = 0; i < sizeof more.bits / sizeof more.bits[0]; i++)
+            im->ignore.bits[i] |= more.bits[i];
+    }
+    if (spec->flags & LIBXL_SPAWN_IGNORE_SIGPIPE)
+        xl_sigset_add(&im->ignore, SIGPIPE);
+    if (spec->sigmask != NULL)
+        xl_sigset_from(&im->final_mask, spec->sigmask);
+    else if (spec->flags & LIBXL_SPAWN_KEEP_SIGMASK)
+        im->final_mask = *caller_mask;
+    else
+        xl_sigset_empty(&im->final_mask);
+}

@@ -1,0 +1,16 @@
+/* spec.h - whether a spec can be started at all
+ *
+ * spawn.c, exec.c and adopt.c ask.
+ */
+#ifndef XL_SPEC_H
+#define XL_SPEC_H
+
+#include "xlchild/childproc.h"
+
+/* 0, or ERROR_INVAL and *failure with the member's name. */
+int xl_spec_check(const libxl_childproc_spec *spec,
+                  libxl_childproc_failure *failure);
+/* NULL is: the default. */
+int xl_report_ok(const libxl_childproc_report *report);
+
+#endif

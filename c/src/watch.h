@@ -1,0 +1,35 @@
+/* watch.h - how the end of a living child will be noticed
+ *
+ * By its pidfd in the ctx's epoll; by looking, for the last few children that
+ * were started (many end before anybody blocks); by a tick, for children that
+ * nothing announces. reap.c is next.
+ */
+#ifndef XL_WATCH_H
+#define XL_WATCH_H
+
+#include "ctx_impl.h"
+
+#define XL_TICK_SOON_MS 20 /* children that nothing announces */
+#define XL_TICK_RETRY_MS 2 /* a status that is being taken by somebody */
+#define XL_TICK_SAFETY_MS 1000
+
+/* A child that has just been started, or adopted. */
+void xl_watch_new(libxl_ctx *ctx, struct xl_child *child);
+/* Has epoll watch for the (next) change of the child's state. */
+void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again);
+/* No epoll will tell: the tick looks. */
+void xl_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
+
+/* The last few are among the last of ctx->live: from here on. */
+struct xl_list *xl_watch_first_recent(libxl_ctx *ctx);
+/* Puts one of them under watch, if it is one. */
+void xl_watch_no_longer_recent(libxl_ctx *ctx, struct xl_child *child);
+/* Puts all of them under watch: somebody is about to block. */
+void xl_watch_recent(libxl_ctx *ctx);
+
+/* Nothing but SIGCHLD and looking announces exits here. */
+int xl_watch_without_pidfd(const libxl_ctx *ctx);
+void xl_watch_tick_soon(libxl_ctx *ctx);
+void xl_watch_tick_settle(libxl_ctx *ctx);
+
+#endif
