@@ -13,7 +13,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo check install clean lint format check-house check-docs \
-  coverage-of-contract
+  coverage-of-contract check-trixie
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
 -include bench/build.mk
@@ -45,6 +45,11 @@ check-house: lib ## headers, exports, layers, packaging, hygiene
 check-docs: lib python ocaml ## run the examples of README and docs
 	@$(DUNE_BUILD) @install
 	@$(pytest) tests/docs
+
+# Other areas: scripts/trixie check-c ...
+check-trixie: ## build and test in a Debian 13 chroot (as root; 10 minutes)
+	@scripts/deps chroot
+	@scripts/trixie
 
 coverage-of-contract: ## write docs/contract-coverage.md
 	@$(PYTHON) scripts/contract_coverage.py --write

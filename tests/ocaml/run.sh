@@ -96,6 +96,14 @@ if command -v strace > "$work/log"; then
 else
     skip "C2 mainloop under strace" "there is no strace"
 fi
+version=$(ocamlfind ocamlopt -version)
+case $version in
+4.*) skip "B2 children of several domains" "OCaml $version has no domains" ;;
+*)
+    check "B2 children of several domains" \
+        timeout 120 "$out/test/domains/domains.exe"
+    ;;
+esac
 check "B7 nothing of the core is exported" nothing_exported
 check "B7 beside a library with the same names" beside_libxenlight
 if command -v swig > "$work/log"; then
