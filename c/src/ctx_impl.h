@@ -118,6 +118,12 @@ struct xl_pump {
     int more; /* work was left over for the sake of fairness */
 };
 
+enum xl_sigchld_due {
+    XL_SIGCHLD_SEEN = 0,
+    XL_SIGCHLD_CAME, /* or may have, before we could hear of it */
+    XL_SIGCHLD_TICK  /* a look for safety's sake, nothing came */
+};
+
 struct xl_mode {
     libxl_sigchld_owner asked;
     libxl_sigchld_owner in_force;
@@ -130,7 +136,7 @@ struct xl_mode {
     int nzombies;              /* mainloop: live ones seen to have ended */
     pid_t late[64];            /* reported after the grace period; 0: unused */
     unsigned late_at;
-    int sigchld_due; /* the pipe said so and nobody has looked yet */
+    enum xl_sigchld_due sigchld_due; /* and nobody has looked yet */
 };
 
 struct xl_os {

@@ -99,7 +99,7 @@ int xl_mode_arm(libxl_ctx *ctx)
     if (xl_sigchld_subscribe(&ctx->selfpipe) != 0)
         return ERROR_SYSTEM;
     ctx->mode.displaced_warned = 0;
-    ctx->mode.sigchld_due = 1; /* what ended before we could hear of it */
+    ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
     return 0;
 }
 

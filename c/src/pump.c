@@ -36,7 +36,7 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
         break;
     case XL_TAG_SELFPIPE:
         if (xl_selfpipe_drain(&ctx->selfpipe))
-            ctx->mode.sigchld_due = 1;
+            ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
         break;
     case XL_TAG_CHILD: {
         struct xl_child *child = xl_child_get(ctx, id);

@@ -273,8 +273,20 @@ static void stranger(libxl_ctx *ctx, pid_t pid, int status,
                WEXITSTATUS(status));
 }
 
+/* A wake that finds nobody to reap: what it was about has been seen already,
+ * or somebody else's wait was quicker. Where that may be one of ours, and no
+ * pidfd would tell, look at each before long. */
+static void found_nobody(libxl_ctx *ctx)
+{
+    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
+
+    if (ctx->nunwatched > 0 &&
+        (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due))
+        xl_timer_arm(&ctx->timers, &ctx->tick, due);
+}
+
 /* Every child of the process, ours or not, until there is none. */
-static void reap_all(libxl_ctx *ctx)
+static void reap_all(libxl_ctx *ctx, int sigchld_came)
 {
     int n;
 
@@ -295,6 +307,8 @@ static void reap_all(libxl_ctx *ctx)
         while (r != 0 && errno == EINTR);
         if (r != 0 || info.si_pid == 0) {
             xl_registry_reaping(-1);
+            if (n == 0 && sigchld_came)
+                found_nobody(ctx);
             return;
         }
         status = xl_wait_status(&info);
@@ -315,7 +329,7 @@ static void reap_all(libxl_ctx *ctx)
         }
     }
     /* for the sake of the others on this loop, the rest comes later */
-    ctx->mode.sigchld_due = 1;
+    ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
     ctx->pump.more = 1;
 }
 
@@ -361,13 +375,15 @@ void xl_reap_unannounced(libxl_ctx *ctx, int all)
 
 void xl_reap_sigchld(libxl_ctx *ctx)
 {
-    ctx->mode.sigchld_due = 0;
+    int came = ctx->mode.sigchld_due == XL_SIGCHLD_CAME;
+
+    ctx->mode.sigchld_due = XL_SIGCHLD_SEEN;
     if (ctx->nstops > 0)
         look_for_stops(ctx);
     /* also when our last child has just ended: the host's may have, too */
     if (xl_owner_reaps_all(ctx->mode.in_force) &&
         xl_sigchld_subscribed(&ctx->selfpipe))
-        reap_all(ctx);
+        reap_all(ctx, came);
     else if (ctx->nunwatched > 0)
         xl_reap_unannounced(ctx, 0);
 }
@@ -400,8 +416,9 @@ void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer)
     xl_mode_check_displaced(ctx);
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
         xl_reap_unannounced(ctx, 0);
-    if (xl_sigchld_subscribed(&ctx->selfpipe))
-        ctx->mode.sigchld_due = 1;
+    if (xl_sigchld_subscribed(&ctx->selfpipe) &&
+        ctx->mode.sigchld_due == XL_SIGCHLD_SEEN)
+        ctx->mode.sigchld_due = XL_SIGCHLD_TICK;
     if (ctx->nunwatched > 0)
         xl_watch_tick_soon(ctx);
 }
