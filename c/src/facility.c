@@ -80,8 +80,9 @@ static unsigned probe(void)
     if (stack == (void *)-1)
         return found;
     if (xl_on_valgrind()) {
-        /* it turns a shared-memory clone into a fork */
-        pidfd = xl_sys.pidfd_open(getpid(), 0);
+        /* it turns a shared-memory clone into a fork: ask for one */
+        pidfd = OPEN_PIDFD;
+        (void)try_child(xl_image_probe, stack, 0, &pidfd);
         goto pidfd;
     }
     if (try_child(xl_image_probe, stack, plain, &pidfd) == 0)
@@ -97,13 +98,13 @@ static unsigned probe(void)
         pidfd = OPEN_PIDFD;
         (void)try_child(xl_image_probe, stack, plain, &pidfd);
     }
+pidfd:
     if (pidfd >= 0) {
         if (xl_sys.pidfd_exit_info(pidfd, &info) == 0 && info.known)
             found |= LIBXL_FACILITY_EXIT_INFO;
     } else {
         pidfd = xl_sys.pidfd_open(getpid(), 0);
     }
-pidfd:
     if (pidfd >= 0) {
         /* neither is a child of ours: ECHILD means that it was looked up */
         if (xl_sys.waitid(XL_P_PIDFD, (id_t)pidfd, &si, WEXITED | WNOHANG,
