@@ -25,11 +25,46 @@ static const struct {
     {LIBXL_FACILITY_CLOSE_RANGE, "close_range"},
 };
 
+/* A static program has no dynamic linker to ask: the kernel's map knows. */
+static int mapped_from(uintptr_t at, char *ret_name, size_t size)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char *line = NULL;
+    size_t room = 0;
+    int found = 0;
+
+    while (maps != NULL && !found && getline(&line, &room, maps) >= 0) {
+        const char *name = strchr(line, '/');
+        char *dash;
+        uintptr_t from = strtoul(line, &dash, 16);
+
+        if (*dash != '-' || at < from || at >= strtoul(dash + 1, NULL, 16) ||
+            name == NULL)
+            continue;
+        snprintf(ret_name, size, "%.*s", (int)strcspn(name, "\n"), name);
+        found = 1;
+    }
+    free(line);
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+/* The object file that an address of code belongs to. */
+static void object_of(void *at, char *ret_name, size_t size)
+{
+    Dl_info object;
+
+    if (dladdr(at, &object) != 0 && object.dli_fname != NULL)
+        snprintf(ret_name, size, "%s", object.dli_fname);
+    else if (!mapped_from((uintptr_t)at, ret_name, size))
+        snprintf(ret_name, size, "unknown");
+}
+
 static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
 {
     struct xl_sigchld_state state;
     struct xl_list *node;
-    Dl_info object;
 
     memset(d, 0, sizeof *d);
     d->size = sizeof *d;
@@ -47,13 +82,8 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
     d->handler_displaced = d->handler_wanted && !state.installed;
     d->sigchld_ignored = state.ignored;
     d->sigchld_blocked = state.blocked;
-    if (state.handler != NULL) {
-        const char *name = "unknown";
-
-        if (dladdr(state.handler, &object) != 0 && object.dli_fname != NULL)
-            name = object.dli_fname;
-        snprintf(d->handler_object, sizeof d->handler_object, "%s", name);
-    }
+    if (state.handler != NULL)
+        object_of(state.handler, d->handler_object, sizeof d->handler_object);
 }
 
 static void say(FILE *out, const libxl_childproc_diagnosis *d)

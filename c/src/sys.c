@@ -53,6 +53,34 @@ static void *real_mmap(size_t size)
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK | MAP_NORESERVE, -1, 0);
 }
 
+/* The kernel's struct sigaction, as its own call takes it. */
+struct kernel_sigaction {
+    void (*handler)(int);
+    unsigned long flags;
+    void (*restorer)(void);
+    xl_sigset mask;
+};
+
+static int real_sigaction(int signo, const struct sigaction *new_action,
+                          struct sigaction *ret_old)
+{
+#ifdef __GLIBC__
+    return sigaction(signo, new_action, ret_old);
+#else /* musl's leaves sa_restorer out of what it returns */
+    struct kernel_sigaction k;
+
+    memset(&k, 0, sizeof k);
+    if (ret_old != NULL &&
+        syscall(SYS_rt_sigaction, signo, NULL, &k, sizeof k.mask) != 0)
+        return -1;
+    if (sigaction(signo, new_action, ret_old) != 0)
+        return -1;
+    if (ret_old != NULL)
+        ret_old->sa_restorer = k.restorer;
+    return 0;
+#endif
+}
+
 static int real_sigprocmask(int how, const xl_sigset *set, xl_sigset *ret_old)
 {
     return (int)syscall(SYS_rt_sigprocmask, how, set, ret_old, sizeof *set);
@@ -213,7 +241,7 @@ struct xl_sys xl_sys = {
     .read = read,
     .write = write,
     .mmap = real_mmap,
-    .sigaction = sigaction,
+    .sigaction = real_sigaction,
     .sigprocmask = real_sigprocmask,
     .fork = fork,
     .clone = real_clone,
@@ -282,21 +310,14 @@ void xl_sigset_from(xl_sigset *ret_set, const sigset_t *set)
  * no restorer, is involved. */
 int xl_sigaction_restore(int signo, const struct sigaction *action)
 {
-    struct {
-        void (*handler)(int);
-        unsigned long flags;
-        void (*restorer)(void);
-        xl_sigset mask;
-    } k;
+    struct kernel_sigaction k;
 
     if (action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN)
         return sigaction(signo, action, NULL);
     memset(&k, 0, sizeof k);
     k.handler = action->sa_handler;
     k.flags = (unsigned long)(unsigned)action->sa_flags;
-#ifdef __GLIBC__
     k.restorer = action->sa_restorer;
-#endif
     xl_sigset_from(&k.mask, &action->sa_mask);
     return (int)syscall(SYS_rt_sigaction, signo, &k, NULL, sizeof k.mask);
 }
