@@ -139,6 +139,9 @@ char *xt_state_diff(const struct xt_state *before);
 void xt_state_same(const char *file, int line, const struct xt_state *before);
 #define XT_STATE_SAME(before) xt_state_same(__FILE__, __LINE__, before)
 
+/* True under valgrind, which has limits and descriptors of its own. */
+int xt_on_valgrind(void);
+
 /* Times in tests are multiplied by this (XT_TIME_SCALE, at least 1). */
 int xt_time_scale(void);
 
