@@ -12,8 +12,8 @@ MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo check install clean lint format check-house check-docs \
-  coverage-of-contract check-trixie
+.PHONY: help deps demo check check-all soak install clean lint format \
+  check-house check-docs coverage-of-contract check-trixie
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
 -include bench/build.mk
@@ -35,6 +35,14 @@ demo: ## install what is missing, build, and show it in Python and OCaml
 check: ## install what is missing, build, and run every test
 	@scripts/deps check
 	@MAKE='$(MAKE)' $(PYTHON) scripts/check.py
+
+check-all: ## check, and all that takes long (40 minutes on 2 processors)
+	@scripts/deps all
+	@MAKE='$(MAKE)' $(PYTHON) scripts/check.py --all
+
+soak: ## forks, thefts and signals without pause (4 minutes)
+	@scripts/deps check
+	@$(MAKE) --no-print-directory soak-c
 
 pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \
   $(PYTHON) -m pytest -q --tb=short -p summary_line -p no:cacheprovider

@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """Run every area's tests and add up what they say.
 
-Called by `make check`. Each area is a make target that ends its output with a
+Called by `make check`, and with --all by `make check-all`. Each area is a make target that ends its output with a
 line `N passed, N failed, N skipped`. An area that fails, hangs or prints no
 such line counts as a failure. The last line of the output is the sum; the
 exit status is 0 only when nothing failed. Logs stay in build/check/.
 
-usage: check.py [AREA...]
+usage: check.py [--all] [AREA...]
 """
 import os
 import re
@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LOGS = ROOT / "build" / "check"
 AREA_SECONDS = 600
+LONG_AREA_SECONDS = 1800
 CPUS = os.cpu_count() or 1
 # An outer make's job server does not reach the areas: they get their own.
 ENVIRONMENT = {name: value for name, value in os.environ.items()
@@ -29,10 +30,21 @@ AREAS = [
     ("house", "check-house"),
     ("C", "check-c"),
     ("C, ASan and UBSan", "check-c-asan"),
+    ("C, two worlds", "check-worlds-quick"),
     ("Python", "check-python"),
     ("OCaml", "check-ocaml"),
     ("docs", "check-docs"),
     ("bench", "bench-quick"),
+]
+# Only with --all, after the others.
+LONG_AREAS = [
+    ("lint", "lint"),
+    ("C, clang", "check-c-clang"),
+    ("C, musl", "check-c-musl"),
+    ("C, TSan", "check-c-tsan"),
+    ("C, valgrind", "check-c-valgrind"),
+    ("C, every world", "check-worlds"),
+    ("races, 100 times", "check-c-races"),
 ]
 
 
@@ -122,7 +134,13 @@ def unignore():
 
 
 def main(arguments):
-    known = {target for _, target in AREAS}
+    """Run the areas named, or all; return the exit status."""
+    areas = [(name, target, AREA_SECONDS) for name, target in AREAS]
+    if "--all" in arguments:
+        arguments = [a for a in arguments if a != "--all"]
+        areas += [(name, target, LONG_AREA_SECONDS)
+                  for name, target in LONG_AREAS]
+    known = {target for _, target, _ in areas}
     unknown = [a for a in arguments if a not in known]
     if unknown:
         print(f"check: no such area: {' '.join(unknown)}; there are"
@@ -131,7 +149,8 @@ def main(arguments):
     unignore()
     make = os.environ.get("MAKE", "make")
     start = time.monotonic()
-    outcomes = [run_area(name, target, make) for name, target in AREAS
+    outcomes = [run_area(name, target, make, seconds)
+                for name, target, seconds in areas
                 if not arguments or target in arguments]
     print(f"--- all, {time.monotonic() - start:.1f} s")
     for outcome in outcomes:

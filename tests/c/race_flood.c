@@ -35,15 +35,20 @@ static void *flood(void *arg)
     return NULL;
 }
 
-/* N children, at most `live` at once, while the flood runs. */
+/* N children (or XT_FLOOD_CHILDREN), at most `live` at once, while the flood
+ * runs. */
 static void children_in_flood(libxl_sigchld_owner owner, int n, int live)
 {
+    const char *text = getenv("XT_FLOOD_CHILDREN");
     libxl_ctx *ctx = xt_ctx_new(owner, NULL);
-    libxl_childproc_id *id = calloc(n, sizeof(*id));
-    pid_t *pid = calloc(n, sizeof(*pid));
+    libxl_childproc_id *id;
     pthread_t thread[2];
+    pid_t *pid;
 
-    XT_TRUE(id && pid);
+    n = text ? atoi(text) : n;
+    id = calloc(n, sizeof(*id));
+    pid = calloc(n, sizeof(*pid));
+    XT_TRUE(n > 0 && id && pid);
     atomic_store(&stop, 0);
     atomic_store(&sent, 0);
     for (int i = 0; i < 2; i++)

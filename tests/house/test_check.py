@@ -86,6 +86,28 @@ def test_main_sums_and_tells_by_its_status(make, monkeypatch, capfd):
         "3 passed, 1 failed, 1 skipped"
 
 
+def test_all_runs_the_long_areas_after_the_others(make, monkeypatch, capfd):
+    monkeypatch.setattr(check, "AREAS", [("a", "one")])
+    monkeypatch.setattr(check, "LONG_AREAS", [("b", "two")])
+    monkeypatch.setenv("MAKE", make(
+        'case "$3" in one) echo 3 passed, 0 failed, 1 skipped;;'
+        ' *) echo 4 passed, 1 failed, 0 skipped; exit 1;; esac'))
+    assert check.main([]) == 0
+    assert check.main(["--all"]) == 1
+    assert capfd.readouterr().out.splitlines()[-1] == \
+        "7 passed, 1 failed, 1 skipped"
+    assert check.main(["two"]) == 2
+    assert check.main(["--all", "two"]) == 1
+
+
+@pytest.mark.parametrize("target", sorted(
+    target for _, target in check.AREAS + check.LONG_AREAS))
+def test_every_area_is_a_target_of_make(target):
+    answer = subprocess.run(["make", "-n", target], cwd=tree.ROOT,
+                            stdout=subprocess.DEVNULL)
+    assert answer.returncode == 0
+
+
 def test_areas_do_not_inherit_an_ignored_interrupt(make, monkeypatch, capfd):
     monkeypatch.setattr(check, "AREAS", [("a", "one")])
     monkeypatch.setenv("MAKE", make(
