@@ -59,7 +59,7 @@ void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
     if (xl_enter(ctx) != 0)
         return;
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
-        ctx->mode.sigchld_due = 1;
+        ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
         xl_pump_once(ctx);
         goto out;
     }
