@@ -273,17 +273,6 @@ void xl_ao_free(libxl_ctx *ctx, struct xl_ao *ao)
     xl_free(ao);
 }
 
-void xl_ao_postfork(struct xl_list *node)
-{
-    struct xl_ao *ao = xl_container(node, struct xl_ao, link);
-    int i;
-
-    for (i = 0; i < 3; i++) {
-        xl_close(ao->streams[i].fd);
-        ao->streams[i].fd = -1;
-    }
-}
-
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
 {
     struct xl_list *node;

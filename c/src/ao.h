@@ -49,7 +49,5 @@ void xl_ao_free(libxl_ctx *ctx, struct xl_ao *ao);
 /* spawn.c tells, before anything else can happen to the child. */
 void xl_ao_child_started(libxl_ctx *ctx, struct xl_ao *ao,
                          libxl_childproc_id id, pid_t pid);
-/* In a forked child: closes our ends. node: in ctx->aos. */
-void xl_ao_postfork(struct xl_list *node);
 
 #endif

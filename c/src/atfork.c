@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 
+#include "forkfd.h"
 #include "orphan.h"
 #include "process.h"
 #include "registry.h"
@@ -36,6 +37,7 @@ static void after_fork_parent(void)
 static void after_fork_child(void)
 {
     xl_process_atfork_child();
+    xl_forkfd_atfork_child();
     xl_sigchld_atfork_child();
     xl_registry_postfork();
     xl_orphan_postfork();

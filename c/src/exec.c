@@ -115,11 +115,9 @@ static int watch(libxl_ctx *ctx, struct xl_ao *ao, struct xl_wiring *w)
     int i;
 
     for (i = 0; i < 3; i++) {
-        if (w->ours[i] < 0)
-            continue;
-        if (xl_stream_watch(ctx, &ao->streams[i], w->ours[i]) != 0)
+        if (w->ours[i].fd >= 0 &&
+            xl_stream_watch(ctx, &ao->streams[i], &w->ours[i]) != 0)
             return -1;
-        w->ours[i] = -1; /* the stream's now */
     }
     return 0;
 }
@@ -128,7 +126,7 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_exec_opts *opts, struct xl_ao *ao,
                  libxl_childproc_failure *failure)
 {
-    struct xl_wiring w = XL_WIRING_INIT;
+    struct xl_wiring w;
     libxl_childproc_spec own = *spec;
     libxl_childproc_fd *map = NULL;
     struct xl_spawn spawn;
@@ -136,6 +134,7 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     int saved;
     int rc;
 
+    xl_wiring_init(&w);
     memset(&spawn, 0, sizeof spawn);
     map = xl_sys.malloc((spec->nfds + 3) * sizeof *map);
     if (map == NULL) {

@@ -1,9 +1,9 @@
 /* postfork.c - in a child that forked and will not exec
  *
  * Called by the host. process.c knows the parent's ctxs; what they have open
- * is closed here, and SIGCHLD is the host's again.
+ * is closed here, and SIGCHLD is the host's again. The pipes of operations are
+ * closed by then (forkfd.c).
  */
-#include "ao.h"
 #include "child.h"
 #include "ctx_fds.h"
 #include "process.h"
@@ -23,11 +23,7 @@ static void close_children(struct xl_list *children)
 
 static void close_inherited(libxl_ctx *ctx)
 {
-    struct xl_list *node;
-
     close_children(&ctx->live);
-    for (node = ctx->aos.next; node != &ctx->aos; node = node->next)
-        xl_ao_postfork(node);
     xl_ctx_close_fds(ctx);
 }
 

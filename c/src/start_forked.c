@@ -14,31 +14,60 @@
 
 #include "defer.h"
 #include "facility.h"
+#include "forkfd.h"
 #include "prepare.h"
 #include "process.h"
 #include "sigplan.h"
 
+/* Each [0] is read, [1] written: the gate by the parent, errors by the child.
+ * Both sides wait for the other's end of file. */
 struct pipes {
-    int gate[2];  /* the parent writes */
-    int error[2]; /* the child writes */
+    struct xl_forkfd gate[2];
+    struct xl_forkfd error[2];
 };
+
+static void init_pipes(struct pipes *p)
+{
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        xl_forkfd_init(&p->gate[i]);
+        xl_forkfd_init(&p->error[i]);
+    }
+}
 
 static void close_pipes(struct pipes *p)
 {
-    xl_close(p->gate[0]);
-    xl_close(p->gate[1]);
-    xl_close(p->error[0]);
-    xl_close(p->error[1]);
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        xl_forkfd_close(&p->gate[i]);
+        xl_forkfd_close(&p->error[i]);
+    }
+}
+
+/* childs: which end our child keeps. Under the process lock. */
+static int make_pipe(struct xl_forkfd pipe[2], int childs)
+{
+    int fds[2];
+    int i;
+
+    if (xl_sys.pipe2(fds, O_CLOEXEC) != 0)
+        return -1;
+    for (i = 0; i < 2; i++)
+        xl_forkfd_note(&pipe[i], fds[i], i == childs);
+    return 0;
 }
 
 static int make_pipes(struct pipes *p)
 {
     int r;
 
+    init_pipes(p);
     xl_process_lock();
-    r = xl_sys.pipe2(p->gate, O_CLOEXEC);
+    r = make_pipe(p->gate, 0);
     if (r == 0)
-        r = xl_sys.pipe2(p->error, O_CLOEXEC);
+        r = make_pipe(p->error, 1);
     xl_process_unlock();
     return r;
 }
@@ -60,14 +89,13 @@ static pid_t fork_child(struct xl_start_request *request)
  * must not become a SIGPIPE here, and what it left unread tells of it. */
 static int release(struct pipes *p, struct xl_image_failure *failure)
 {
-    struct pollfd unread = {.fd = p->gate[0], .events = POLLIN};
+    struct pollfd unread = {.fd = p->gate[0].fd, .events = POLLIN};
     ssize_t n;
     int r;
 
-    xl_close(p->error[1]);
-    p->error[1] = -1;
+    xl_forkfd_close(&p->error[1]);
     do
-        n = xl_sys.write(p->gate[1], "", 1);
+        n = xl_sys.write(p->gate[1].fd, "", 1);
     while (n < 0 && errno == EINTR);
     if (n != 1) {
         failure->stage = LIBXL_STAGE_GATE;
@@ -75,7 +103,7 @@ static int release(struct pipes *p, struct xl_image_failure *failure)
         return -1;
     }
     do
-        n = xl_sys.read(p->error[0], failure, sizeof *failure);
+        n = xl_sys.read(p->error[0].fd, failure, sizeof *failure);
     while (n < 0 && errno == EINTR);
     if (n == (ssize_t)sizeof *failure)
         return -1;
@@ -94,7 +122,7 @@ int xl_start_forked(struct xl_start_request *request)
 {
     struct xl_registry_start start;
     struct xl_image_failure failure = {0, 0};
-    struct pipes pipes = {{-1, -1}, {-1, -1}};
+    struct pipes pipes;
     struct xl_prepared p;
     xl_sigset all, before;
     pid_t parent = getpid();
@@ -107,8 +135,8 @@ int xl_start_forked(struct xl_start_request *request)
         rc = xl_start_failed(request, LIBXL_STAGE_PREPARE, errno);
         goto out;
     }
-    p.image.gate_fd = pipes.gate[0];
-    p.image.error_fd = pipes.error[1];
+    p.image.gate_fd = pipes.gate[0].fd;
+    p.image.error_fd = pipes.error[1].fd;
     if (xl_prepare(request, &p) != 0) {
         rc = xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
         goto out;
@@ -127,7 +155,9 @@ int xl_start_forked(struct xl_start_request *request)
     xl_registry_start_begin(&start);
     pid = fork_child(request);
     if (pid == 0 && getpid() != parent) {
-        xl_close(pipes.gate[1]); /* or we would hold our own gate open */
+        /* the fork handlers have; but a replacement may go round them, and
+         * then we would hold our own gate open */
+        xl_close(pipes.gate[1].fd);
         (void)xl_sys.sigprocmask(SIG_SETMASK, &all, NULL);
         (void)xl_image_run(&p.image);
         _exit(127);

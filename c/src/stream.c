@@ -25,31 +25,31 @@ void xl_stream_init(struct xl_stream *s, int which,
     s->hooks = hooks;
     s->strand = strand;
     s->which = which;
-    s->fd = -1;
+    xl_forkfd_init(&s->end);
 }
 
 /* One readiness at a time, so that a stream that waits for its callback does
  * not keep the epoll ready. */
-static int rearm(libxl_ctx *ctx, struct xl_stream *s, int op)
+static int rearm(libxl_ctx *ctx, struct xl_stream *s, int op, int fd)
 {
     struct epoll_event event;
 
     event.events = (s->which == 0 ? EPOLLOUT : EPOLLIN) | EPOLLONESHOT;
     event.data.u64 = s->slot | XL_TAG_STREAM;
-    return xl_sys.epoll_ctl(ctx->pump.epfd, op, s->fd, &event);
+    return xl_sys.epoll_ctl(ctx->pump.epfd, op, fd, &event);
 }
 
-int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *s, int fd)
+int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *s, struct xl_forkfd *end)
 {
     s->slot = xl_slots_add(&ctx->streams, s);
     if (s->slot == 0) {
         errno = ENOMEM;
         return -1;
     }
-    s->fd = fd;
-    if (rearm(ctx, s, EPOLL_CTL_ADD) == 0)
+    if (rearm(ctx, s, EPOLL_CTL_ADD, end->fd) == 0) {
+        xl_forkfd_move(&s->end, end);
         return 0;
-    s->fd = -1;
+    }
     xl_slots_remove(&ctx->streams, s->slot);
     s->slot = 0;
     return -1;
@@ -59,19 +59,19 @@ void xl_stream_close(libxl_ctx *ctx, struct xl_stream *s)
 {
     struct epoll_event unused;
 
-    if (s->fd < 0)
+    if (s->end.fd < 0)
         return;
-    /* a fork of the host's may hold a copy: closing is not enough */
-    (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, s->fd, &unused);
+    /* a fork that went round the handlers may hold a copy: closing is not
+     * enough */
+    (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, s->end.fd, &unused);
     xl_slots_remove(&ctx->streams, s->slot);
-    xl_close(s->fd);
-    s->fd = -1;
+    xl_forkfd_close(&s->end);
     s->slot = 0;
 }
 
 static void rearm_or_fail(libxl_ctx *ctx, struct xl_stream *s)
 {
-    if (rearm(ctx, s, EPOLL_CTL_MOD) == 0)
+    if (rearm(ctx, s, EPOLL_CTL_MOD, s->end.fd) == 0)
         return;
     xl_stream_close(ctx, s);
     s->hooks->failed(ctx, s, ERROR_FAIL);
@@ -110,7 +110,7 @@ static void feed(libxl_ctx *ctx, struct xl_stream *s)
     while (s->done < s->length) {
         size_t left = s->length - s->done;
         ssize_t n =
-            write_quietly(s->fd, s->data + s->done,
+            write_quietly(s->end.fd, s->data + s->done,
                           left < XL_STREAM_CHUNK ? left : XL_STREAM_CHUNK);
 
         if (n < 0 && errno == EINTR)
@@ -173,7 +173,7 @@ static void run_chunk(libxl_ctx *ctx, struct xl_deferred *d)
     s->chunk_due = 0;
     if (s->end_told)
         s->end_due = 0;
-    else if (s->fd >= 0)
+    else if (s->end.fd >= 0)
         collect(ctx, s);
     s->hooks->advanced(ctx, s);
     pthread_mutex_unlock(&ctx->lock);
@@ -224,7 +224,7 @@ static void collect(libxl_ctx *ctx, struct xl_stream *s)
         }
         if (limited && s->drain < wanted)
             wanted = s->drain;
-        n = xl_sys.read(s->fd, buffer, wanted);
+        n = xl_sys.read(s->end.fd, buffer, wanted);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
@@ -259,7 +259,7 @@ void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *s)
 {
     int there = 0;
 
-    if (s->fd < 0)
+    if (s->end.fd < 0)
         return;
     if (s->which == 0) {
         xl_stream_close(ctx, s);
@@ -267,7 +267,7 @@ void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *s)
     }
     s->draining = 1;
     /* one more than there is, so that an end of file is seen as one */
-    if (ioctl(s->fd, FIONREAD, &there) != 0 || there < 0)
+    if (ioctl(s->end.fd, FIONREAD, &there) != 0 || there < 0)
         there = 0;
     s->drain = (size_t)there + 1;
     collect(ctx, s);
@@ -275,7 +275,7 @@ void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *s)
 
 int xl_stream_settled(const struct xl_stream *s)
 {
-    return s->fd < 0 && !s->chunk_due && !s->end_due;
+    return s->end.fd < 0 && !s->chunk_due && !s->end_due;
 }
 
 static void ready(libxl_ctx *ctx, struct xl_watched *watched, unsigned events)

@@ -6,6 +6,7 @@
 #define XL_STREAM_H
 
 #include "ctx_impl.h"
+#include "forkfd.h"
 #include "xlchild/exec.h"
 
 #define XL_STREAM_CHUNK 65536
@@ -25,8 +26,8 @@ struct xl_stream {
     const struct xl_stream_hooks *hooks;
     struct xl_strand *strand; /* of the operation's calls */
     uint64_t slot;
-    int which; /* 0, 1 or 2 */
-    int fd;    /* the parent's end; -1: closed */
+    int which;            /* 0, 1 or 2 */
+    struct xl_forkfd end; /* the parent's */
     /* stdin */
     const char *data;
     size_t length, done;
@@ -50,8 +51,10 @@ struct xl_stream {
 void xl_stream_init(struct xl_stream *stream, int which,
                     const struct xl_stream_hooks *hooks,
                     struct xl_strand *strand);
-/* Has the epoll watch the parent's end. 0 or -1 and errno. */
-int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *stream, int fd);
+/* Takes the parent's end, and has the epoll watch it. 0; or -1 and errno, and
+ * it is the caller's still. */
+int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *stream,
+                    struct xl_forkfd *end);
 void xl_stream_close(libxl_ctx *ctx, struct xl_stream *stream);
 /* The child has ended: reads what is there, up to what is there now. */
 void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *stream);

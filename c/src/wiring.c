@@ -11,6 +11,17 @@
 #include "process.h"
 #include "sys.h"
 
+void xl_wiring_init(struct xl_wiring *w)
+{
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        w->source[i] = -1;
+        xl_forkfd_init(&w->opened[i]);
+        xl_forkfd_init(&w->ours[i]);
+    }
+}
+
 static int open_pipe(struct xl_wiring *w, int which)
 {
     int fds[2];
@@ -19,8 +30,9 @@ static int open_pipe(struct xl_wiring *w, int which)
     if (xl_sys.pipe2(fds, O_CLOEXEC) != 0)
         return -1;
     ours = which == 0 ? fds[1] : fds[0];
-    w->ours[which] = ours;
-    w->opened[which] = w->source[which] = which == 0 ? fds[0] : fds[1];
+    w->source[which] = which == 0 ? fds[0] : fds[1];
+    xl_forkfd_note(&w->ours[which], ours, 0);
+    xl_forkfd_note(&w->opened[which], w->source[which], 1);
     /* only our end: the child's is a file description of its own */
     return fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK);
 }
@@ -31,9 +43,11 @@ static int open_file(struct xl_wiring *w, int which, const libxl_stream *s)
 
     if (which != 0)
         flags |= s->kind == LIBXL_STREAM_APPEND ? O_APPEND : O_TRUNC;
-    w->opened[which] = xl_sys.open(s->path, flags | O_CLOEXEC | O_NOCTTY, 0666);
-    w->source[which] = w->opened[which];
-    return w->opened[which] < 0 ? -1 : 0;
+    w->source[which] = xl_sys.open(s->path, flags | O_CLOEXEC | O_NOCTTY, 0666);
+    if (w->source[which] < 0)
+        return -1;
+    xl_forkfd_note(&w->opened[which], w->source[which], 1);
+    return 0;
 }
 
 static int wire(struct xl_wiring *w, int which, const libxl_stream *s)
@@ -108,8 +122,7 @@ void xl_wiring_close(struct xl_wiring *w)
     int i;
 
     for (i = 0; i < 3; i++) {
-        xl_close(w->opened[i]);
-        xl_close(w->ours[i]);
-        w->opened[i] = w->ours[i] = -1;
+        xl_forkfd_close(&w->opened[i]);
+        xl_forkfd_close(&w->ours[i]);
     }
 }

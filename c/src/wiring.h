@@ -5,23 +5,17 @@
 #ifndef XL_WIRING_H
 #define XL_WIRING_H
 
+#include "forkfd.h"
 #include "xlchild/exec.h"
 
 /* What the child's three streams become, while the operation is made. */
 struct xl_wiring {
     int source[3]; /* for the child: an fd, or LIBXL_FD_…; -1: inherit */
-    int opened[3]; /* to be closed once the child has it; -1 */
-    int ours[3];   /* the parent's end of a pipe; -1 */
+    struct xl_forkfd opened[3]; /* to be closed once the child has it */
+    struct xl_forkfd ours[3];   /* the parent's end of a pipe */
 };
 
-#define XL_WIRING_INIT              \
-    {                               \
-        {-1, -1, -1}, {-1, -1, -1}, \
-        {                           \
-            -1, -1, -1              \
-        }                           \
-    }
-
+void xl_wiring_init(struct xl_wiring *w);
 /* 0, or -1 and errno; xl_wiring_close in either case. */
 int xl_wiring_make(struct xl_wiring *w, const libxl_childproc_exec_opts *opts);
 /* The spec's map, with our three streams in place of its own. map has room for
