@@ -40,16 +40,9 @@ static int read_ignored(int stat_fd, uint64_t *ret_bits)
     return 0;
 }
 
-static void ask_ignored(xl_sigset *set, int signo)
-{
-    struct sigaction action;
-
-    if (sigaction(signo, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
-        xl_sigset_add(set, signo);
-}
-
 static void all_ignored(int stat_fd, xl_sigset *ret_set)
 {
+    struct sigaction action;
     uint64_t bits;
     int signo;
 
@@ -59,41 +52,39 @@ static void all_ignored(int stat_fd, xl_sigset *ret_set)
     }
     xl_sigset_empty(ret_set);
     for (signo = 1; signo < _NSIG; signo++)
-        ask_ignored(ret_set, signo);
+        if (sigaction(signo, NULL, &action) == 0 &&
+            action.sa_handler == SIG_IGN)
+            xl_sigset_add(ret_set, signo);
 }
 
-/* Those that a child may have to reset. The signals that programs do ignore
- * are asked about each time; for the others a recent look is good enough. One
- * that is no longer ignored is reset all the same, which changes nothing.
- * Where SIGCHLD is the host's alone, it is not asked about either. */
-static void ignored_to_reset(int stat_fd, int sigchld_untouched,
-                             xl_sigset *ret_set)
+#define BIT(signo) (UINT64_C(1) << ((signo)-1))
+
+/* Those that programs do ignore. */
+static const uint64_t usual =
+    BIT(SIGCHLD) | BIT(SIGHUP) | BIT(SIGINT) | BIT(SIGQUIT) | BIT(SIGPIPE) |
+    BIT(SIGALRM) | BIT(SIGTERM) | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTSTP) |
+    BIT(SIGTTIN) | BIT(SIGTTOU) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGWINCH);
+
+/* Those that a child may find ignored and has to reset: the usual ones always,
+ * for doing so costs no more than asking; for the others a recent look is
+ * good enough. Resetting one that is not ignored changes nothing. */
+static void maybe_ignored(int stat_fd, xl_sigset *ret_set)
 {
-    static const unsigned char usual[] = {
-        /* SIGCHLD first */
-        SIGCHLD, SIGHUP,  SIGINT,  SIGQUIT, SIGPIPE, SIGALRM, SIGTERM, SIGUSR1,
-        SIGUSR2, SIGTSTP, SIGTTIN, SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
     static _Atomic uint64_t seen;
     static _Atomic int64_t seen_at; /* 0: never */
     int64_t at = atomic_load(&seen_at);
     int64_t now = xl_now();
-    uint64_t bits;
-    size_t i;
+    uint64_t bits = atomic_load(&seen);
 
     if (at == 0 || now - at > LOOK_LASTS_NS) {
         if (read_ignored(stat_fd, &bits) != 0) {
-            all_ignored(-1, ret_set);
+            xl_sigset_fill(ret_set);
             return;
         }
         atomic_store(&seen, bits);
         atomic_store(&seen_at, now);
-        set_from_bits(ret_set, bits);
-        return;
     }
-    set_from_bits(ret_set, atomic_load(&seen));
-    for (i = sigchld_untouched ? 1 : 0; i < sizeof usual / sizeof usual[0]; i++)
-        if (!xl_sigset_has(ret_set, usual[i]))
-            ask_ignored(ret_set, usual[i]);
+    set_from_bits(ret_set, bits | usual);
 }
 
 void xl_sigplan_make(const struct xl_start_request *request,
@@ -107,11 +98,10 @@ void xl_sigplan_make(const struct xl_start_request *request,
     xl_sigset_empty(&im->ignore);
     if (keep)
         all_ignored(request->stat_fd, &im->ignore);
-    else if (cleared)
-        ignored_to_reset(request->stat_fd, request->sigchld_untouched,
-                         &im->reset);
     if (!cleared)
         xl_sigset_fill(&im->reset);
+    else if (!keep)
+        maybe_ignored(request->stat_fd, &im->reset);
     if (spec->sigignore != NULL) {
         xl_sigset more;
         size_t i;

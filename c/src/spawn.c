@@ -151,8 +151,6 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     request.fork_user = ctx->mode.user;
     request.caller_mask = spawn->caller_mask;
     request.stat_fd = ctx->stat_fd;
-    request.sigchld_untouched =
-        ctx->mode.in_force == libxl_sigchld_owner_mainloop;
     request.entry = &child->reg;
     request.stack = request.fork_replacement == NULL ? take_stack(ctx) : NULL;
     pthread_mutex_unlock(&ctx->lock);

@@ -20,7 +20,6 @@ struct xl_start_request {
     void *stack;                  /* XL_STACK_SIZE bytes; NULL: fork */
     const xl_sigset *caller_mask; /* NULL: the calling thread's */
     int stat_fd;                  /* /proc/self/status; -1 */
-    int sigchld_untouched;        /* mainloop mode: not even asked about */
     struct xl_registry_entry *entry;
     /* out, when xl_start returns 0 */
     pid_t pid;

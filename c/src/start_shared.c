@@ -35,6 +35,18 @@ static int high_fds_needed(const struct xl_fd_plan *plan)
     return plan->highest_needed > 4096;
 }
 
+/* No handler of the host's may run in the child, on our memory, and nothing
+ * may stop it, or have it dump core, before its time. */
+static int block_signals(int but_sigchld, xl_sigset *ret_before)
+{
+    xl_sigset set;
+
+    xl_sigset_fill(&set);
+    if (but_sigchld)
+        xl_sigset_remove(&set, SIGCHLD);
+    return xl_sys.sigprocmask(SIG_BLOCK, &set, ret_before);
+}
+
 /* Returns the pid, or -1 and errno. Falls back on what is refused. */
 static pid_t clone_child(struct xl_start_request *request,
                          struct xl_prepared *p, const xl_sigset *before,
@@ -55,6 +67,8 @@ static pid_t clone_child(struct xl_start_request *request,
             flags |= CLONE_FILES;
         if (have & LIBXL_FACILITY_PIDFD)
             flags |= CLONE_PIDFD;
+        if (!cleared && block_signals(0, NULL) != 0)
+            return -1;
         im->unshare_refused = 0;
         xl_sigplan_make(request, im, cleared, before);
         *ret_pidfd = -1;
@@ -90,7 +104,7 @@ int xl_start_shared(struct xl_start_request *request)
     struct xl_registry_start start;
     struct xl_prepared p;
     struct xl_image *im = &p.image;
-    xl_sigset all, before;
+    xl_sigset before;
     pid_t pid;
     int pidfd = -1;
     int saved;
@@ -103,9 +117,10 @@ int xl_start_shared(struct xl_start_request *request)
         return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
     }
     xl_registry_start_begin(&start);
-    /* no handler of the host's may run in the child, on our memory */
-    xl_sigset_fill(&all);
-    if (xl_sys.sigprocmask(SIG_SETMASK, &all, &before) != 0) {
+    /* Where the kernel clears the handlers, SIGCHLD can do no harm in the
+     * child. Blocked, one would be queued, and thrown away, for each child
+     * that ends meanwhile. */
+    if (block_signals(1, &before) != 0) {
         saved = errno;
         pid = -1;
         goto restored;

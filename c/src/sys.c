@@ -294,6 +294,11 @@ void xl_sigset_add(xl_sigset *set, int signo)
     set->bits[SIG_WORD(signo)] |= SIG_BIT(signo);
 }
 
+void xl_sigset_remove(xl_sigset *set, int signo)
+{
+    set->bits[SIG_WORD(signo)] &= ~SIG_BIT(signo);
+}
+
 void xl_sigset_from(xl_sigset *ret_set, const sigset_t *set)
 {
     int signo;

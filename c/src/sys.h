@@ -82,6 +82,7 @@ void xl_sigset_fill(xl_sigset *set);
 void xl_sigset_empty(xl_sigset *set);
 int xl_sigset_has(const xl_sigset *set, int signo);
 void xl_sigset_add(xl_sigset *set, int signo);
+void xl_sigset_remove(xl_sigset *set, int signo);
 /* The kernel's set from libc's. */
 void xl_sigset_from(xl_sigset *ret_set, const sigset_t *set);
 
