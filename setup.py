@@ -49,7 +49,7 @@ setup(
     description="Start and reap children inside somebody else's program",
     license="MIT",
     python_requires=">=3.8",
-    packages=["xlchild"],
+    packages=["xlchild", "xlchild.pool", "xlchild.cli"],
     package_dir={"": "python"},
     package_data={"xlchild": ["py.typed", "*.pyi"]},
     cmdclass={"build_ext": SwigBuild},

@@ -5,8 +5,8 @@
 
 PYTHON ?= /usr/bin/python3
 
-PY_SOURCES := $(wildcard python/xlchild/*.py python/xlchild/*.pyi \
-  python/xlchild/py.typed)
+PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
+  -o -name py.typed)
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* c/src/*.[ch] c/include/*/*.h)
 

@@ -1,0 +1,146 @@
+"""Accounts of a run: the report (JSON lines) and the joblog, and resuming.
+
+Used by _main.py. A row of the report is one command; a run that was resumed
+has added its rows to those of the runs before. A last line without an end
+(the machine went down) is no row, and does not spoil the next one.
+"""
+import json
+import os
+import shlex
+
+__all__ = ["Joblog", "Report", "done_before", "row_of"]
+
+
+def row_of(result, seq):
+    """A Result as a row of the report."""
+    status = result.status
+    error = result.error
+    row = {
+        "seq": seq,
+        "args": result.args,
+        "ok": result.success,
+        "exit": status.exitcode if status else None,
+        "signal": status.signal if status else None,
+        "lost": status.lost.name if status and status.lost else None,
+        "error": str(error) if error else None,
+        "stage": getattr(error, "stage", None),
+        "timed_out": result.timed_out,
+        "cancelled": result.cancelled,
+        "attempts": result.attempts,
+        "start": round(result.started, 6),
+        "seconds": round(result.seconds, 6),
+    }
+    usage = status.rusage if status else None
+    if usage is not None:
+        row["user"] = round(usage.ru_utime, 6)
+        row["system"] = round(usage.ru_stime, 6)
+        row["maxrss"] = usage.ru_maxrss
+    if result.host is not None:
+        row["host"] = result.host
+    return row
+
+
+class Report:
+    """The file of --report. Rows are written by flush()."""
+
+    def __init__(self, path, resume=False):
+        self.path = path
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags | (0 if resume else os.O_TRUNC), 0o666)
+        self._rows = []
+        if resume and not _ends_a_line(self._fd):
+            self._rows.append("\n")
+
+    def add(self, result, seq):
+        """A command has ended."""
+        self._rows.append(json.dumps(row_of(result, seq)) + "\n")
+
+    def flush(self):
+        """Write the rows; OSError if they cannot be."""
+        if self._rows:
+            _write(self._fd, "".join(self._rows).encode(), self.path)
+            self._rows = []
+
+    def close(self):
+        """No more rows."""
+        os.close(self._fd)
+
+
+class Joblog(Report):
+    """The file of --joblog, in the columns of GNU parallel."""
+
+    HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\t" \
+        "Signal\tCommand\n"
+
+    def __init__(self, path):
+        super().__init__(path)
+        self._rows.append(self.HEAD)
+
+    def add(self, result, seq):
+        """A command has ended."""
+        status = result.status
+        self._rows.append("%d\t%s\t%.3f\t%10.3f\t0\t0\t%d\t%d\t%s\n" % (
+            seq, result.host or ":", result.started, result.seconds,
+            (status.exitcode or 0) if status else -1,
+            (status.signal or 0) if status else 0,
+            shlex.join(result.args).replace("\n", " ")
+            .encode(errors="surrogateescape").decode(errors="replace")))
+
+
+def done_before(path, failed_again, warn):
+    """A function that says whether a command still is to be run.
+
+    The last row of each command (seq and args) of the report counts. What
+    was cancelled has not been done; nor, with failed_again, what failed. A
+    command that the list has twice is done twice. warn is told of lines that
+    are no rows.
+    """
+    rows = {}
+    try:
+        report = open(path, errors="replace")
+    except FileNotFoundError:
+        return lambda command: True
+    with report:
+        for number, line in enumerate(report, 1):
+            try:
+                row = json.loads(line)
+                key = row["seq"], tuple(map(_word, row["args"]))
+                rows[key] = bool(row["ok"]) or not (
+                    failed_again or row["cancelled"])
+            except (ValueError, TypeError, KeyError):
+                if line.strip():
+                    warn("%s: line %d is no row of a report: left out"
+                         % (path, number))
+    left = {}
+    for (_, args), done in rows.items():
+        if done:
+            left[args] = left.get(args, 0) + 1
+
+    def wanted(command):
+        args = tuple(command)
+        if left.get(args, 0) == 0:
+            return True
+        left[args] -= 1
+        return False
+    return wanted
+
+
+def _word(value):
+    if not isinstance(value, str):
+        raise TypeError("not a word")
+    return value
+
+
+def _ends_a_line(fd):
+    size = os.lseek(fd, 0, os.SEEK_END)
+    return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
+
+
+def _write(fd, data, path):
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(fd, left):]
+    except OSError as error:
+        error.filename = path
+        raise

@@ -1,0 +1,264 @@
+"""Runs the commands of a pool as children of this process.
+
+Called by the scheduler (_schedule.py), which hands over Results to start and
+gets them back ended. InFiles starts a whole batch in one call, output
+inherited or in files (_spool.py); InPipes starts one after the other and
+passes output on while it comes.
+"""
+import os
+import select
+import time
+
+from .. import _libxl
+from .._context import Context, spec_options
+from .._errors import NotFoundError, SpawnError, XlchildError
+from .._process import milliseconds
+from .._status import Status
+from . import _spool
+
+__all__ = ["InFiles", "InPipes"]
+
+_BATCH = 256
+_EXIT = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
+_COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
+_BY_EVENT = _libxl.LIBXL_REPORT_EVENT
+_WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
+
+
+class _Local:
+    """What both have in common: a Context, and who runs in it."""
+
+    times_out = False  # the scheduler watches the time
+
+    def __init__(self, kill, options):
+        self._options = spec_options(kill=kill, **options)
+        self.context = Context()
+        self._running = {}
+        self._spool = None
+
+    def __len__(self):
+        return len(self._running)
+
+    def __iter__(self):
+        return iter(list(self._running.values()))
+
+    def close(self):
+        """Nothing runs any more."""
+        self.context.close()
+        if self._spool is not None:
+            self._spool.close()
+
+    def _taken(self, mask, timeout, also):
+        """(Result, payload) of each that has ended; waits for one, or until
+        the file also can be read."""
+        pop = self._running.pop
+        if also is not None:
+            poll = select.poll()
+            poll.register(self.context.fileno(), select.POLLIN)
+            poll.register(also, select.POLLIN)
+            poll.poll(None if timeout is None else milliseconds(timeout))
+            timeout = 0
+        now = None
+        for _, ticket, payload in self.context._events(
+                _BATCH, mask,
+                -1 if timeout is None else milliseconds(timeout)):
+            result = pop(ticket, None)
+            if result is None:
+                continue
+            if now is None:
+                now = time.monotonic()
+            result.seconds = now - result._begun
+            yield result, payload
+
+
+class InFiles(_Local):
+    """Output is inherited, or goes to the files of a spool.
+
+    At its end it is read into the Result: all of it, or the first limit
+    bytes. keep_large: not what is longer than that, which stays in its file.
+    """
+
+    def __init__(self, kill, options, starters=0, spool=None, limit=0,
+                 keep_large=False):
+        super().__init__(kill, options)
+        try:
+            self.context.set_starters(starters)
+        except BaseException:
+            self.context.close()
+            raise
+        self._spool = spool
+        self._limit = limit
+        self._keep_large = keep_large
+        self._tickets = 0
+
+    def start(self, results):
+        """Start them; those that could not be are returned."""
+        failed, entries, begun, lent = [], [], [], []
+        wall, now = time.time(), time.monotonic()
+        for result in results:
+            options = self._options
+            if self._spool is not None or result._input is not None:
+                try:
+                    options = self._connected(result, lent)
+                except OSError as error:
+                    self._drop(result)
+                    result.error = error
+                    failed.append(result)
+                    continue
+            self._tickets = result._ticket = ticket = self._tickets + 1
+            result.started = wall
+            result._begun = now
+            self._running[ticket] = result
+            begun.append(result)
+            entries.append((result.args, options, _BY_EVENT, ticket))
+        try:
+            answers = self._spawn(entries)
+        finally:
+            for fd in lent:
+                os.close(fd)
+        for result, answer in zip(begun, answers):
+            if type(answer) is tuple:
+                result._child = answer[0]
+            else:
+                del self._running[result._ticket]
+                self._drop(result)
+                result.error = answer
+                failed.append(result)
+        return failed
+
+    @staticmethod
+    def _drop(result):
+        files, result.files = result.files, None
+        _spool.close(files)
+
+    def _connected(self, result, lent):
+        """The options for one with files of its own."""
+        fds = dict(self._options["fds"])
+        if result._input is not None:
+            fds[0] = _spool.holding(result._input)
+            lent.append(fds[0])
+        if self._spool is not None:
+            result.files = self._spool.take(result)
+            for number, file in enumerate(result.files, 1):
+                fds[number] = file.writer()
+                lent.append(fds[number])
+        return dict(self._options, fds=list(fds.items()))
+
+    def _spawn(self, entries):
+        """(id, pid) or an exception for each."""
+        try:
+            return self.context._spawn_many(entries)
+        except _WRONG:
+            pass  # one of them is not a command at all: none was started
+        answers = []
+        for entry in entries:
+            try:
+                answers.append(self.context._spawn(*entry))
+            except _WRONG as error:
+                answers.append(error)
+        return answers
+
+    def collect(self, timeout, also=None):
+        """Those that have ended; waits for one, timeout seconds at most, or
+        until the file also can be read."""
+        ended = []
+        for result, payload in self._taken(_EXIT, timeout, also):
+            result.status = Status(payload)
+            if result.files is not None:
+                self._read(result)
+            ended.append(result)
+        return ended
+
+    def _read(self, result):
+        out, err = result.files
+        result.stdout, out = self._read_one(result, out)
+        result.stderr, err = self._read_one(result, err)
+        result.files = None if out is err is None else (out, err)
+
+    def _read_one(self, result, file):
+        """What it holds, or the file itself."""
+        text = None
+        try:
+            if self._keep_large and file.size > self._limit:
+                return None, file
+            text = file.read(self._limit)
+        except (OSError, MemoryError) as error:
+            result.error = error
+        file.close()
+        return text, None
+
+    def stop(self, result, policy=None):
+        """End it early; False if it has ended."""
+        if result._child is None:
+            return False
+        try:
+            _libxl.libxl_childproc_terminate(self.context, result._child,
+                                             policy)
+        except NotFoundError:
+            return False
+        return True
+
+
+class InPipes(_Local):
+    """Output is passed on as it comes: on_output(result, stream, data)."""
+
+    def __init__(self, kill, options, on_output):
+        super().__init__(kill, options)
+        self._on_output = on_output
+        self._fds = dict(self._options.pop("fds"))
+        self._raised = None  # by on_output
+
+    def start(self, results):
+        """Start them; those that could not be are returned."""
+        failed = []
+        for result in results:
+            result.started = time.time()
+            result._begun = time.monotonic()
+            stdin = (_libxl.LIBXL_STREAM_NULL, None)
+            if result._input is not None:
+                stdin = (_libxl.LIBXL_STREAM_BUFFER, result._input)
+            elif self._fds[0] >= 0:
+                stdin = (_libxl.LIBXL_STREAM_FD, self._fds[0])
+            pipe = (_libxl.LIBXL_STREAM_CALLBACK, None)
+            try:
+                number = self.context._exec(
+                    result.args, self._options, stdin, pipe, pipe, -1,
+                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result))
+            except _WRONG as error:
+                result.error = error
+                failed.append(result)
+            else:
+                result._ticket = number
+                self._running[number] = result
+        return failed
+
+    def _passing(self, result):
+        on_output = self._on_output
+
+        def passing(stream, data):
+            if data and self._raised is None:
+                try:
+                    on_output(result, stream, data)
+                except BaseException as error:
+                    self._raised = error
+        return passing
+
+    def collect(self, timeout, also=None):
+        """Those that have ended; waits for one, timeout seconds at most, or
+        until the file also can be read."""
+        ended = []
+        for result, outcome in self._taken(_COMPLETE, timeout, also):
+            code = outcome[0]
+            result.status = Status(outcome[1])
+            if code not in (0, _libxl.ERROR_ABORTED):
+                result.error = XlchildError(_libxl.libxl_strerror(code), code)
+            ended.append(result)
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
+        return ended
+
+    def stop(self, result, policy=None):
+        """End it early; False if it has ended."""
+        return result._ticket in self._running \
+            and self.context.abort(result._ticket)

@@ -1,0 +1,135 @@
+"""Runs the commands of a pool by an executor: threads, processes, a cluster.
+
+Called by the scheduler (_schedule.py), as _local.py is. Each command becomes
+a task, which starts its child through xlchild wherever it runs. A task that
+is lost with its worker is run again by dask.distributed, and fails with
+concurrent.futures; either way its command is reported once.
+"""
+import queue
+import time
+
+from .._errors import XlchildError
+from .._libxl import ERROR_TIMEDOUT
+from .._status import Status
+
+__all__ = ["ByExecutor", "run_task"]
+
+
+GLANCE = 0.05
+
+
+class ByExecutor:
+    """The runner. executor: a concurrent.futures.Executor, or the client of
+    dask.distributed, whose own futures are used."""
+
+    times_out = True  # the worker watches the time
+
+    def __init__(self, executor, kill, options, capture, limit, timeout):
+        if not callable(getattr(executor, "submit", None)):
+            raise TypeError("executor must have submit(): %r" % (executor,))
+        self._executor = executor
+        self._more = {"pure": False} if hasattr(executor, "scheduler_info") \
+            else {}  # dask would run equal commands once
+        self._keywords = dict(options, kill=tuple(map(float, kill)))
+        self._capture = (capture, limit)
+        self._timeout = timeout
+        self._ended = queue.SimpleQueue()
+        self._running = {}
+
+    def __len__(self):
+        return len(self._running)
+
+    def __iter__(self):
+        return iter(list(self._running.values()))
+
+    def close(self):
+        """The executor is the caller's; nothing of ours runs any more."""
+
+    def start(self, results):
+        """Submit them; those that could not be are returned."""
+        failed = []
+        for result in results:
+            result.started = time.time()
+            result._begun = time.monotonic()
+            try:
+                future = self._executor.submit(
+                    run_task, result.args, result._input, self._capture,
+                    self._timeout, self._keywords, **self._more)
+            except Exception as error:  # it is shut down, or broken
+                result.error = error
+                failed.append(result)
+                continue
+            result._ticket = future
+            self._running[id(future)] = result
+            future.add_done_callback(self._ended.put)
+        return failed
+
+    def collect(self, timeout, also=None):
+        """Those that have ended; waits for one, timeout seconds at most, or
+        for a little if there is a file to look at besides."""
+        ended = []
+        if also is not None:
+            timeout = GLANCE if timeout is None else min(timeout, GLANCE)
+        try:
+            future = self._ended.get(timeout=timeout)
+            while True:
+                result = self._running.pop(id(future), None)
+                if result is not None:
+                    _fill(result, future)
+                    ended.append(result)
+                future = self._ended.get_nowait()
+        except queue.Empty:
+            return ended
+
+    def stop(self, result, policy=None):
+        """Keep it from being started; what runs at a worker goes on."""
+        return result._ticket.cancel() is not False
+
+
+def _fill(result, future):
+    """What the task brought back, or why it brought nothing."""
+    result._ticket = None
+    result.seconds = time.monotonic() - result._begun
+    try:
+        (result.host, raw, result.stdout, result.stderr, result.timed_out,
+         result.started, result.seconds, result.error) = future.result()
+    except BaseException as error:  # CancelledError is no Exception
+        if isinstance(error, (KeyboardInterrupt, SystemExit)):
+            raise
+        result.error = error
+        return
+    if raw is not None:
+        result.status = Status(raw)
+
+
+def run_task(args, given, capture, timeout, keywords):
+    """What a worker does: run one command on its own default context.
+
+    A killed worker takes the child along: it would be run twice otherwise.
+    """
+    import os
+    import signal
+    import subprocess
+
+    from .._context import default_context
+    keep, limit = capture
+    signo, grace, scope = keywords["kill"]
+    keywords = dict(keywords)
+    del keywords["kill"]
+    keywords.setdefault("pdeathsig", signal.SIGKILL)
+    begun, started = time.monotonic(), time.time()
+    raw = out = err = error = None
+    late = False
+    try:
+        context = default_context()
+        outcome = context._run(*context._request(
+            args, subprocess.DEVNULL if given is None else None, given, None,
+            None, keep, timeout, limit, None, False,
+            (int(signo), grace, int(scope)), keywords))
+        raw, late, out, err = outcome[1], bool(outcome[2]), *outcome[5:7]
+        if outcome[0] not in (0, ERROR_TIMEDOUT):
+            error = XlchildError("the command was ended", outcome[0])
+    except (OSError, ValueError, TypeError, MemoryError) as caught:
+        error = caught
+    return (os.uname().nodename, raw, out, err, late, started,
+            time.monotonic() - begun, error)

@@ -1,0 +1,55 @@
+"""What became of one command of a pool.
+
+Made by the scheduler (_schedule.py) when a command is taken from the list,
+filled by what runs it (_local.py, _remote.py), handed to the user at its end.
+"""
+
+__all__ = ["Result"]
+
+
+class Result:
+    """What became of one command.
+
+    ``index`` is its place in the list, from 0, and ``args`` the command.
+    ``status`` is the Status; None if it never started: ``error`` says why.
+    ``stdout`` and ``stderr`` are what it wrote (bytes; None unless captured).
+    ``timed_out`` says whether its timeout ended it, ``cancelled`` whether the
+    pool did. ``attempts`` is how often it was started, ``started`` when the
+    last time was (seconds since the epoch), ``seconds`` how long that took.
+    ``host`` names the machine if it ran by an executor. ``files`` are the
+    SpoolFiles of what is large, with a spool: None or a pair with None for
+    what ``stdout`` or ``stderr`` has; whoever takes the result closes them.
+    """
+
+    __slots__ = ("index", "args", "status", "error", "stdout", "stderr",
+                 "timed_out", "cancelled", "attempts", "started", "seconds",
+                 "host", "files", "_input", "_ticket", "_child", "_begun",
+                 "_due")
+
+    def __init__(self, index, args, given=None):
+        self.index = index
+        self.args = args
+        self._input = given
+        self.status = self.error = self.stdout = self.stderr = None
+        self.host = self.files = None
+        self.timed_out = self.cancelled = False
+        self.attempts = 0
+        self.started = self.seconds = 0.0
+        self._ticket = self._child = None  # as what runs it knows it
+        self._begun = 0.0  # by the monotonic clock
+        self._due = 0.0  # when it is to be tried again
+
+    @property
+    def success(self):
+        """True if it exited with 0, and of its own accord."""
+        return self.status is not None and self.status.success \
+            and not (self.timed_out or self.cancelled)
+
+    @property
+    def returncode(self):
+        """As subprocess has it; Lost; None if there was no child."""
+        return None if self.status is None else self.status.returncode
+
+    def __repr__(self):
+        return "<Result %d of %r: %s>" % (
+            self.index, self.args, self.status or self.error or "cancelled")

@@ -1,0 +1,416 @@
+"""What starts when: the Pool.
+
+Takes commands from the list as slots come free, has them started and hands
+them out ended; tries again, watches the time, stops early. What really runs
+them is a runner: _local.py or _remote.py.
+"""
+from __future__ import annotations
+
+import heapq
+import select
+import signal
+import subprocess
+import time
+from collections import deque
+
+from .._context import KillPolicy, KillScope, kill_tuple
+from . import _local, _spool
+from ._halt import Halt
+from ._result import Result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Iterable, Iterator, List, Optional, \
+        Sequence, Tuple, Union
+
+    Text = Union[str, bytes]
+    Command = Union[Sequence[Text], Tuple[Sequence[Text], bytes]]
+
+__all__ = ["Pool", "run_many"]
+
+SLICE = 0.5  # the longest sleep: a signal handler may have stopped the pool
+WINDOW = 256
+LARGE = 1 << 16  # what is longer stays in the file of a spool
+
+
+class Pool:
+    """Runs commands, at most ``jobs`` at a time.
+
+    capture: keep stdout and stderr (the first capture_limit bytes of each;
+    0: all), or let them be inherited (False). on_output(result, stream,
+    data): get both as they come instead (stream is 1 or 2).
+    timeout: seconds a command, total_timeout: seconds all together; what
+    runs longer is ended by the KillPolicy kill (SIGTERM, and SIGKILL a
+    second later). attempts: how often a failing command is run, backoff
+    seconds before the second time, doubled each time. delay: seconds between
+    two starts. halt: when to stop early, as Halt has it; fail_fast is short
+    for ``now,fail=1``. starters: threads of the library that start children
+    in parallel (0: none). executor: a concurrent.futures.Executor or a
+    dask.distributed.Client whose workers run the commands.
+    options: as for Context.spawn; stdin is /dev/null if not given.
+    ``out_of_time`` is True once the total timeout has passed.
+
+    A command has ended when its process has: what it left in the background
+    is not waited for. Use the pool as a context manager, or call close(). It
+    is for one thread; cancel() and stop() may be called by any, and by signal
+    handlers.
+
+    >>> from xlchild.pool import Pool
+    >>> with Pool(jobs=4) as pool:
+    ...     done = list(pool.map([["sh", "-c", "exit %d" % n]
+    ...                           for n in range(3)]))
+    >>> [result.returncode for result in done]
+    [0, 1, 2]
+    """
+
+    def __init__(self, jobs: int = 16, *, capture: bool = True,
+                 capture_limit: int = 0,
+                 on_output: Optional[Callable[[Result, int, bytes],
+                                              object]] = None,
+                 timeout: Optional[float] = None,
+                 total_timeout: Optional[float] = None,
+                 kill: Optional[KillPolicy] = None, attempts: int = 1,
+                 backoff: float = 0.1, delay: float = 0.0,
+                 halt: str = "never", fail_fast: bool = False,
+                 starters: int = 0, executor: Any = None,
+                 spool: Any = None, stdin: Any = None,
+                 **options: Any) -> None:
+        _at_least(1, jobs=jobs, attempts=attempts)
+        _at_least(0, capture_limit=capture_limit, timeout=timeout,
+                  total_timeout=total_timeout, backoff=backoff, delay=delay,
+                  starters=starters)
+        self.jobs = jobs
+        self.attempts = attempts
+        self.backoff = backoff
+        self.delay = delay
+        self.timeout = timeout
+        self.total_timeout = total_timeout
+        self.halt = "now,fail=1" if fail_fast else halt
+        Halt(self.halt)  # is it one?
+        if kill is None:
+            kill = KillPolicy(signal.SIGTERM, 1.0)
+        self._at_once = kill_tuple((0, 0, kill[2] if len(kill) > 2
+                                    else KillScope.PROCESS))
+        self.out_of_time = False
+        self._cancelled = self._stopped = False
+        self._halted: Optional[str] = None
+        self._horizon: Optional[int] = None
+        if executor is not None:
+            from . import _remote
+            if on_output is not None or spool is not None:
+                raise ValueError("an executor brings output with the result: "
+                                 "no on_output, no spool")
+            if stdin is not None:
+                raise ValueError("stdin cannot be sent to an executor")
+            self._runner: Any = _remote.ByExecutor(
+                executor, kill, options, capture, capture_limit, timeout)
+            return
+        options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
+        if on_output is not None:
+            if not callable(on_output):
+                raise TypeError("on_output must be callable")
+            self._runner = _local.InPipes(kill, options, on_output)
+            return
+        keep_large = spool is not None
+        if keep_large:
+            capture_limit = LARGE
+        elif capture:
+            spool = _spool.Spool()
+        self._runner = _local.InFiles(kill, options, starters, spool,
+                                      capture_limit, keep_large)
+
+    def __enter__(self) -> Pool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End what still runs, wait for it, and close."""
+        runner = self._runner
+        self.cancel()
+        while len(runner):
+            for result in runner.collect(None):
+                _spool.close(result.files)
+        runner.close()
+
+    def stop(self) -> None:
+        """Nothing more starts; what runs goes on."""
+        self._stopped = True
+
+    def cancel(self, at_once: bool = False) -> None:
+        """Nothing more starts; what runs is ended by the kill policy.
+
+        at_once: by SIGKILL, even if it is being ended already.
+        """
+        self._cancelled = True
+        self._end_all(self._at_once if at_once else None)
+
+    @property
+    def running(self) -> int:
+        """How many commands run now."""
+        return len(self._runner)
+
+    # ---- results --------------------------------------------------------
+
+    def as_completed(self, commands: Iterable[Command]) -> Iterator[Result]:
+        """Run them; yield a Result each, in the order in which they end.
+
+        commands is any iterable of argument lists, or of (list, bytes) for
+        one with an input; it is read as slots come free. After an early end
+        the rest of it is not read. If it has the methods ready() and
+        fileno(), it is read only when ready, and the file watched until then.
+        """
+        for batch in self.batches(commands):
+            yield from batch
+
+    def map(self, commands: Iterable[Command],
+            window: int = WINDOW) -> Iterator[Result]:
+        """As as_completed, but in the order of the commands.
+
+        No command starts that is more than window places behind one whose
+        end is awaited: so many results are held back at most.
+        """
+        for batch in self.batches(commands, window):
+            yield from batch
+
+    def batches(self, commands: Iterable[Command],
+                window: int = 0) -> Iterator[List[Result]]:
+        """Lists of Results, each of what ended meanwhile; window as in map
+        (0: in the order in which they end)."""
+        if not window:
+            yield from self._run(commands)
+            return
+        early: dict[int, Result] = {}
+        wanted = 0
+        window = max(window, self.jobs)
+        self._horizon = window
+        try:
+            for batch in self._run(commands):
+                for result in batch:
+                    early[result.index] = result
+                ready = []
+                while wanted in early:
+                    ready.append(early.pop(wanted))
+                    wanted += 1
+                self._horizon = wanted + window
+                if ready:
+                    yield ready
+        finally:
+            self._horizon = None
+        if early:
+            yield [early[index] for index in sorted(early)]
+
+    # ---- the loop -------------------------------------------------------
+
+    def _run(self, commands: Iterable[Command]) -> Iterator[List[Result]]:
+        run = _Run(self, commands)
+        runner = self._runner
+        self._halted = None
+        while True:
+            now = time.monotonic()
+            if now >= run.until and not self._cancelled:
+                self.out_of_time = True
+                self.cancel()
+            ended = []
+            if not self._ending:
+                ended = runner.start(run.take(now, self.jobs - len(runner)))
+                if self._cancelled:  # meanwhile, by a signal handler
+                    self._end_all()
+            if not ended:
+                if not len(runner) and (self._ending or run.exhausted):
+                    break
+                room = len(runner) < self.jobs
+                patience = run.patience(room)
+                also = run.awaited if room and not self._ending else None
+                if len(runner):
+                    ended = runner.collect(patience, also)
+                else:
+                    _pause(patience, also)
+                self._end_late(run)
+            ready = [result for result in ended if self._over(result, run)]
+            if ready:
+                yield ready
+        given_up = run.given_up()
+        if given_up:
+            yield given_up
+
+    @property
+    def _ending(self) -> bool:
+        return self._cancelled or self._stopped or self._halted is not None
+
+    def _over(self, result: Result, run: _Run) -> bool:
+        """It has ended; False if it is tried again."""
+        success = result.success
+        if success:
+            result.error = None
+        elif result.attempts < self.attempts and not self._ending:
+            run.again(result, self.backoff * 2 ** (result.attempts - 1))
+            return False
+        if self._halted is None:
+            self._halted = run.halt.after(success)
+            if self._halted == "now":
+                self._end_all()
+        return True
+
+    def _end_late(self, run: _Run) -> None:
+        """Ends what its timeout has passed for."""
+        for result in run.late():
+            if self._runner.stop(result):
+                result.timed_out = True
+
+    def _end_all(self, policy: Any = None) -> None:
+        for result in self._runner:
+            if self._runner.stop(result, policy):
+                result.cancelled = True
+
+
+class _Run:
+    """One list of commands on its way through a pool."""
+
+    def __init__(self, pool: Pool, commands: Iterable[Command]) -> None:
+        self._pool = pool
+        self._source = enumerate(commands)
+        self._ready = getattr(commands, "ready", None)
+        self._fileno = getattr(commands, "fileno", None)
+        self._more = True
+        self._waiting: List[Tuple[float, int, Result]] = []
+        self._deadlines: deque[Tuple[float, int, Result]] = deque()
+        self._timeout = None if pool._runner.times_out else pool.timeout
+        self._next_index = 0
+        self._next_start = 0.0
+        self.halt = Halt(pool.halt)
+        self.until = float("inf") if pool.total_timeout is None \
+            else time.monotonic() + pool.total_timeout
+
+    @property
+    def exhausted(self) -> bool:
+        """There is nothing left to start."""
+        return not self._more and not self._waiting
+
+    def take(self, now: float, room: int) -> List[Result]:
+        """Up to room commands that may start now."""
+        taken: List[Result] = []
+        delay = self._pool.delay
+        while len(taken) < room and now >= self._next_start:
+            if self._waiting and self._waiting[0][0] <= now:
+                result = heapq.heappop(self._waiting)[2]
+            elif self._may_read() and (self._ready is None or self._ready()):
+                item = next(self._source, None)
+                if item is None:
+                    self._more = False
+                    break
+                self._next_index = item[0] + 1
+                result = _new_result(*item)
+            else:
+                break
+            result.attempts += 1
+            taken.append(result)
+            if self._timeout is not None:
+                self._watch(now + self._timeout, result)
+            if delay:
+                self._next_start = now + delay
+        return taken
+
+    def _may_read(self) -> bool:
+        horizon = self._pool._horizon
+        return self._more and (horizon is None or self._next_index < horizon)
+
+    @property
+    def awaited(self) -> Optional[int]:
+        """The file that the next command is to come from, if it may start."""
+        if self._ready is None or not self._may_read() or self._ready():
+            return None
+        return self._fileno()
+
+    def again(self, result: Result, seconds: float) -> None:
+        """It is to be tried again, in so many seconds."""
+        _spool.close(result.files)
+        result.status = result.error = result.files = None
+        result.stdout = result.stderr = result._child = None
+        result.timed_out = False
+        due = time.monotonic() + seconds
+        heapq.heappush(self._waiting, (due, result.index, result))
+
+    def _watch(self, when: float, result: Result) -> None:
+        """Each has the same time, so that the first is the first to be late.
+        Those that have ended are dropped now and then."""
+        if len(self._deadlines) > 64 + 2 * self._pool.jobs:
+            self._deadlines = deque(filter(_still, self._deadlines))
+        self._deadlines.append((when, result.attempts, result))
+
+    def late(self) -> Iterator[Result]:
+        """Those that have run too long, each once."""
+        if not self._deadlines:
+            return
+        now = time.monotonic()
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline = self._deadlines.popleft()
+            if _still(deadline):
+                yield deadline[2]
+
+    def patience(self, room: bool) -> Optional[float]:
+        """How long to wait at most; None: until something ends."""
+        times = [self.until] if self.until != float("inf") else []
+        if self._deadlines:
+            times.append(self._deadlines[0][0])
+        if room and not self._pool._ending:
+            if self._waiting:
+                times.append(max(self._waiting[0][0], self._next_start))
+            elif self._may_read() and (self._ready is None or self._ready()):
+                times.append(self._next_start)
+        if not times:
+            return None
+        return max(0.0, min(times) - time.monotonic())
+
+    def given_up(self) -> List[Result]:
+        """Those that would have been tried again."""
+        results = [entry[2] for entry in self._waiting]
+        for result in results:
+            result.cancelled = True
+        return results
+
+
+def _pause(seconds: Optional[float], also: Optional[int]) -> None:
+    """Nothing runs: until it is time, or the file can be read."""
+    seconds = SLICE if seconds is None else min(SLICE, seconds)
+    if also is None:
+        time.sleep(seconds)
+    else:
+        poll = select.poll()
+        poll.register(also, select.POLLIN)
+        poll.poll(seconds * 1000)
+
+
+def _still(deadline: Tuple[float, int, Result]) -> bool:
+    """The attempt that the deadline is for still runs."""
+    _, attempt, result = deadline
+    return result.status is None and result.attempts == attempt
+
+
+def _at_least(least: int, **arguments: Optional[float]) -> None:
+    for name, value in arguments.items():
+        if value is not None and not value >= least:
+            raise ValueError("%s must be %d or more: %r"
+                             % (name, least, value))
+
+
+def _new_result(index: int, command: Any) -> Result:
+    if isinstance(command, tuple) and len(command) == 2 \
+            and isinstance(command[1], bytes) \
+            and isinstance(command[0], (list, tuple)):
+        return Result(index, command[0], command[1])
+    return Result(index, command)
+
+
+def run_many(commands: Iterable[Command], jobs: int = 16, *,
+             keep_order: bool = True, **options: Any) -> List[Result]:
+    """Run commands and return the list of their Results.
+
+    >>> from xlchild.pool import run_many
+    >>> [r.stdout for r in run_many([["echo", "a"], ["echo", "b"]])]
+    [b'a\\n', b'b\\n']
+    """
+    with Pool(jobs, **options) as pool:
+        return list(pool.map(commands) if keep_order
+                    else pool.as_completed(commands))
