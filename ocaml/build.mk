@@ -10,7 +10,7 @@ DUNE_BUILD := mkdir -p build && flock build/ocaml.lock \
   $(DUNE) build --root ocaml --build-dir $(CURDIR)/build/ocaml --no-print-directory --display quiet
 DUNE_OUT := build/ocaml/default
 
-.PHONY: ocaml check-ocaml demo-ocaml
+.PHONY: ocaml check-ocaml check-ocaml-valgrind demo-ocaml
 
 ocaml: ## build the OCaml libraries and examples
 	@$(DUNE_BUILD) @install ./examples
@@ -18,6 +18,10 @@ ocaml: ## build the OCaml libraries and examples
 check-ocaml: helpers ## run the OCaml tests
 	@$(DUNE_BUILD) @install ./examples ./test
 	@PYTHON='$(PYTHON)' sh tests/ocaml/run.sh $(DUNE_OUT)
+
+check-ocaml-valgrind: helpers ## the OCaml suites under valgrind (half a minute)
+	@$(DUNE_BUILD) @install ./examples ./test
+	@sh tests/ocaml/run.sh $(DUNE_OUT) valgrind
 
 demo-ocaml: ## a daemon that supervises ten workers, in OCaml
 	@$(DUNE_BUILD) @install ./examples

@@ -43,6 +43,7 @@ LONG_AREAS = [
     ("C, musl", "check-c-musl"),
     ("C, TSan", "check-c-tsan"),
     ("C, valgrind", "check-c-valgrind"),
+    ("OCaml, valgrind", "check-ocaml-valgrind"),
     ("C, every world", "check-worlds"),
     ("races, 100 times", "check-c-races"),
 ]

@@ -1,7 +1,10 @@
 # run.sh - runs the OCaml tests and counts them
 #
-# Called by `make check-ocaml` with dune's output folder. Each line of
-# `check NAME COMMAND...` is a test of its own; the Alcotest suite counts its
+# usage: run.sh FOLDER [valgrind]
+#
+# Called by `make check-ocaml` with dune's output folder, and by `make
+# check-ocaml-valgrind`, which runs the suites only. Each line of
+# `check NAME COMMAND...` is a test of its own; an Alcotest suite counts its
 # cases. Ends with `N passed, N failed, N skipped`.
 set -u
 out=$1
@@ -31,12 +34,20 @@ skip() {
     skipped=$((skipped + 1))
 }
 
+finish() {
+    echo "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
 # suite NAME COMMAND...: an Alcotest program, whose cases count
 suite() {
     name=$1
     shift
-    (cd "$work" && timeout 240 "$@") > "$work/log" 2>&1
+    (cd "$work" && timeout "$suite_seconds" "$@") > "$work/log" 2>&1
     status=$?
+    grep '^skipped - ' "$work/log"
+    skipped=$((skipped + $(grep -c '^skipped - ' "$work/log")))
     run=$(sed -n 's/.* \([0-9][0-9]*\) tests\{0,1\} run\..*/\1/p' "$work/log")
     bad=$(sed -n 's/^\([0-9][0-9]*\) failures\{0,1\}!.*/\1/p' "$work/log")
     : "${run:=0}" "${bad:=0}"
@@ -83,7 +94,22 @@ beside_libxenlight() {
         LD_PRELOAD="$work/libxenlight.so" "$out/test/coexist.exe" libxl 20
 }
 
+if [ "${2-}" = valgrind ]; then
+    suite_seconds=1200
+    XLCHILD_VALGRIND=1
+    export XLCHILD_VALGRIND
+    for program in suite lwt/suite_lwt; do
+        suite "$program under valgrind" \
+            valgrind --quiet --error-exitcode=97 --child-silent-after-fork=yes \
+            "$XLCHILD_ROOT/$out/test/$program.exe"
+    done
+    finish
+fi
+
+suite_seconds=240
 suite "suite" "$XLCHILD_ROOT/$out/test/suite.exe"
+suite "suite, debug runtime, minor heap of 256 words" \
+    env OCAMLRUNPARAM=s=256,v=0 "$XLCHILD_ROOT/$out/test/suite_debug.exe"
 suite "suite, minor heap of 256 words, compacting" \
     env OCAMLRUNPARAM=s=256,o=20 XLCHILD_COMPACT=1 \
     "$XLCHILD_ROOT/$out/test/suite.exe"
@@ -114,5 +140,4 @@ else
 fi
 check "the daemon of the examples" sh ocaml/demo.sh "$out"
 
-echo "$passed passed, $failed failed, $skipped skipped"
-[ "$failed" -eq 0 ]
+finish

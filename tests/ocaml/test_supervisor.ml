@@ -220,5 +220,6 @@ let cases =
     Support.case "readiness by line, descriptor, file, and too late" readiness;
     Support.case "C15 restarts with back-off, and giving up" restarted;
     Support.case "output to a file with rotation" log_files;
-    Support.case "C6 adopted by the next supervisor" adopted;
   ]
+  @ Support.not_under_valgrind ~why:"it knows no pidfds"
+      [ Support.case "C6 adopted by the next supervisor" adopted ]
