@@ -9,11 +9,14 @@
 #include "start_shared.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <string.h>
 
 #include "facility.h"
+#include "forkfd.h"
 #include "prepare.h"
+#include "process.h"
 #include "sigplan.h"
 
 #ifndef CLONE_PIDFD
@@ -47,12 +50,29 @@ static int block_signals(int but_sigchld, xl_sigset *ret_before)
     return xl_sys.sigprocmask(SIG_BLOCK, &set, ret_before);
 }
 
+/* For starting in the cgroup, rather than moving there. Where it cannot be
+ * opened the child says why when it tries to move. */
+static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
+{
+    int fd;
+
+    xl_forkfd_init(dir);
+    if (spec->cgroup == NULL)
+        return;
+    xl_process_lock();
+    fd = xl_sys.open(spec->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd >= 0)
+        xl_forkfd_note(dir, fd, 0);
+    xl_process_unlock();
+}
+
 /* Returns the pid, or -1 and errno. Falls back on what is refused. */
 static pid_t clone_child(struct xl_start_request *request,
                          struct xl_prepared *p, const xl_sigset *before,
-                         int *ret_pidfd)
+                         int cgroup, int *ret_pidfd)
 {
     struct xl_image *im = &p->image;
+    const char *procs = im->cgroup_procs;
 
     for (;;) {
         unsigned have = xl_facilities();
@@ -73,9 +93,11 @@ static pid_t clone_child(struct xl_start_request *request,
         xl_sigplan_make(request, im, cleared, before);
         *ret_pidfd = -1;
         FORGET_FRAMES(request->stack);
+        im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
         if (cleared)
-            pid = xl_sys.clone3(xl_image_run, request->stack, XL_STACK_SIZE,
-                                (uint64_t)(unsigned)flags, im, ret_pidfd, -1);
+            pid =
+                xl_sys.clone3(xl_image_run, request->stack, XL_STACK_SIZE,
+                              (uint64_t)(unsigned)flags, im, ret_pidfd, cgroup);
         else
             pid = xl_sys.clone(xl_image_run,
                                (char *)request->stack + XL_STACK_SIZE,
@@ -83,6 +105,11 @@ static pid_t clone_child(struct xl_start_request *request,
         if (pid > 0 && im->unshare_refused) {
             xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
             xl_start_bury(pid, *ret_pidfd);
+            continue;
+        }
+        if (pid < 0 && cleared && cgroup >= 0 && errno != EAGAIN &&
+            errno != ENOMEM) {
+            cgroup = -1; /* the child tries, and says what is wrong */
             continue;
         }
         if (pid < 0 && cleared &&
@@ -104,6 +131,7 @@ int xl_start_shared(struct xl_start_request *request)
     struct xl_registry_start start;
     struct xl_prepared p;
     struct xl_image *im = &p.image;
+    struct xl_forkfd cgroup;
     xl_sigset before;
     pid_t pid;
     int pidfd = -1;
@@ -116,6 +144,7 @@ int xl_start_shared(struct xl_start_request *request)
         xl_registry_unreserve();
         return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
     }
+    open_cgroup(request->spec, &cgroup);
     xl_registry_start_begin(&start);
     /* Where the kernel clears the handlers, SIGCHLD can do no harm in the
      * child. Blocked, one would be queued, and thrown away, for each child
@@ -125,12 +154,14 @@ int xl_start_shared(struct xl_start_request *request)
         pid = -1;
         goto restored;
     }
-    pid = clone_child(
-        request, &p,
-        request->caller_mask != NULL ? request->caller_mask : &before, &pidfd);
+    pid = clone_child(request, &p,
+                      request->caller_mask != NULL ? request->caller_mask
+                                                   : &before,
+                      cgroup.fd, &pidfd);
     saved = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
 restored:
+    xl_forkfd_close(&cgroup);
     xl_free(p.block);
     if (pid > 0 && im->stage == LIBXL_STAGE_NONE) {
         request->pid = pid;

@@ -174,6 +174,52 @@ XT_TEST(set_up_failures_come_through, "C10 C15")
     xt_ctx_free(ctx);
 }
 
+/* Makes a grandchild, whose parent has ended when this returns. */
+static pid_t fork_an_orphan(void *user)
+{
+    pid_t pid, child;
+    int told[2];
+
+    (void)user;
+    xt_pipe(told);
+    pid = fork();
+    XT_SYS(pid);
+    if (!pid) {
+        child = fork();
+        if (!child) {
+            close(told[0]);
+            close(told[1]);
+            return 0;
+        }
+        _exit(write(told[1], &child, sizeof(child)) != sizeof(child));
+    }
+    XT_EQ_INT(read(told[0], &child, sizeof(child)), sizeof(child));
+    XT_EQ_INT(waitpid(pid, NULL, 0), pid);
+    xt_close(&told[0]);
+    xt_close(&told[1]);
+    return child;
+}
+
+/* The signal for the death of a parent that is dead already never comes: the
+ * child sees that, and does not run unguarded. */
+XT_TEST(a_parent_that_died_before_is_noticed, "C16 C15")
+{
+    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none, fork_an_orphan,
+                                   NULL, sizeof(hooks)};
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_failure failure;
+
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    spec.flags |= LIBXL_SPAWN_SET_PDEATHSIG;
+    spec.pdeathsig = SIGKILL;
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_SPAWN);
+    XT_EQ_INT(failure.stage, LIBXL_STAGE_PDEATHSIG);
+    XT_EQ_INT(failure.errnoval, ESRCH);
+    xt_ctx_free(ctx);
+}
+
 /* While the parent is still inside the replacement, the child waits: it has
  * not executed, so nothing has been written. */
 struct held {

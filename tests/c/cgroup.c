@@ -1,0 +1,340 @@
+/* cgroup.c - children in a cgroup of their own
+ *
+ * Proves C16 (the child starts in it, by whichever way the kernel allows),
+ * C15 (a refusal has its stage) and C13 (everything in it can be killed, and
+ * nothing else). Needs a cgroup v2 hierarchy in which a group can be made: one
+ * that is mounted, or one that the case mounts in a namespace of its own.
+ */
+#define _GNU_SOURCE
+#include "fixture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys.h"
+
+/* ---- a group ------------------------------------------------------------- */
+
+struct group {
+    char *own_mount; /* a directory to be removed; or NULL */
+    char path[300];  /* its directory */
+    char name[64];   /* as /proc/PID/cgroup ends */
+};
+
+/* The directory where a cgroup v2 hierarchy is mounted, or NULL. */
+static char *mounted(void)
+{
+    FILE *f = fopen("/proc/self/mounts", "re");
+    char line[1024], dir[256], type[64];
+    char *found = NULL;
+
+    while (f && !found && fgets(line, sizeof(line), f))
+        if (sscanf(line, "%*s %255s %63s", dir, type) == 2 &&
+            !strcmp(type, "cgroup2"))
+            found = strdup(dir);
+    if (f)
+        fclose(f);
+    return found;
+}
+
+static int make_group(struct group *g, const char *root)
+{
+    snprintf(g->name, sizeof(g->name), "xlchild-test-%d", (int)getpid());
+    snprintf(g->path, sizeof(g->path), "%.200s/%s", root, g->name);
+    return mkdir(g->path, 0755);
+}
+
+static void new_group(struct group *g)
+{
+    char *root = mounted();
+    int saved = ENOENT;
+
+    memset(g, 0, sizeof(*g));
+    if (root && make_group(g, root) == 0) {
+        free(root);
+        return;
+    }
+    if (root)
+        saved = errno;
+    free(root);
+    if (unshare(CLONE_NEWNS) == 0 &&
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0) {
+        g->own_mount = xt_tmpdir();
+        if (mount("none", g->own_mount, "cgroup2", 0, NULL) == 0 &&
+            make_group(g, g->own_mount) == 0)
+            return;
+        saved = errno;
+        umount2(g->own_mount, MNT_DETACH);
+        xt_tmpdir_remove(g->own_mount);
+    }
+    XT_SKIP("no cgroup v2 hierarchy to make a group in: %s", strerror(saved));
+}
+
+static int removed(void *user)
+{
+    struct group *g = user;
+
+    return rmdir(g->path) == 0;
+}
+
+/* Nobody is left in it, or will be soon. */
+static void end_group(struct group *g)
+{
+    XT_EVENTUALLY(removed, g);
+    if (g->own_mount) {
+        XT_SYS(umount2(g->own_mount, MNT_DETACH));
+        xt_tmpdir_remove(g->own_mount);
+    }
+}
+
+/* ---- starting in it ------------------------------------------------------ */
+
+static struct {
+    pid_t (*clone3)(int (*)(void *), void *, size_t, uint64_t, void *, int *,
+                    int);
+    int calls;
+    int tried;  /* … with a cgroup */
+    int refuse; /* errno for those; 0 */
+} seen;
+
+static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
+                            uint64_t flags, void *arg, int *pidfd, int cgroup)
+{
+    seen.calls++;
+    seen.tried += cgroup >= 0;
+    if (cgroup >= 0 && seen.refuse) {
+        errno = seen.refuse;
+        return -1;
+    }
+    return seen.clone3(fn, stack, size, flags, arg, pidfd, cgroup);
+}
+
+static void starts_there(libxl_ctx *ctx, const struct group *g)
+{
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("cgroup"));
+    libxl_childproc_exec_result result;
+    libxl_childproc_exec_opts opts;
+    char expected[80];
+
+    spec.cgroup = g->path;
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
+    XT_EXITED(&result.child, 0);
+    snprintf(expected, sizeof(expected), "/%s\n", g->name);
+    XT_CONTAINS(result.out.data, expected);
+    libxl_childproc_exec_result_dispose(&result);
+}
+
+static pid_t plain_fork(void *user)
+{
+    (void)user;
+    return fork();
+}
+
+XT_TEST(a_child_starts_in_its_group, "C16")
+{
+    static const int refusals[] = {EOPNOTSUPP, E2BIG, EINVAL, EPERM};
+    libxl_childproc_hooks forks = {libxl_sigchld_owner_none, plain_fork, NULL,
+                                   sizeof(forks)};
+    struct group g;
+    libxl_ctx *ctx;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    seen.clone3 = xl_sys.clone3;
+    xl_sys.clone3 = look_at_clone3;
+    starts_there(ctx, &g);
+    XT_EQ_INT(seen.tried, seen.calls > 0); /* where there is clone3 at all */
+    /* moved there by itself, where the kernel does not start it there */
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        seen.refuse = refusals[i];
+        starts_there(ctx, &g);
+    }
+    seen.refuse = 0;
+    xl_sys.clone3 = seen.clone3;
+    XT_OK(libxl_childproc_setmode_checked(ctx, &forks, NULL));
+    starts_there(ctx, &g);
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
+static void refused(libxl_ctx *ctx, const char *cgroup, int errnoval)
+{
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_failure failure;
+
+    spec.cgroup = cgroup;
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_SPAWN);
+    XT_EQ_INT(failure.stage, LIBXL_STAGE_CGROUP);
+    XT_EQ_INT(failure.errnoval, errnoval);
+}
+
+XT_TEST(a_group_that_refuses_is_told_as_such, "C15 C16")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    char *dir = xt_tmpdir();
+    char threads[400], other[400], type[420];
+    struct group g;
+    int fd;
+
+    refused(ctx, "/nonexistent/group", ENOENT);
+    refused(ctx, dir, ENOENT); /* no cgroup at all */
+    xt_tmpdir_remove(dir);
+    new_group(&g);
+    /* once one member group is for threads, a new one is for nobody yet */
+    snprintf(threads, sizeof(threads), "%s/threads", g.path);
+    snprintf(type, sizeof(type), "%s/cgroup.type", threads);
+    snprintf(other, sizeof(other), "%s/other", g.path);
+    XT_SYS(mkdir(threads, 0755));
+    fd = XT_SYS(open(type, O_WRONLY | O_CLOEXEC));
+    xt_write_all(fd, "threaded", 8);
+    xt_close(&fd);
+    XT_SYS(mkdir(other, 0755));
+    refused(ctx, other, EOPNOTSUPP);
+    XT_SYS(rmdir(other));
+    XT_SYS(rmdir(threads));
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
+/* ---- killing everything in it -------------------------------------------- */
+
+/* A grandchild, and a child that has left its session and group; both hold the
+ * pipe, whose end of file says that both are gone. */
+static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct group *g,
+                                       libxl_free_policy on_free, int *ret_out)
+{
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("grandchild-pause", "setsid", "put", "r", "pause"));
+    libxl_childproc_id id;
+    libxl_childproc_fd fd;
+    int out[2];
+
+    xt_pipe(out);
+    fd = (libxl_childproc_fd){1, out[1]};
+    spec.fds = &fd;
+    spec.nfds = 1;
+    spec.cgroup = g->path;
+    spec.on_free = on_free;
+    spec.kill.scope = LIBXL_KILL_CGROUP;
+    id = xt_spawn(ctx, &spec, NULL, NULL);
+    xt_close(&out[1]);
+    xt_await_byte(out[0]);
+    *ret_out = out[0];
+    return id;
+}
+
+static void all_gone(int *out)
+{
+    free(xt_read_all(*out, NULL));
+    xt_close(out);
+}
+
+XT_TEST(everything_in_the_group_dies, "C13 C16")
+{
+    static const int signals[] = {SIGTERM, SIGKILL};
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    struct group g;
+    libxl_ctx *ctx;
+    int out;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    for (int i = 0; i < 2; i++) {
+        id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
+        XT_OK(libxl_childproc_kill(ctx, id, signals[i], LIBXL_KILL_CGROUP));
+        all_gone(&out);
+        r = xt_wait(ctx, id);
+        XT_SIGNALED(&r, signals[i]);
+        XT_RC(libxl_childproc_kill(ctx, id, signals[i], LIBXL_KILL_CGROUP),
+              ERROR_NOTFOUND);
+    }
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
+static int (*real_open)(const char *, int, mode_t);
+
+static int open_without_kill(const char *path, int flags, mode_t mode)
+{
+    if (strstr(path, "/cgroup.kill")) {
+        errno = ENOENT; /* before Linux 5.14 */
+        return -1;
+    }
+    return real_open(path, flags, mode);
+}
+
+XT_TEST(it_dies_without_cgroup_kill_too, "C13")
+{
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    struct group g;
+    libxl_ctx *ctx;
+    int out;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
+    real_open = xl_sys.open;
+    xl_sys.open = open_without_kill;
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_CGROUP));
+    xl_sys.open = real_open;
+    all_gone(&out);
+    r = xt_wait(ctx, id);
+    XT_SIGNALED(&r, SIGKILL);
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
+XT_TEST(a_timeout_ends_the_group, "C13 C18")
+{
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("ignore", "SIGTERM", "grandchild-pause", "setsid",
+                         "grandchild-pause", "say", "there", "pause"));
+    libxl_childproc_exec_result result;
+    libxl_childproc_exec_opts opts;
+    struct group g;
+    libxl_ctx *ctx;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    spec.cgroup = g.path;
+    spec.kill.first_signal = SIGTERM;
+    spec.kill.grace_ms = 20;
+    spec.kill.scope = LIBXL_KILL_CGROUP;
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    opts.timeout_ms = 300;
+    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
+          ERROR_TIMEDOUT);
+    XT_SIGNALED(&result.child, SIGKILL);
+    XT_EQ_INT(result.timed_out, 1);
+    libxl_childproc_exec_result_dispose(&result);
+    xt_ctx_free(ctx);
+    end_group(&g); /* it is empty */
+}
+
+XT_TEST(freed_with_a_group_policy_the_group_is_empty, "C13 X2")
+{
+    struct group g;
+    libxl_ctx *ctx;
+    int out;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    spawn_family(ctx, &g, LIBXL_FREE_KILL, &out);
+    xt_ctx_free(ctx);
+    all_gone(&out);
+    end_group(&g);
+}
