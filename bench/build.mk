@@ -38,7 +38,7 @@ bench: ## compare with every peer: tables, ratios, plots (3 minutes)
 bench-quick: bench-programs ## does every figure still come out? (20 seconds)
 	$(PYTHON) -B bench/run.py --quick --out $(BENCH_BUILD)/quick
 
-bench-python: ## the same for Python: os, subprocess, asyncio, uvloop
+bench-python: ## the same for Python: os, asyncio, uvloop, xargs, parallel
 	@scripts/deps bench py-test
 	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child python
 	PYTHONPATH=build/python $(PYTHON) -B bench/run.py --plan python \

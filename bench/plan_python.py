@@ -5,6 +5,7 @@ import sys
 from model import Cell, Column, Plan, Row, Table, Target
 
 PROGRAM = "bench/python/peer.py"
+COMMANDS = "bench/python/commands.py"
 COLUMN = Column("0", "wall time")
 
 ROWS = [
@@ -18,6 +19,10 @@ ROWS = [
     Row("xlchild-popen", PROGRAM, "xlchild.Popen().wait(), serial"),
     Row("xlchild-aio", PROGRAM, "xlchild.aio on asyncio"),
     Row("xlchild-aio-uvloop", PROGRAM, "xlchild.aio on uvloop"),
+    Row("xargs", COMMANDS, "xargs -P16 -n1, whole process"),
+    Row("parallel", COMMANDS, "GNU parallel -j16, whole process"),
+    Row("xlchild-command", COMMANDS, "python -m xlchild -j16"),
+    Row("xlchild-ungrouped", COMMANDS, "python -m xlchild -j16 --ungroup"),
 ]
 CALLBACK = Row("xlchild-callback", PROGRAM, "one callback into a closure")
 
@@ -45,6 +50,12 @@ TARGETS = [
           "xlchild-aio", 1.3),
     ratio("uvloop's own ÷ xlchild.aio on uvloop", "uvloop",
           "xlchild-aio-uvloop", 6),
+    ratio("xargs -P16 -n1 ÷ python -m xlchild", "xargs", "xlchild-command",
+          2),
+    ratio("the same ÷ python -m xlchild --ungroup", "xargs",
+          "xlchild-ungrouped", 2),
+    ratio("GNU parallel -j16 ÷ python -m xlchild", "parallel",
+          "xlchild-command", 20),
     Target("one callback into a Python closure, µs",
            ("xlchild-callback/0", "callback_us"), None, True, 2),
 ]

@@ -2,6 +2,7 @@
 
 Called by xlchild.__main__ and by the script xlchild.
 """
+import contextlib
 import os
 import shlex
 import signal
@@ -137,8 +138,8 @@ def wanted_of(options):
     return done_before(options.report, options.resume_failed, complain)
 
 
-def pool_of(options, printer):
-    """The Pool of the options."""
+def pool_of(options, printer, stack):
+    """The Pool of the options, closed with the stack."""
     settings = {
         "timeout": options.timeout, "total_timeout": options.total_timeout,
         "attempts": options.retries, "backoff": options.backoff,
@@ -148,7 +149,8 @@ def pool_of(options, printer):
         "new_group": True, "cwd": options.cwd, "nice": options.nice,
     }
     if options.scheduler is not None:
-        settings["executor"] = client_of(options.scheduler)
+        settings["executor"] = stack.enter_context(
+            client_of(options.scheduler))
     elif options.style == "line":
         settings["on_output"] = printer
     else:
@@ -159,14 +161,14 @@ def pool_of(options, printer):
             settings["spool"] = NamedSpool(options.results)
         else:
             settings["spool"] = Spool(options.tmpdir)
-    return Pool(options.jobs, **settings)
+    return stack.enter_context(Pool(options.jobs, **settings))
 
 
 def client_of(address):
     """A client of the dask scheduler there."""
     try:
         from distributed import Client
-        return Client(address, timeout=10, set_as_default=False)
+        return Client(address, timeout=5, set_as_default=False)
     except ImportError as error:
         raise Stop("--scheduler needs dask.distributed: %s" % error)
     except (OSError, ValueError) as error:
@@ -194,8 +196,8 @@ def run(options, signals):
         from .._progress import progress
         bar = progress(total, "xlchild")
     tally = Tally()
-    with pool_of(options, printer) as pool:
-        signals.pool = pool
+    with contextlib.ExitStack() as stack:
+        signals.pool = pool = pool_of(options, printer, stack)
         try:
             for batch in pool.batches(
                     commands, WINDOW if options.keep_order else 0):

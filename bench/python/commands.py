@@ -1,0 +1,61 @@
+#!/usr/bin/python3
+"""A program that runs many commands, timed from its start to its end.
+
+    bench/python/commands.py --peer NAME [--children N] [--concurrency N]
+                             [--for-ms N] --child PATH
+
+Run by bench/run.py with plan_python.py. Each gets the same list on its
+standard input, a line a command, and prints nothing. Prints one line of JSON.
+GNU parallel, twenty times slower, gets a fifth of the list.
+Exit status 77: there is no such program here.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+UNAVAILABLE = 77
+
+# name: (command, its option for how many at a time, share of the list)
+PEERS = {
+    "xargs": (["xargs", "-n1"], "-P", 1),
+    "parallel": (["parallel", "--will-cite"], "-j", 5),
+    "xlchild-command": ([sys.executable, "-m", "xlchild"], "-j", 1),
+    "xlchild-ungrouped": ([sys.executable, "-m", "xlchild", "-u"], "-j", 1),
+}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peer", required=True, choices=sorted(PEERS))
+    parser.add_argument("--child", required=True)
+    parser.add_argument("--children", type=int, default=5000)
+    parser.add_argument("--concurrency", type=int, default=16)
+    parser.add_argument("--for-ms", type=int, help="all of them, always")
+    options = parser.parse_args()
+    command, many, share = PEERS[options.peer]
+    if shutil.which(command[0]) is None:
+        print(f"{command[0]} is not installed", file=sys.stderr)
+        return UNAVAILABLE
+    n = max(1, options.children // share)
+    with tempfile.TemporaryFile() as lines:
+        lines.write(b"".join(b"%d\n" % number for number in range(n)))
+        lines.seek(0)
+        before = time.perf_counter()
+        done = subprocess.run(
+            [*command, f"{many}{options.concurrency}", options.child],
+            stdin=lines, stdout=subprocess.PIPE, check=True)
+        took = time.perf_counter() - before
+    if done.stdout:
+        raise SystemExit("it was not to print anything")
+    print(json.dumps({"peer": options.peer, "commands": n,
+                      "us_per_child": took / n * 1e6}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
