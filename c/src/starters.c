@@ -198,6 +198,26 @@ out:
 
 /* ---- batches ------------------------------------------------------------ */
 
+/* A child may ask to be told when the thread that started it ends; only the
+ * starters are known to last. */
+static int wants_a_starter(const libxl_childproc_spec *spec)
+{
+    return spec != NULL && (spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) != 0;
+}
+
+/* The calling thread would only wait: it takes its share. Locked. */
+static void take_part(struct xl_starters *s)
+{
+    while (s->next < s->n && !wants_a_starter(s->entries[s->next].spec)) {
+        libxl_childproc_batch_entry *entry = &s->entries[s->next++];
+
+        pthread_mutex_unlock(&s->lock);
+        start_entry(s->ctx, entry, NULL);
+        pthread_mutex_lock(&s->lock);
+        s->finished++;
+    }
+}
+
 static void run_on_threads(struct xl_starters *s,
                            libxl_childproc_batch_entry *entries, size_t n)
 {
@@ -207,6 +227,7 @@ static void run_on_threads(struct xl_starters *s,
     s->next = s->finished = 0;
     s->n = n;
     pthread_cond_broadcast(&s->work);
+    take_part(s);
     while (s->finished < s->n)
         pthread_cond_wait(&s->done, &s->lock);
     s->n = s->next = s->finished = 0;

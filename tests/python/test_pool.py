@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 from conftest import CHILD, TINY
 
-from xlchild import KillPolicy, KillScope, SpawnError
+from xlchild import Context, KillPolicy, KillScope, SpawnError
 from xlchild.pool import Halt, Pool, Result, _spool, run_many
 
 
@@ -217,6 +217,22 @@ def test_cancel_ends_the_wait_for_another_attempt():
         threading.Timer(0.05, pool.cancel).start()
         done = list(pool.as_completed([command("exit", 1)]))
     assert [r.cancelled for r in done] == [True] and done[0].attempts == 1
+
+
+def test_starters_outlive_the_thread_that_called():
+    """A child that is to die with the thread that started it."""
+    with Context() as ctx:
+        ctx.set_starters(1)
+        inner, outer = os.pipe()
+        started = []
+        thread = threading.Thread(target=lambda: started.extend(
+            ctx.spawn_many([command("cat")] * 3, event=False, stdin=inner,
+                           pdeathsig=signal.SIGKILL)))
+        thread.start()
+        thread.join()
+        os.close(inner)
+        os.close(outer)
+        assert [p.wait().returncode for p in started] == [0, 0, 0]
 
 
 # ---- output ---------------------------------------------------------------

@@ -327,9 +327,10 @@ typedef struct libxl_childproc_batch_entry {
 
 /* libxl_childproc_spawn_many - start a batch of children
  * Before:   as libxl_childproc_spawn
- * Effects:  starts every entry, in parallel on the ctx's starter threads if
- *           it has any (libxl_childproc_set_starters); one entry's failure
- *           does not keep the others from starting
+ * Effects:  starts every entry; if the ctx has starter threads, on these and
+ *           on the calling one in parallel (libxl_childproc_set_starters),
+ *           but with LIBXL_SPAWN_SET_PDEATHSIG on these only. One entry's
+ *           failure does not keep the others from starting
  * Owns:     entries are read, and their out members written
  * Calls:    as libxl_childproc_spawn
  * Threads:  any     Signals: no     Fork: no
