@@ -136,6 +136,9 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 
     xl_wiring_init(&w);
     memset(&spawn, 0, sizeof spawn);
+    rc = xl_spec_sources(spec, failure);
+    if (rc != 0)
+        goto out;
     map = xl_sys.malloc((spec->nfds + 3) * sizeof *map);
     if (map == NULL) {
         rc = prepare_failed(failure, LIBXL_STAGE_PREPARE, ENOMEM, NULL);

@@ -123,6 +123,9 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
                spawn->failure.argument);
         return rc;
     }
+    rc = xl_spec_sources(spawn->spec, &spawn->failure);
+    if (rc != 0)
+        return rc;
     set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
     ctx->nstarting++;
     ctx->nstops += (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "spec.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
@@ -121,6 +122,23 @@ int xl_spec_check(const libxl_childproc_spec *spec,
     failure->errnoval = 0;
     failure->argument = member;
     return ERROR_INVAL;
+}
+
+int xl_spec_sources(const libxl_childproc_spec *spec,
+                    libxl_childproc_failure *failure)
+{
+    size_t i;
+
+    for (i = 0; i < spec->nfds; i++) {
+        if (spec->fds[i].source >= 0 &&
+            fcntl(spec->fds[i].source, F_GETFD) < 0) {
+            failure->stage = LIBXL_STAGE_FDS;
+            failure->errnoval = errno;
+            failure->argument = NULL;
+            return ERROR_SPAWN;
+        }
+    }
+    return 0;
 }
 
 int xl_report_ok(const libxl_childproc_report *report)

@@ -10,6 +10,11 @@
 /* 0, or ERROR_INVAL and *failure with the member's name. */
 int xl_spec_check(const libxl_childproc_spec *spec,
                   libxl_childproc_failure *failure);
+/* Are the map's sources open? 0, or ERROR_SPAWN with the failure and errno.
+ * To be asked before the library opens anything: an fd of its own could take a
+ * number that is free, and be given to the child. */
+int xl_spec_sources(const libxl_childproc_spec *spec,
+                    libxl_childproc_failure *failure);
 /* NULL is: the default. */
 int xl_report_ok(const libxl_childproc_report *report);
 

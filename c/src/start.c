@@ -8,33 +8,16 @@
 #include "start.h"
 
 #include <errno.h>
-#include <fcntl.h>
 
 #include "facility.h"
 #include "prepare.h"
 #include "start_forked.h"
 #include "start_shared.h"
 
-/* A source that is not open must not come to be: our own fds take free
- * numbers while the child is made. */
-static int sources_open(const libxl_childproc_spec *spec)
-{
-    size_t i;
-
-    for (i = 0; i < spec->nfds; i++)
-        if (spec->fds[i].source >= 0 && fcntl(spec->fds[i].source, F_GETFD) < 0)
-            return 0;
-    return 1;
-}
-
 int xl_start(struct xl_start_request *request)
 {
     int rc;
 
-    if (!sources_open(request->spec)) {
-        xl_registry_unreserve();
-        return xl_start_failed(request, LIBXL_STAGE_FDS, EBADF);
-    }
     if (request->stack == NULL || request->fork_replacement != NULL)
         return xl_start_forked(request);
     rc = xl_start_shared(request);
