@@ -13,7 +13,7 @@ XT_HELPERS := child tiny
 XT_JOBS ?= 2
 
 XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
-  -Wno-unused-parameter -Ic/include -Ic/src -Itests/c \
+  -Wno-unused-parameter -Ic/include -Ic/src -Itests/c -Itests/fuzz \
   -DXT_HELPERS='"$(CURDIR)/build/tests/helpers"' \
   -DXT_VECTORS='"$(CURDIR)/tests/vectors"' \
   -DXT_SOURCE='"$(CURDIR)"'
@@ -33,10 +33,14 @@ build/tests/helpers/tiny: tests/helpers/tiny.c
 .PHONY: helpers
 helpers: $(XT_HELPER_BIN) ## build the helper programs of the tests
 
+# The fuzz targets are support to fuzz_corpus.c and fdplan_model.c.
+FZ_TARGET_SRC := $(filter-out tests/fuzz/libfuzzer.c,$(wildcard tests/fuzz/*.c))
+
 # $(call XT_VARIANT,NAME,FOLDER,COMPILER,FLAGS,LINK FLAGS)
 define XT_VARIANT
 $(1)_CORE := $$(patsubst c/src/%.c,$(2)/core/%.o,$$(wildcard c/src/*.c))
-$(1)_SUPPORT := $$(patsubst tests/c/%.c,$(2)/tests/%.o,$$(XT_SUPPORT_SRC))
+$(1)_SUPPORT := $$(patsubst tests/c/%.c,$(2)/tests/%.o,$$(XT_SUPPORT_SRC)) \
+  $$(FZ_TARGET_SRC:tests/fuzz/%.c=$(2)/fuzz/%.o)
 $(1)_BIN := $$(XT_TESTS:%=$(2)/tests/%)
 
 $(2)/core/%.o: c/src/%.c
@@ -49,6 +53,10 @@ $(2)/core/%.o: c/src/%.c
 $(2)/core/image.o $(2)/core/facility.o: XT_OWN_FLAGS := -fno-sanitize=all
 
 $(2)/tests/%.o: tests/c/%.c
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) -pthread $(4) -MMD -MP -c -o $$@ $$<
+
+$(2)/fuzz/%.o: tests/fuzz/%.c
 	@mkdir -p $$(@D)
 	$(3) $$(XT_CFLAGS) -pthread $(4) -MMD -MP -c -o $$@ $$<
 
@@ -86,7 +94,7 @@ build-c-$(1): $(2)/shared/plugin.so $(2)/shared/fakexen.so
 endif
 
 .SECONDARY: $$($(1)_BIN:=.o)
--include $$(wildcard $(2)/core/*.d $(2)/tests/*.d)
+-include $$(wildcard $(2)/core/*.d $(2)/tests/*.d $(2)/fuzz/*.d)
 endef
 
 XT_ASAN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -160,3 +168,4 @@ coverage-c: build-c-gcov ## line coverage of c/src by the C tests
 	         100 * hit / all, all}'
 
 include tests/c/treaty.mk
+include tests/fuzz/build.mk

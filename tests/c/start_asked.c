@@ -180,10 +180,46 @@ XT_TEST(fd_closed_stdio_of_the_host, "C16 C14")
         close(p[1]);
         text = xt_read_all(p[0], NULL);
         XT_EQ_STR(text, "1\n2\n");
+        free(text);
+        xt_ctx_free(ctx);
         _exit(0);
     }
     XT_EQ_INT(waitpid(pid, &status, 0), pid);
     XT_EQ_INT(status, 0);
+}
+
+/* A source that is not open stays so, though the library opens fds of its own
+ * on the way, and one of them takes the number. */
+XT_TEST(fd_not_open_is_never_ours, "C16 C15")
+{
+    int next = dup(0);
+    libxl_childproc_exec_opts opts;
+
+    XT_SYS(close(next));
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    for (int i = 0; i < 12; i++) {
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("fds"));
+        libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
+        libxl_childproc_fd fd = {7, next + i};
+        libxl_childproc_exec_result result;
+
+        spec.fds = &fd;
+        spec.nfds = 1;
+        if (fcntl(next + i, F_GETFD) < 0) {
+            XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, &failure,
+                                       NULL),
+                  ERROR_SPAWN);
+            XT_EQ_INT(failure.stage, LIBXL_STAGE_FDS);
+            XT_EQ_INT(failure.errnoval, EBADF);
+            XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+                  ERROR_SPAWN);
+            XT_EQ_INT(failure.errnoval, EBADF);
+        }
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        xt_ctx_free(ctx);
+    }
 }
 
 /* Thousands of fds of the host, without close-on-exec: none gets through. */

@@ -1,0 +1,345 @@
+/* spec.c - fuzz target: what may be asked of a child, and what its half gets
+ *
+ * The input chooses each member of a libxl_childproc_spec, right or wrong.
+ * The model says which members are wrong; the library must refuse a spec with
+ * such, naming one of them (X5), and start the others with an image that has
+ * every wish in it and a fd plan that fulfils the map (C16). No process is
+ * made: the seam's clone only looks (simkernel.c).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "facility.h"
+#include "fdtable.h"
+#include "fuzz.h"
+#include "simkernel.h"
+#include "xlchild.h"
+
+#define MAX_FDS 8
+#define MAX_BAD 64
+
+static struct {
+    libxl_childproc_spec spec;
+    const char *argv[3];
+    libxl_childproc_fd fds[MAX_FDS];
+    libxl_childproc_rlimit rlimits[2];
+    gid_t groups[2];
+    sigset_t mask, ignore;
+    const char *bad[MAX_BAD]; /* members that are wrong */
+    int nbad;
+    int closed_source;
+    int looked;
+} made;
+
+static void bad_if(int wrong, const char *member)
+{
+    if (wrong)
+        made.bad[made.nbad++] = member;
+}
+
+static int has(unsigned flags)
+{
+    return (made.spec.flags & flags) != 0;
+}
+
+/* ---- making one ---------------------------------------------------------- */
+
+static void make_program(struct fz_input *in)
+{
+    static const char *const words[] = {"/bin/simulated", "simulated", "", "a"};
+    static const char *const paths[] = {NULL, NULL, "", "/bin/simulated",
+                                        "simulated"};
+    libxl_childproc_spec *s = &made.spec;
+    unsigned n = fz_below(in, 8);
+
+    for (unsigned i = 0; i < 2 && i < n; i++)
+        made.argv[i] = words[fz_below(in, 4)];
+    s->argv = fz_one_in(in, 16) ? NULL : made.argv;
+    s->path = paths[fz_below(in, 5)];
+    bad_if(!s->argv || !s->argv[0], "argv");
+    if (made.nbad)
+        return;
+    if (s->path)
+        bad_if(!*s->path, "path");
+    else
+        bad_if(!*s->argv[0], "argv");
+}
+
+static void make_flags(struct fz_input *in)
+{
+    const unsigned session =
+        LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION | LIBXL_SPAWN_SET_CTTY;
+    libxl_childproc_spec *s = &made.spec;
+
+    s->flags = fz_byte(in) | fz_byte(in) << 8;
+    if (fz_one_in(in, 2)) /* few go together with JOIN_GROUP */
+        s->flags &= ~(unsigned)LIBXL_SPAWN_JOIN_GROUP;
+    if (fz_one_in(in, 16)) {
+        s->flags |= 1u << 30;
+        bad_if(1, "flags");
+    }
+    s->group = (pid_t)fz_below(in, 8) - 2;
+    bad_if(has(LIBXL_SPAWN_JOIN_GROUP) && has(session), "flags");
+    bad_if(has(LIBXL_SPAWN_JOIN_GROUP) && s->group <= 1, "group");
+}
+
+static void make_ids(struct fz_input *in)
+{
+    libxl_childproc_spec *s = &made.spec;
+
+    s->uid = fz_one_in(in, 8) ? (uid_t)-1 : fz_byte(in);
+    s->gid = fz_one_in(in, 8) ? (gid_t)-1 : fz_byte(in);
+    s->ngroups = fz_below(in, 3);
+    s->groups = fz_one_in(in, 8) ? NULL : made.groups;
+    s->umask = fz_one_in(in, 8) ? 01777 : fz_byte(in);
+    s->nice = (int)fz_below(in, 48) - 24;
+    s->pdeathsig = (int)fz_below(in, 80) - 4;
+    bad_if(has(LIBXL_SPAWN_SET_UID) && s->uid == (uid_t)-1, "uid");
+    bad_if(has(LIBXL_SPAWN_SET_GID) && s->gid == (gid_t)-1, "gid");
+    bad_if(has(LIBXL_SPAWN_SET_GROUPS) && s->ngroups && !s->groups, "groups");
+    bad_if(has(LIBXL_SPAWN_SET_UMASK) && s->umask > 0777, "umask");
+    bad_if(has(LIBXL_SPAWN_SET_NICE) && (s->nice < -20 || s->nice > 19),
+           "nice");
+    bad_if(has(LIBXL_SPAWN_SET_PDEATHSIG) &&
+               (s->pdeathsig < 0 || s->pdeathsig > 64),
+           "pdeathsig");
+}
+
+static void make_rest(struct fz_input *in)
+{
+    static const char *const dirs[] = {NULL, NULL, "", "/", "relative"};
+    static const char *const cgroups[] = {NULL, NULL, NULL, "relative", "/cg"};
+    libxl_childproc_spec *s = &made.spec;
+
+    s->ctty_fd = (int)fz_below(in, 64) - 1;
+    s->nrlimits = fz_below(in, 3);
+    s->rlimits = fz_one_in(in, 8) ? NULL : made.rlimits;
+    for (int i = 0; i < 2; i++)
+        made.rlimits[i].resource = (int)fz_below(in, 20) - 2;
+    s->cwd = dirs[fz_below(in, 5)];
+    s->cgroup = cgroups[fz_below(in, 5)];
+    s->on_free = (libxl_free_policy)((int)fz_below(in, 5) - 1);
+    s->kill.first_signal = (int)fz_below(in, 80) - 4;
+    s->kill.grace_ms = (int)fz_below(in, 16) - 1;
+    s->kill.scope = (libxl_kill_scope)((int)fz_below(in, 5) - 1);
+    s->exited_grace_ms = (int)fz_below(in, 16) - 1;
+    bad_if(has(LIBXL_SPAWN_SET_CTTY) && fcntl(s->ctty_fd, F_GETFD) < 0,
+           "ctty_fd");
+    bad_if(s->nrlimits && !s->rlimits, "rlimits");
+    for (size_t i = 0; s->rlimits && i < s->nrlimits; i++)
+        bad_if(made.rlimits[i].resource < 0 ||
+                   made.rlimits[i].resource >= (int)RLIM_NLIMITS,
+               "rlimits");
+    bad_if(s->cwd && !*s->cwd, "cwd");
+    bad_if(s->cgroup && *s->cgroup != '/', "cgroup");
+    bad_if((int)s->on_free < 0 || s->on_free > LIBXL_FREE_LEAVE, "on_free");
+    bad_if(s->kill.first_signal < 0 || s->kill.first_signal > 64 ||
+               s->kill.grace_ms < 0 || (int)s->kill.scope < 0 ||
+               s->kill.scope > LIBXL_KILL_CGROUP ||
+               (s->kill.scope == LIBXL_KILL_GROUP &&
+                !has(LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                     LIBXL_SPAWN_SET_CTTY)) ||
+               (s->kill.scope == LIBXL_KILL_CGROUP && !s->cgroup),
+           "kill");
+    bad_if(s->exited_grace_ms < 0, "exited_grace_ms");
+}
+
+static void make_fds(struct fz_input *in)
+{
+    libxl_childproc_spec *s = &made.spec;
+    unsigned range = 3 + fz_below(in, 24);
+
+    s->nfds = fz_below(in, MAX_FDS + 1);
+    s->fds = fz_one_in(in, 16) ? NULL : made.fds;
+    bad_if(s->nfds && !s->fds, "fds");
+    for (size_t i = 0; s->fds && i < s->nfds; i++) {
+        libxl_childproc_fd *e = &made.fds[i];
+
+        e->target = fz_one_in(in, 32) ? -1 : (int)fz_below(in, range);
+        if (fz_one_in(in, 32))
+            e->target = 1 << 20;
+        e->source = (int)fz_below(in, range + 4) - 4;
+        bad_if(e->target < 0 || e->target >= 1 << 20 || e->source == -1 ||
+                   e->source < LIBXL_FD_CLOSED,
+               "fds");
+        for (size_t k = 0; k < i; k++)
+            bad_if(made.fds[k].target == e->target, "fds");
+        made.closed_source |= e->source >= 0 && fcntl(e->source, F_GETFD) < 0;
+    }
+}
+
+static void make_signals(struct fz_input *in)
+{
+    sigemptyset(&made.mask);
+    sigemptyset(&made.ignore);
+    for (int i = 0; i < 3; i++) {
+        sigaddset(&made.mask, 1 + (int)fz_below(in, 31));
+        sigaddset(&made.ignore, 1 + (int)fz_below(in, 31));
+    }
+    made.spec.sigmask = fz_one_in(in, 2) ? &made.mask : NULL;
+    made.spec.sigignore = fz_one_in(in, 2) ? &made.ignore : NULL;
+}
+
+/* ---- what the child's half gets ------------------------------------------ */
+
+static void look_at_fds(const struct xl_image *image)
+{
+    struct fz_trial trial;
+
+    memset(&trial, 0, sizeof(trial));
+    trial.map = made.spec.fds;
+    trial.n = made.spec.nfds;
+    trial.hidden = -1;
+    for (int fd = 0; fd < FZ_TABLE; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        trial.parent[fd].file = flags < 0 ? FZ_CLOSED : fd + 1;
+        trial.parent[fd].cloexec = flags > 0;
+    }
+    for (int fd = 0; fd < 3; fd++) /* as the plan, which does not look */
+        trial.parent[fd] = (struct fz_slot){fd + 1, 0};
+    fz_check_plan(&trial, &image->fds);
+}
+
+static void look_at_signals(const struct xl_image *image)
+{
+    for (int signo = 1; signo < 32; signo++) {
+        if (made.spec.sigmask)
+            FZ_EQ(xl_sigset_has(&image->final_mask, signo),
+                  sigismember(&made.mask, signo));
+        else if (!has(LIBXL_SPAWN_KEEP_SIGMASK))
+            FZ_EQ(xl_sigset_has(&image->final_mask, signo), 0);
+        if (made.spec.sigignore && sigismember(&made.ignore, signo))
+            FZ_TRUE(xl_sigset_has(&image->ignore, signo));
+        else if (!has(LIBXL_SPAWN_KEEP_SIGIGN) && signo != SIGPIPE)
+            FZ_TRUE(!xl_sigset_has(&image->ignore, signo));
+    }
+    if (has(LIBXL_SPAWN_IGNORE_SIGPIPE))
+        FZ_TRUE(xl_sigset_has(&image->ignore, SIGPIPE));
+}
+
+static void look(const struct xl_image *image)
+{
+    const libxl_childproc_spec *s = &made.spec;
+    const char *path = s->path ? s->path : s->argv[0];
+
+    made.looked++;
+    FZ_EQ(made.nbad, 0);
+    FZ_TRUE(!made.closed_source);
+    FZ_TRUE(image->path == path);
+    FZ_TRUE((const void *)image->argv == (const void *)s->argv);
+    FZ_TRUE(image->envp != NULL);
+    FZ_TRUE(!image->search_path ==
+            (!has(LIBXL_SPAWN_SEARCH_PATH) || strchr(path, '/') != NULL));
+    FZ_TRUE(image->cwd == s->cwd);
+    FZ_TRUE(!image->cgroup_procs == !s->cgroup);
+    if (s->cgroup)
+        FZ_EQ(strcmp(image->cgroup_procs, "/cg/cgroup.procs"), 0);
+    FZ_EQ(image->gate_fd, -1);
+    FZ_TRUE(!image->shared_files || !has(LIBXL_SPAWN_KEEP_FDS));
+    if (!has(LIBXL_SPAWN_KEEP_FDS)) /* those end far above the table */
+        look_at_fds(image);
+    look_at_signals(image);
+}
+
+/* ---- the target ---------------------------------------------------------- */
+
+static void check_refusal(int rc, const libxl_childproc_failure *failure)
+{
+    FZ_EQ(rc, ERROR_INVAL);
+    FZ_EQ(failure->stage, LIBXL_STAGE_ARGUMENT);
+    FZ_TRUE(failure->argument != NULL);
+    for (int i = 0; i < made.nbad; i++)
+        if (!strcmp(failure->argument, made.bad[i]))
+            return;
+    FZ_FAIL("%s was refused, not %s", failure->argument, made.bad[0]);
+}
+
+static void start(libxl_ctx *ctx)
+{
+    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+    libxl_childproc_id id = 4711;
+    libxl_childproc_result r;
+    pid_t pid = 4712;
+    int rc = libxl_childproc_spawn(ctx, &made.spec, NULL, &id, &pid, &failure);
+
+    if (rc)
+        FZ_TRUE(id == 4711 && pid == 4712);
+    if (made.nbad) {
+        check_refusal(rc, &failure);
+        FZ_EQ(made.looked, 0);
+    } else if (made.closed_source) {
+        FZ_TRUE(rc == ERROR_SPAWN && failure.stage == LIBXL_STAGE_FDS &&
+                failure.errnoval == EBADF);
+        FZ_EQ(made.looked, 0);
+    } else if (rc == ERROR_SPAWN && made.spec.cgroup) {
+        FZ_EQ(failure.stage, LIBXL_STAGE_CGROUP); /* there is none */
+        FZ_EQ(made.looked, 0);
+    } else if (sim.clone_errno) {
+        FZ_EQ(rc, ERROR_SYSTEM);
+        FZ_EQ(failure.stage, LIBXL_STAGE_FORK);
+        FZ_EQ(failure.errnoval, sim.clone_errno);
+        FZ_EQ(made.looked, 1);
+    } else {
+        FZ_EQ(rc, 0);
+        FZ_EQ(made.looked, 1);
+        FZ_EQ(pid, sim.process[0].pid);
+        sim_exit(&sim.process[0], 7 << 8);
+        FZ_EQ(libxl_childproc_wait(ctx, id, 0, 0, &r), 0);
+        FZ_EQ(r.status, 7 << 8);
+    }
+    FZ_EQ(libxl_childproc_count(ctx), 0);
+}
+
+static void no_log(void *user, libxl_log_level level, int errnoval,
+                   const char *message)
+{
+    (void)user;
+    (void)level;
+    (void)errnoval;
+    (void)message;
+}
+
+void fz_spec(const uint8_t *data, size_t size)
+{
+    static const libxl_logger silent = {sizeof(silent), LIBXL_LOG_CRITICAL,
+                                        no_log, NULL};
+    static const libxl_childproc_hooks none = {libxl_sigchld_owner_none, NULL,
+                                               NULL, sizeof(none)};
+    struct fz_input in = {data, size};
+    int first_free = dup(0);
+    libxl_ctx *ctx;
+
+    close(first_free);
+    if (!(xl_facilities() & LIBXL_FACILITY_VFORK) ||
+        !(xl_facilities() & LIBXL_FACILITY_PIDFD))
+        return; /* here children are made by fork, which cannot be looked at */
+    sim_begin();
+    memset(&made, 0, sizeof(made));
+    sim.may_reap = 1;
+    sim.look = look;
+    FZ_EQ(libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &silent), 0);
+    FZ_EQ(libxl_childproc_setmode_checked(ctx, &none, NULL), 0);
+    libxl_childproc_spec_init(&made.spec);
+    if (fz_one_in(&in, 32)) {
+        made.spec.size--;
+        bad_if(1, "size");
+    }
+    sim.clone_errno = fz_one_in(&in, 4) ? EAGAIN : 0;
+    make_program(&in);
+    make_flags(&in);
+    make_fds(&in);
+    make_signals(&in);
+    make_ids(&in);
+    make_rest(&in);
+    start(ctx);
+    FZ_EQ(libxl_ctx_free(ctx), 0);
+    sim_end();
+    FZ_EQ(dup(0), first_free);
+    close(first_free);
+}
