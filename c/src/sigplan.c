@@ -87,6 +87,12 @@ static void maybe_ignored(int stat_fd, xl_sigset *ret_set)
     set_from_bits(ret_set, bits | usual);
 }
 
+static void restore(struct xl_image *im, int signo)
+{
+    xl_sigset_remove(&im->ignore, signo);
+    xl_sigset_add(&im->reset, signo);
+}
+
 void xl_sigplan_make(const struct xl_start_request *request,
                      struct xl_image *im, int cleared,
                      const xl_sigset *caller_mask)
@@ -96,7 +102,7 @@ void xl_sigplan_make(const struct xl_start_request *request,
 
     xl_sigset_empty(&im->reset);
     xl_sigset_empty(&im->ignore);
-    if (keep)
+    if (keep && !cleared) /* with CLONE_CLEAR_SIGHAND they stay by themselves */
         all_ignored(request->stat_fd, &im->ignore);
     if (!cleared)
         xl_sigset_fill(&im->reset);
@@ -109,6 +115,10 @@ void xl_sigplan_make(const struct xl_start_request *request,
         xl_sigset_from(&more, spec->sigignore);
         for (i = 0; i < sizeof more.bits / sizeof more.bits[0]; i++)
             im->ignore.bits[i] |= more.bits[i];
+    }
+    if (spec->flags & LIBXL_SPAWN_RESTORE_SIGPIPE) {
+        restore(im, SIGPIPE);
+        restore(im, SIGXFSZ);
     }
     if (spec->flags & LIBXL_SPAWN_IGNORE_SIGPIPE)
         xl_sigset_add(&im->ignore, SIGPIPE);

@@ -24,7 +24,7 @@ void libxl_childproc_spec_init(libxl_childproc_spec *spec)
 
 static int known_flags(unsigned flags)
 {
-    return (flags & ~((LIBXL_SPAWN_REPORT_STOPS << 1) - 1)) == 0;
+    return (flags & ~((LIBXL_SPAWN_RESTORE_SIGPIPE << 1) - 1)) == 0;
 }
 
 static const char *bad_fds(const libxl_childproc_spec *spec)

@@ -247,6 +247,7 @@ type flag =
   | Keep_sigign
   | Ignore_sigpipe
   | Report_stops
+  | Restore_sigpipe
 
 type session =
   | Same_session
@@ -264,6 +265,7 @@ let bit_of_flag = function
   | Keep_sigign -> bit 6
   | Ignore_sigpipe -> bit 7
   | Report_stops -> bit 15
+  | Restore_sigpipe -> bit 16
 
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }

@@ -140,6 +140,8 @@ type flag =
   | Keep_sigign
   | Ignore_sigpipe
   | Report_stops  (** [Stopped] and [Continued] events *)
+  | Restore_sigpipe
+      (** SIGPIPE and SIGXFSZ at their default, even with [Keep_sigign] *)
 
 type session =
   | Same_session

@@ -330,6 +330,8 @@ XT_TEST(signals_are_reset, "C16")
     spec.flags = LIBXL_SPAWN_KEEP_SIGIGN;
     spec.argv = XT_CHILD("ignored");
     expect(&spec, "SIGUSR1\nSIGPIPE\n");
+    spec.flags |= LIBXL_SPAWN_RESTORE_SIGPIPE;
+    expect(&spec, "SIGUSR1\n");
     spec.flags = LIBXL_SPAWN_IGNORE_SIGPIPE;
     expect(&spec, "SIGPIPE\n");
     spec.flags = 0;

@@ -182,6 +182,10 @@ typedef enum libxl_free_policy {
                                            terminal; implies NEW_SESSION */
 #define LIBXL_SPAWN_REPORT_STOPS (1u << 15) /* STOPPED and CONTINUED events
                                                (not in mainloop mode) */
+#define LIBXL_SPAWN_RESTORE_SIGPIPE (1u << 16) /* SIGPIPE and SIGXFSZ, which
+                                                  interpreters ignore for
+                                                  themselves, at their default
+                                                  even with KEEP_SIGIGN */
 
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
