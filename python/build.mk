@@ -10,7 +10,7 @@ PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* c/src/*.[ch] c/include/*/*.h)
 
-.PHONY: python check-python demo-python
+.PHONY: python check-python check-pythons demo-python
 python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
@@ -26,6 +26,14 @@ check-python: python lib build/tests/helpers/child \
 	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
 	  -p no:cacheprovider --tb=short tests/python
+
+check-pythons: python lib build/tests/helpers/child ## every CPython at hand: \
+  smoke test, CPython's own suites
+	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHON='$(PYTHON)' XLCHILD_SUITES=all $(PYTHON) -m pytest -q \
+	  -p summary_line -p no:cacheprovider --tb=short \
+	  tests/python/test_versions.py tests/python/test_cpython.py
+	@cat build/cpython/*.txt
 
 demo-python: python ## thousands of real children, from Python
 	@PYTHONPATH=build/python PYTHONDONTWRITEBYTECODE=1 \

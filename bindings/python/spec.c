@@ -306,6 +306,9 @@ static int groups(struct xlpy_arena *arena, PyObject *sequence,
     for (i = 0; list && i < n; i++) {
         list[i] = (gid_t)number(PySequence_Fast_GET_ITEM(fast, i), 0,
                                 UINT_MAX - 1, "a group");
+        if (PyErr_Occurred() &&
+            PyErr_ExceptionMatches(PyExc_OverflowError)) /* as subprocess */
+            PyErr_SetString(PyExc_ValueError, "a group is out of range");
         if (PyErr_Occurred())
             list = NULL;
     }
@@ -355,14 +358,14 @@ enum option {
     O_FLAGS, O_PATH, O_ENV, O_CWD, O_FDS, O_KILL, O_SEARCH_PATH, O_GROUP,
     O_UID, O_GID, O_GROUPS, O_UMASK, O_NICE, O_PDEATHSIG, O_CTTY_FD,
     O_RLIMITS, O_SIGMASK, O_SIGIGNORE, O_CGROUP, O_ON_FREE,
-    O_EXITED_GRACE_MS, O_INHERIT_IGNORED, O_UNKNOWN
+    O_EXITED_GRACE_MS, O_UNKNOWN
 };
 
 static const char *const option_names[] = {
     "flags", "path", "env", "cwd", "fds", "kill", "search_path", "group",
     "uid", "gid", "groups", "umask", "nice", "pdeathsig", "ctty_fd",
     "rlimits", "sigmask", "sigignore", "cgroup", "on_free",
-    "exited_grace_ms", "inherit_ignored",
+    "exited_grace_ms",
 };
 
 static enum option option_named(PyObject *key)
@@ -373,51 +376,6 @@ static enum option option_named(PyObject *key)
         if (PyUnicode_CompareWithASCIIString(key, option_names[i]) == 0)
             return (enum option)i;
     return O_UNKNOWN;
-}
-
-static void ask_ignored(sigset_t *set, int signo)
-{
-    struct sigaction old;
-
-    if (sigaction(signo, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
-        sigaddset(set, signo);
-    else
-        sigdelset(set, signo);
-}
-
-/* What this process ignores the child ignores too, as after a plain fork;
- * with restore, not what Python ignores for its own sake. The signals that
- * programs do ignore are asked about each time; for the others a look at most
- * 10 ms old is good enough. Under the GIL. */
-static void inherit_ignored(libxl_childproc_spec *spec, int restore,
-                            sigset_t *set)
-{
-    static const unsigned char usual[] = {
-        SIGHUP,  SIGINT,  SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGCHLD,
-        SIGPIPE, SIGXFSZ, SIGTSTP, SIGTTIN, SIGTTOU, SIGALRM};
-    static struct timespec looked;
-    static sigset_t seen;
-    struct timespec now;
-    size_t i;
-    int signo;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    if ((now.tv_sec - looked.tv_sec) * 1000000000LL + now.tv_nsec -
-            looked.tv_nsec > 10000000) {
-        sigemptyset(&seen);
-        for (signo = 1; signo < NSIG; signo++)
-            ask_ignored(&seen, signo);
-        looked = now;
-    } else {
-        for (i = 0; i < sizeof(usual); i++)
-            ask_ignored(&seen, usual[i]);
-    }
-    *set = seen;
-    if (restore) {
-        sigdelset(set, SIGPIPE);
-        sigdelset(set, SIGXFSZ);
-    }
-    spec->sigignore = set;
 }
 
 static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
@@ -497,9 +455,6 @@ static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
         break;
     case O_EXITED_GRACE_MS:
         spec->exited_grace_ms = (int)number(value, INT_MIN, INT_MAX, name);
-        break;
-    case O_INHERIT_IGNORED:
-        inherit_ignored(spec, PyObject_IsTrue(value), &sets[1]);
         break;
     case O_UNKNOWN:
         break;

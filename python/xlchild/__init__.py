@@ -18,7 +18,8 @@ from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
 from ._popen import Popen
 from ._process import Process
 from ._router import route_unknown_children
-from ._run import call, check_call, check_output, run, spawn
+from ._run import (call, check_call, check_output, getoutput, getstatusoutput,
+                   run, spawn)
 from ._status import Lost, LostReason, Source, Status, StatusKind
 
 __version__ = _libxl.libxl_version_string()
@@ -31,9 +32,9 @@ __all__ = [
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
     "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
     "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
-    "call", "check_call", "check_output", "default_context",
-    "postfork_child_noexec", "route_unknown_children", "run", "spawn",
-    "start_time",
+    "call", "check_call", "check_output", "default_context", "getoutput",
+    "getstatusoutput", "postfork_child_noexec", "route_unknown_children",
+    "run", "spawn", "start_time",
 ]
 
 

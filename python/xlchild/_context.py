@@ -124,31 +124,49 @@ class Event:
 class CompletedProcess(subprocess.CompletedProcess):
     """As subprocess has it, with the Status and what was held back.
 
-    ``status`` is the Status, ``timed_out`` and ``aborted`` say whether it was
-    ended early, ``stdin_written`` how many bytes its pipe took,
-    ``dropped`` how many bytes of (stdout, stderr) were beyond the limit,
-    ``held_open`` whether somebody still held a captured pipe.
+    ``status`` is the Status (None with preexec_fn). From Context.run:
+    ``timed_out`` and ``aborted`` say whether it was ended early,
+    ``stdin_written`` how many bytes its pipe took, ``dropped`` how many bytes
+    of (stdout, stderr) were beyond the limit, ``held_open`` whether somebody
+    still held a captured pipe.
+
+    >>> import xlchild
+    >>> done = xlchild.run(["sh", "-c", "exit 3"])
+    >>> done.returncode, done.status.kind is xlchild.Status.EXITED
+    (3, True)
     """
 
-    def __init__(self, args, outcome):
-        super().__init__(args, None, outcome[5], outcome[6])
-        self.status = Status(outcome[1])
-        self.returncode = self.status.returncode
+    timed_out = aborted = held_open = False
+    stdin_written = 0
+    dropped = (0, 0)
+
+    def __init__(self, args, returncode, stdout=None, stderr=None, *,
+                 status=None):
+        super().__init__(args, returncode, stdout, stderr)
+        self.status = status
+
+    @classmethod
+    def _of(cls, args, outcome):
+        """From the tuple of bindings/python/operations.c."""
+        status = Status(outcome[1])
+        self = cls(args, status.returncode, outcome[5], outcome[6],
+                   status=status)
         self.timed_out = bool(outcome[2])
         self.aborted = bool(outcome[3])
         self.stdin_written = outcome[4]
         self.dropped = (outcome[7], outcome[8])
         self.held_open = bool(outcome[9])
+        return self
 
     @property
     def rusage(self):
         """The child's resource usage, or None."""
-        return self.status.rusage
+        return self.status.rusage if self.status else None
 
     @property
     def lost(self):
         """The LostReason, or None."""
-        return self.status.lost
+        return self.status.lost if self.status else None
 
 
 Diagnosis = collections.namedtuple(
@@ -231,6 +249,8 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
 _REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
                    "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
                    "cgroup", "exited_grace_ms"))
+SPAWN_OPTIONS = _REST.union(
+    spec_options.__code__.co_varnames[:spec_options.__code__.co_argcount])
 
 
 def _source(source, target, table):
@@ -526,7 +546,7 @@ class Context(_libxl.Ctx):
         elif kind == _COMPLETE:
             if payload is not None:
                 event.rc = payload[0]
-                event.completed = CompletedProcess(
+                event.completed = CompletedProcess._of(
                     self._children.pop(("operation", user), None), payload)
         else:
             event.process = process = self._children.get(user)
@@ -631,7 +651,7 @@ class Context(_libxl.Ctx):
                                 capture_output, timeout, capture_limit,
                                 on_output, linger_eof, kill, options)
         outcome = self._run(*request)
-        done = CompletedProcess(args, outcome)
+        done = CompletedProcess._of(args, outcome)
         if text:
             for name in ("stdout", "stderr"):
                 data = getattr(done, name)

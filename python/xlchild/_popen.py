@@ -10,16 +10,18 @@ import sys
 from . import _libxl
 from ._context import default_context
 from ._errors import LostError, NotFoundError, SpawnError
-from ._process import Process, milliseconds
+from ._process import milliseconds
 from ._status import Status
 
 __all__ = ["Popen"]
 
-_NAMES_38 = (
+# What every Python hands to _execute_child first, and what newer ones add.
+_FIRST = (
     "args", "executable", "preexec_fn", "close_fds", "pass_fds", "cwd",
     "env", "startupinfo", "creationflags", "shell", "p2cread", "p2cwrite",
-    "c2pread", "c2pwrite", "errread", "errwrite", "restore_signals",
-    "start_new_session")
+    "c2pread", "c2pwrite", "errread", "errwrite", "restore_signals")
+_MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
+         "start_new_session": False, "process_group": -1}
 
 
 def _names():
@@ -28,8 +30,61 @@ def _names():
     return code.co_varnames[1:code.co_argcount]
 
 
-_NAMES = _names()
-_KNOWN = set(_NAMES_38) <= set(_NAMES)  # else this Python is left alone
+_LAST = _names()[len(_FIRST):]
+# another order, or a parameter that is unknown here: this Python is left alone
+_KNOWN = _names()[:len(_FIRST)] == _FIRST and _MORE.keys() >= set(_LAST)
+_PLAIN = tuple(map(_MORE.get, _LAST))
+
+_FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
+                | _libxl.LIBXL_SPAWN_KEEP_SIGMASK
+                | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
+_FLAGS = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
+_HOLD = _libxl.LIBXL_REPORT_HOLD
+
+
+def _argv(args, shell, executable):
+    """The arguments as a list, as subprocess makes it."""
+    if isinstance(args, (str, bytes)):
+        args = [args]
+    elif isinstance(args, os.PathLike):
+        if shell:
+            raise TypeError("path-like args is not allowed when shell is "
+                            "true")
+        args = [args]
+    else:
+        args = list(args)
+    if shell:
+        args = [executable or "/bin/sh", "-c"] + args
+    if not args:
+        raise IndexError("list index out of range")
+    return args
+
+
+def _add_environment(options, env, program):
+    """The child's environment, in whose PATH the program is searched."""
+    options["env"] = env
+    if b"/" not in os.fsencode(program):
+        options["search_path"] = os.pathsep.join(
+            os.fsdecode(p) for p in os.get_exec_path(env))
+
+
+def _add_more(options, values):
+    """Ids, umask, session and group: what is hardly ever given."""
+    a = dict(_MORE, **dict(zip(_LAST, values)))
+    flags = options["flags"]
+    if a["start_new_session"]:
+        flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
+    if a["process_group"] == 0:
+        flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
+    elif a["process_group"] > 0:
+        flags |= _libxl.LIBXL_SPAWN_JOIN_GROUP
+        options["group"] = a["process_group"]
+    for name, key in (("gid", "gid"), ("uid", "uid"), ("gids", "groups")):
+        if a[name] is not None:
+            options[key] = a[name]
+    if a["umask"] >= 0:
+        options["umask"] = a["umask"]
+    options["flags"] = flags
 
 
 class Popen(subprocess.Popen):
@@ -37,7 +92,8 @@ class Popen(subprocess.Popen):
 
     A status that cannot be learnt raises LostError from wait() and poll(),
     and returncode is then a Lost. exec and set-up failures are SpawnError
-    (an OSError, FileNotFoundError …).
+    (an OSError, FileNotFoundError …). With preexec_fn, Python code has to run
+    in the child: that is subprocess's own way of starting, unchanged.
 
     >>> import subprocess, xlchild
     >>> with xlchild.Popen(["cat"], stdin=subprocess.PIPE,
@@ -46,123 +102,75 @@ class Popen(subprocess.Popen):
     'hello'
     """
 
-    _process = None
+    _id = None  # the child's, in _context; None: subprocess's own child
+    _result = None
+    _lost_raises = True
 
     def __init__(self, args, *rest, context=None, **options):
         self._context = context
         super().__init__(args, *rest, **options)
 
-    def _execute_child(self, *values):
-        a = dict(zip(_NAMES, values))
-        if a["preexec_fn"] is not None or not _KNOWN:
-            return super()._execute_child(*values)
-        args = a["args"]
-        if isinstance(args, (str, bytes)):
-            args = [args]
-        elif isinstance(args, os.PathLike):
-            if a["shell"]:
-                raise TypeError("path-like args is not allowed when shell "
-                                "is true")
-            args = [args]
-        else:
-            args = list(args)
-        executable = a["executable"]
-        if a["shell"]:
-            args = ["/bin/sh", "-c"] + args
-            if executable:
-                args[0] = executable
-        if not args:
-            raise IndexError("list index out of range")
-        if executable is None:
-            executable = args[0]
-        sys.audit("subprocess.Popen", executable, args, a["cwd"], a["env"])
-        options = self._options(a, args, os.fsencode(executable))
-        context = self._context or default_context()
-        process = Process(context, args)
+    def _execute_child(self, args, executable, preexec_fn, close_fds,
+                       pass_fds, cwd, env, startupinfo, creationflags, shell,
+                       p2cread, p2cwrite, c2pread, c2pwrite, errread,
+                       errwrite, restore_signals, *more):
+        if preexec_fn is not None or not _KNOWN:
+            return super()._execute_child(
+                args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
+                startupinfo, creationflags, shell, p2cread, p2cwrite, c2pread,
+                c2pwrite, errread, errwrite, restore_signals, *more)
+        args = _argv(args, shell, executable)
+        program = args[0] if executable is None else executable
+        sys.audit("subprocess.Popen", program, args, cwd, env)
+        options = {"flags": _FLAGS if restore_signals else _FLAGS_AS_IS}
+        if executable is not None:
+            options["path"] = executable
+        if cwd is not None:
+            options["cwd"] = cwd
+        if env is not None:
+            _add_environment(options, env, program)
+        if more != _PLAIN:
+            _add_more(options, more)
+        if not close_fds:
+            options["flags"] |= _libxl.LIBXL_SPAWN_KEEP_FDS
+        fds = [pair for pair in ((0, p2cread), (1, c2pwrite), (2, errwrite))
+               if pair[1] != -1]
+        if close_fds and pass_fds:
+            fds += [(int(number), int(number)) for number in pass_fds
+                    if number > 2]
+        if fds:
+            options["fds"] = fds
+        if self._context is None:
+            self._context = default_context()
         try:
-            try:
-                self._start_child(context, process, options)
-            except SpawnError as error:
-                self._set_up_failed(error, a, executable)
-                raise
-            self._process = process
-            self.pid = process.pid
-            self._child_created = True
-        finally:
-            self._close_child_ends(a)
-
-    def _start_child(self, context, process, options):
-        process.id, process.pid = context._spawn(
-            process.args, options, _libxl.LIBXL_REPORT_HOLD, 0)
-        process._held = True
-
-    def _options(self, a, args, program):
-        flags = _libxl.LIBXL_SPAWN_SEARCH_PATH
-        if os.path.dirname(program):
-            flags = 0
-        if a["start_new_session"]:
-            flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
-        flags |= _libxl.LIBXL_SPAWN_KEEP_SIGMASK
-        options = {"path": program}
-        options["inherit_ignored"] = a["restore_signals"]
-        group = a.get("process_group", -1)
-        if group is not None and group >= 0:
-            if group == 0:
-                flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
+            self._start_child(args, options)
+        except SpawnError as error:
+            # the file that subprocess would name
+            if error.stage == "chdir":
+                error.filename = cwd
+            elif error.stage == "exec":
+                error.filename = program
             else:
-                flags |= _libxl.LIBXL_SPAWN_JOIN_GROUP
-                options["group"] = group
-        table = {}
-        for target, source in ((0, a["p2cread"]), (1, a["c2pwrite"]),
-                               (2, a["errwrite"])):
-            if source != -1:
-                table[target] = source
-        if a["close_fds"]:
-            for number in a["pass_fds"]:
-                if number > 2:
-                    table[int(number)] = int(number)
-        else:
-            flags |= _libxl.LIBXL_SPAWN_KEEP_FDS
-        if table:
-            options["fds"] = list(table.items())
-        if a["cwd"] is not None:
-            options["cwd"] = a["cwd"]
-        if a["env"] is not None:
-            options["env"] = a["env"]
-            path = os.get_exec_path(a["env"])
-            options["search_path"] = os.pathsep.join(
-                os.fsdecode(p) for p in path)
-        for name, key in (("gid", "gid"), ("uid", "uid")):
-            value = a.get(name)
-            if value is not None and value != -1:
-                options[key] = value
-        groups = a.get("gids")
-        if groups is not None:
-            options["groups"] = groups
-        umask = a.get("umask", -1)
-        if umask is not None and umask >= 0:
-            options["umask"] = umask
-        options["flags"] = flags
-        return options
+                error.filename = None
+            raise
+        finally:
+            self._close_child_ends(p2cread, p2cwrite, c2pread, c2pwrite,
+                                   errread, errwrite)
+        self._child_created = True
 
-    def _set_up_failed(self, error, a, executable):
-        """Name the file that subprocess would name; there is no child."""
-        if error.stage == "chdir":
-            error.filename = a["cwd"]
-        elif error.stage == "exec":
-            error.filename = executable if not a["shell"] \
-                else os.fsdecode(executable)
-        else:
-            error.filename = None
+    def _start_child(self, args, options):
+        self._id, self.pid = self._context._spawn(args, options, _HOLD, 0)
 
-    def _close_child_ends(self, a):
+    def _close_child_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
+                          errread, errwrite):
         """Close here the ends of pipes that the child has got."""
         devnull = getattr(self, "_devnull", None)
-        for inner, outer in (("p2cread", "p2cwrite"),
-                             ("c2pwrite", "c2pread"),
-                             ("errwrite", "errread")):
-            if a[inner] != -1 and a[outer] != -1 and a[inner] != devnull:
-                os.close(a[inner])
+        if p2cread != -1 and p2cwrite != -1 and p2cread != devnull:
+            os.close(p2cread)
+        if c2pwrite != -1 and c2pread != -1 and c2pwrite != devnull:
+            os.close(c2pwrite)
+        if errwrite != -1 and errread != -1 and errwrite != devnull:
+            os.close(errwrite)
         if devnull is not None:
             os.close(devnull)
         self._closed_child_pipe_fds = True
@@ -170,21 +178,25 @@ class Popen(subprocess.Popen):
     # ---- ends -----------------------------------------------------------
 
     def _ended(self, result):
-        status = self._process._status = Status(result)
+        self._result = result
+        if not result[3]:
+            raw = result[2]
+            self.returncode = -(raw & 0x7f) if raw & 0x7f else raw >> 8
+            return
+        status = self.status
         self.returncode = status.returncode
-        if status.lost is not None:
+        if self._lost_raises:
             error = LostError("the status of child %d is lost: %s"
                               % (self.pid, status.lost.text))
             error.status = status
             raise error
-        return self.returncode
 
     def _internal_poll(self, *args, **kwargs):
-        if self._process is None:
+        if self._id is None:
             return super()._internal_poll(*args, **kwargs)
         if self.returncode is None:
             try:
-                result = self._process.context._wait(self._process.id, 0)
+                result = self._context._wait(self._id, 0)
             except NotFoundError:  # another thread is taking it
                 return self.returncode
             except ValueError:  # closed, or reported otherwise (aio)
@@ -194,7 +206,7 @@ class Popen(subprocess.Popen):
         return self.returncode
 
     def _wait(self, timeout):
-        if self._process is None:
+        if self._id is None:
             return super()._wait(timeout)
         if self.returncode is not None:
             return self.returncode
@@ -205,8 +217,7 @@ class Popen(subprocess.Popen):
             raise subprocess.TimeoutExpired(self.args, timeout)
         try:
             if self.returncode is None:
-                result = self._process.context._wait(
-                    self._process.id, milliseconds(timeout))
+                result = self._context._wait(self._id, milliseconds(timeout))
                 if result is None:
                     raise subprocess.TimeoutExpired(self.args, timeout)
                 self._ended(result)
@@ -216,36 +227,38 @@ class Popen(subprocess.Popen):
 
     def send_signal(self, sig):
         """Send a signal, if it has not ended; never to another process."""
-        if self._process is None:
+        if self._id is None:
             super().send_signal(sig)
             return
         self.poll()
         if self.returncode is None:
-            self._process.kill(sig)
+            try:
+                _libxl.libxl_childproc_kill(self._context, self._id, int(sig),
+                                            _libxl.LIBXL_KILL_PROCESS)
+            except NotFoundError:
+                pass
 
     @property
     def status(self):
         """The Status, once it is known; None before, or for preexec_fn."""
-        return self._process._status if self._process else None
+        return None if self._result is None else Status(self._result)
 
     @property
     def rusage(self):
         """What the child used (resource.struct_rusage), or None."""
-        return self.status.rusage if self.status else None
+        return None if self._result is None else self.status.rusage
 
     def __del__(self, *args, **kwargs):
-        process = getattr(self, "_process", None)
-        if process is None:
+        if self._id is None:
             super().__del__(*args, **kwargs)
             return
         if self.returncode is None:
             import warnings
-            process._held = False
             warnings.warn("subprocess %s is still running" % self.pid,
                           ResourceWarning, source=self)
-            context = process.context
+            context = self._context
             if not context.closed and not context.forked:
                 try:
-                    context._detach(process.id)
+                    context._detach(self._id)
                 except NotFoundError:
                     pass

@@ -1,9 +1,27 @@
-"""run() and its friends, on the process's own Context."""
+"""run() and its friends: subprocess's functions over Popen.
+
+The keywords and the behaviour are those of the functions of the same names in
+subprocess. Options that only Context.run has are passed on to it.
+"""
 import subprocess
 
-from ._context import default_context
+from ._context import (SPAWN_OPTIONS, CompletedProcess, Context,
+                       default_context)
+from ._popen import Popen
 
-__all__ = ["run", "spawn", "check_call", "check_output", "call"]
+__all__ = ["run", "spawn", "call", "check_call", "check_output", "getoutput",
+           "getstatusoutput"]
+
+
+def _parameters(function):
+    code = function.__code__
+    return code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+
+
+# what Context.run takes and subprocess does not know
+_NATIVE = SPAWN_OPTIONS.union(_parameters(Context.run)).difference(
+    _parameters(subprocess.Popen.__init__),
+    ("input", "capture_output", "timeout", "check"))
 
 
 def spawn(args, **options):
@@ -16,27 +34,125 @@ def spawn(args, **options):
     return default_context().spawn(args, **options)
 
 
-def run(args, **options):
-    """Run a command to completion: see Context.run.
+def run(*popenargs, input=None, capture_output=False, timeout=None,
+        check=False, **options):
+    """Run a command to completion; return a CompletedProcess.
+
+    As subprocess.run. With an option that only Context.run has
+    (capture_limit, on_output, linger_eof, kill, fds, cgroup, rlimits, …) the
+    call is Context.run's on the default context.
 
     >>> import xlchild
     >>> xlchild.run(["echo", "hello"], capture_output=True, text=True).stdout
     'hello\\n'
     """
-    return default_context().run(args, **options)
+    if not _NATIVE.isdisjoint(options):
+        return default_context().run(
+            *popenargs, input=input, capture_output=capture_output,
+            timeout=timeout, check=check, **options)
+    if input is not None:
+        if options.get("stdin") is not None:
+            raise ValueError("stdin and input arguments may not both be "
+                             "used.")
+        options["stdin"] = subprocess.PIPE
+    if capture_output:
+        if options.get("stdout") is not None \
+                or options.get("stderr") is not None:
+            raise ValueError("stdout and stderr arguments may not be used "
+                             "with capture_output.")
+        options["stdout"] = options["stderr"] = subprocess.PIPE
+    with Popen(*popenargs, **options) as process:
+        process._lost_raises = False  # the Status of the result says it
+        try:
+            out, err = process.communicate(input, timeout=timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        except BaseException:  # Popen.__exit__ waits
+            process.kill()
+            raise
+    done = CompletedProcess(process.args, process.returncode, out, err,
+                            status=process.status)
+    if check:
+        done.check_returncode()
+    return done
 
 
-def call(args, **options):
-    """Run a command; return its returncode."""
-    return run(args, **options).returncode
+def call(*popenargs, timeout=None, **options):
+    """Run a command; return its returncode. As subprocess.call.
+
+    >>> import xlchild
+    >>> xlchild.call("exit 3", shell=True)
+    3
+    """
+    with Popen(*popenargs, **options) as process:
+        try:
+            return process.wait(timeout=timeout)
+        except BaseException:  # Popen.__exit__ waits
+            process.kill()
+            raise
 
 
-def check_call(args, **options):
-    """Run a command; CalledProcessError unless it exited with 0."""
-    run(args, check=True, **options)
+def check_call(*popenargs, **options):
+    """Run a command; CalledProcessError unless it exited with 0.
+
+    >>> import xlchild
+    >>> xlchild.check_call(["true"])
+    0
+    """
+    code = call(*popenargs, **options)
+    if code:
+        args = options.get("args")
+        raise subprocess.CalledProcessError(
+            code, popenargs[0] if args is None else args)
     return 0
 
 
-def check_output(args, **options):
-    """Run a command; return its stdout, CalledProcessError on failure."""
-    return run(args, check=True, stdout=subprocess.PIPE, **options).stdout
+def check_output(*popenargs, timeout=None, **options):
+    """Run a command; return its stdout, CalledProcessError on failure.
+
+    >>> import xlchild
+    >>> xlchild.check_output(["echo", "hello"], text=True)
+    'hello\\n'
+    """
+    for name in ("stdout", "check"):
+        if name in options:
+            raise ValueError("%s argument not allowed, it will be "
+                             "overridden." % name)
+    if "input" in options and options["input"] is None:
+        # nothing to read, rather than what this process reads
+        text = options.get("text") or options.get("universal_newlines") \
+            or options.get("encoding") or options.get("errors")
+        options["input"] = "" if text else b""
+    return run(*popenargs, stdout=subprocess.PIPE, timeout=timeout,
+               check=True, **options).stdout
+
+
+def getstatusoutput(cmd, **options):
+    """Run cmd in a shell: (returncode, output of both streams as text).
+
+    The last newline is taken off. As subprocess.getstatusoutput.
+
+    >>> import xlchild
+    >>> xlchild.getstatusoutput("echo oops >&2; exit 3")
+    (3, 'oops')
+    """
+    try:
+        data = check_output(cmd, shell=True, text=True,
+                            stderr=subprocess.STDOUT, **options)
+        code = 0
+    except subprocess.CalledProcessError as error:
+        data = error.output
+        code = error.returncode
+    return code, data[:-1] if data[-1:] == "\n" else data
+
+
+def getoutput(cmd, **options):
+    """Run cmd in a shell; its output. As subprocess.getoutput.
+
+    >>> import xlchild
+    >>> xlchild.getoutput("echo hello")
+    'hello'
+    """
+    return getstatusoutput(cmd, **options)[1]

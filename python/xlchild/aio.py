@@ -8,7 +8,6 @@ pipes.
 import asyncio
 import asyncio.base_subprocess
 import os
-import socket
 import subprocess
 import threading
 import warnings
@@ -20,11 +19,12 @@ from ._popen import Popen
 from ._status import Status
 
 __all__ = ["create_subprocess_exec", "create_subprocess_shell", "run",
-           "install_child_watcher"]
+           "install_child_watcher", "new_child_watcher"]
 
 _LIMIT = 2 ** 16
 _ALL = (1 << 64) - 1
 _EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
+_KILL = _libxl.LIBXL_FREE_KILL
 
 
 class _Hub:
@@ -98,19 +98,27 @@ class _AioPopen(Popen):
         self._on_end = ended
         super().__init__(*args, context=hub.context, **options)
 
-    def _start_child(self, context, process, options):
+    def _start_child(self, args, options):
         token = self._hub.expect(self._reported)
+        # as asyncio, whose forgotten transports kill
+        options["on_free"] = _KILL
         try:
-            process.id, process.pid = context._spawn(
-                process.args, options, _libxl.LIBXL_REPORT_EVENT, token)
+            self._id, self.pid = self._context._spawn(
+                args, options, _libxl.LIBXL_REPORT_EVENT, token)
         except BaseException:
             del self._hub.waiting[token]
             raise
 
     def _reported(self, result):
-        self._process._status = status = Status(result)
-        self.returncode = status.returncode
-        self._on_end(status)
+        self._lost_raises = False  # nobody is there to catch it
+        self._ended(result)
+        self._on_end(self.returncode)
+
+    def send_signal(self, sig):
+        """As Popen's; ProcessLookupError where the loop is gone."""
+        if self._context.closed:
+            raise ProcessLookupError()
+        super().send_signal(sig)
 
     def __del__(self, *args, **kwargs):
         # its end is reported to the hub, which keeps this object
@@ -125,27 +133,13 @@ class _Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         super().__init__(loop, *args, **options)
 
     def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
-        writer = None
-        if stdin == subprocess.PIPE:
-            # a socket tells when the other side closes; a pipe does not
-            stdin, writer = socket.socketpair()
-        try:
-            self.popen = self._proc = _AioPopen(
-                args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
-                bufsize=bufsize, hub=self._hub, ended=self._ended, **options)
-            if writer is not None:
-                stdin.close()
-                self._proc.stdin = open(writer.detach(), "wb",
-                                        buffering=bufsize)
-                writer = None
-        finally:
-            if writer is not None:
-                stdin.close()
-                writer.close()
+        self.popen = self._proc = _AioPopen(
+            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
+            bufsize=bufsize, hub=self._hub, ended=self._ended, **options)
 
-    def _ended(self, status):
+    def _ended(self, returncode):
         # never before __init__ has returned: the loop calls this
-        self._process_exited(status.returncode)
+        self._process_exited(returncode)
         waiters, self._exit_waiters = self._exit_waiters or (), []
         for waiter in waiters:
             if not waiter.cancelled() and not waiter.done():
@@ -244,8 +238,7 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
         await _end(process)
         raise
     status = process._transport.popen.status
-    done = CompletedProcess(args, (0, status._result, 0, 0, 0, out, err, 0,
-                                   0, 0))
+    done = CompletedProcess(args, status.returncode, out, err, status=status)
     if check:
         done.check_returncode()
     return done
@@ -266,15 +259,39 @@ def install_child_watcher():
 
     For the Pythons whose policy has child watchers (up to 3.13); a
     RuntimeError on newer ones, which need none. Returns the watcher.
+
+    >>> import asyncio, sys
+    >>> from xlchild import aio
+    >>> async def main():
+    ...     p = await asyncio.create_subprocess_exec("sh", "-c", "exit 5")
+    ...     return await p.wait()
+    >>> if sys.version_info < (3, 14):
+    ...     watcher = aio.install_child_watcher()
+    ...     assert asyncio.run(main()) == 5
+    """
+    watcher = new_child_watcher()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        asyncio.set_child_watcher(watcher)
+    return watcher
+
+
+def new_child_watcher():
+    """A child watcher for asyncio's policy; see install_child_watcher.
+
+    It serves every loop of every thread.
+
+    >>> from xlchild import aio
+    >>> import sys
+    >>> sys.version_info >= (3, 14) or aio.new_child_watcher().is_active()
+    True
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         base = getattr(asyncio, "AbstractChildWatcher", None)
         if base is None:
             raise RuntimeError("this Python has no child watchers")
-        watcher = _watcher_class(base)()
-        asyncio.set_child_watcher(watcher)
-    return watcher
+        return _watcher_class(base)()
 
 
 def _watcher_class(base):
