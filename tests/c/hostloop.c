@@ -247,6 +247,16 @@ static void drain_wake(struct hl_loop *loop)
     XT_GT_INT(read(loop->wake[0], bytes, sizeof(bytes)), 0);
 }
 
+static int is_registered(struct hl_loop *loop, const struct hl_fd *h)
+{
+    int dead;
+
+    pthread_mutex_lock(&loop->lock);
+    dead = h->dead;
+    pthread_mutex_unlock(&loop->lock);
+    return !dead;
+}
+
 int hl_round(struct hl_loop *loop, int timeout_ms)
 {
     struct pollfd fds[MAX_HANDLES];
@@ -261,9 +271,9 @@ int hl_round(struct hl_loop *loop, int timeout_ms)
     if (fds[0].revents)
         drain_wake(loop);
     for (int i = 1; i < n; i++)
-        if (fds[i].revents && !handle[i]->dead) {
+        if (fds[i].revents && is_registered(loop, handle[i])) {
             libxl_osevent_occurred_fd(loop->ctx, handle[i]->for_libxl,
-                                      handle[i]->fd, handle[i]->events,
+                                      fds[i].fd, fds[i].events,
                                       fds[i].revents);
             fired++;
         }
