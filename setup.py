@@ -1,5 +1,8 @@
 """Builds the Python package: the extension with the C core inside.
 
+What the package says of itself stands in pyproject.toml, what a source
+distribution holds in MANIFEST.in.
+
 SWIG writes the wrapper into the build folder; nothing generated lands in the
 source tree. The core's symbols stay hidden, so that the extension gets along
 with any other library of the same names in the process.
@@ -18,6 +21,13 @@ from setuptools.command.build_ext import build_ext
 HIDDEN = '__attribute__((visibility("hidden")))'
 
 
+def is_newer(made, sources):
+    """It exists, and none of what it is made of has changed since."""
+    return os.path.exists(made) and all(
+        os.path.getmtime(source) < os.path.getmtime(made)
+        for source in sources)
+
+
 class SwigBuild(build_ext):
     """build_ext that runs SWIG into the build folder first."""
 
@@ -28,6 +38,9 @@ class SwigBuild(build_ext):
         for source in interface:
             name = os.path.basename(source)[:-2] + "_wrap.c"
             wrapper = os.path.join(self.build_temp, name)
+            ext.sources.append(wrapper)
+            if is_newer(wrapper, [source] + ext.depends):
+                continue
             os.makedirs(self.build_temp, exist_ok=True)
             swig = os.environ.get("SWIG") or shutil.which("swig") or "swig"
             command = [swig, "-python", "-noproxy", "-Ibindings",
@@ -35,7 +48,6 @@ class SwigBuild(build_ext):
                        "-o", wrapper, source]
             self.announce(" ".join(command), level=2)
             subprocess.run(command, check=True)
-            ext.sources.append(wrapper)
         super().build_extension(ext)
 
 
@@ -44,11 +56,6 @@ CORE = sorted(glob.glob("c/src/*.c"))
 BINDING = sorted(glob.glob("bindings/python/*.c"))
 
 setup(
-    name="xlchild",
-    version="0.1.0",
-    description="Start and reap children inside somebody else's program",
-    license="MIT",
-    python_requires=">=3.8",
     packages=["xlchild", "xlchild.pool", "xlchild.cli"],
     package_dir={"": "python"},
     package_data={"xlchild": ["py.typed", "*.pyi"]},
