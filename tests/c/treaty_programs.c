@@ -1,7 +1,6 @@
 /* treaty_programs.c - whole programs, watched from outside
  *
- * Runs tests/c/programs/both and tests/c/programs/mainloop. The second runs
- * under strace, so that what the library does to the signals and waits of a
+ * Runs tests/c/programs/both, mainloop and xen. The second runs under strace, so that what the library does to the signals and waits of a
  * mainloop program is the kernel's word, not ours. Contract lines C1, C2, C5,
  * C6.
  */
@@ -233,4 +232,21 @@ XT_TEST_SLOW(mainloop_saying_sigchld_occurred_traced, "C2 C3 C16", 60)
     XT_GE_INT(t.nours, 200);
     free(t.text);
     free(out);
+}
+
+/* Owners, events and loops in the names of Xen's released interface. */
+XT_TEST(a_program_in_xens_names, "C1 C2 C3 C14 E1 E3 O1 O2 O6")
+{
+    char *path = program_path("xen"), *out;
+    char *argv[] = {path, NULL};
+
+    XT_EQ_INT(run(argv, &out), 0);
+    XT_EQ_STR(out, "loop: 5 exits\n"
+                   "loop: 3 timeouts fired\n"
+                   "loop: nothing left registered\n"
+                   "mainloop: both ways\n"
+                   "always: 1 exit, 1 of the application's\n"
+                   "postfork: 9\n");
+    free(out);
+    free(path);
 }
