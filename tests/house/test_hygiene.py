@@ -94,8 +94,9 @@ def test_one_version_everywhere():
                                  if p.parent == Path("c/src"))).group(1),
         "CHANGELOG.md": re.search(r"^## (\d\S*)", tree.text("CHANGELOG.md"),
                                   flags=re.M).group(1),
-        "setup.py": re.search(r'version\s*=\s*"([^"]+)"',
-                              tree.text("setup.py"), re.I).group(1),
+        "pyproject.toml": re.search(r'version\s*=\s*"([^"]+)"',
+                                    tree.text("pyproject.toml"),
+                                    re.I).group(1),
         "ocaml": re.search(r"\(version\s+(\S+?)\)",
                            tree.text("ocaml/dune-project")).group(1),
     }
