@@ -1,8 +1,8 @@
 /* treaty_programs.c - whole programs, watched from outside
  *
- * Runs tests/c/programs/both, mainloop and xen. The second runs under strace, so that what the library does to the signals and waits of a
- * mainloop program is the kernel's word, not ours. Contract lines C1, C2, C5,
- * C6.
+ * Runs tests/c/programs/both, mainloop and xen. The second runs under strace,
+ * so that what the library does to the signals and waits of a mainloop program
+ * is the kernel's word, not ours. Contract lines C1, C2, C5, C6.
  */
 #define _GNU_SOURCE
 #include <ctype.h>

@@ -87,3 +87,34 @@ def test_errors_named_exist(page):
     named = set(re.findall(r"\bERROR_([A-Z_]*[A-Z])(?!\.\.\.)",
                            tree.text(page)))
     assert named - known == set()
+
+
+def declared_errors(name, seen=()):
+    """The codes that a function's comment says it returns: its own, and those
+    of the sibling that it refers to."""
+    comments = {n: re.sub(r"\n \*", "\n", c)
+                for _, n, c, _ in headers.documented()}
+    returns = comments[name].split("Returns:", 1)[-1]
+    found = set(re.findall(r"\bERROR_([A-Z_]*[A-Z])", returns))
+    siblings = re.findall(r"\b[Aa]s (?:in )?(libxl_\w+)", returns) \
+        + re.findall(r"\bwhat (libxl_\w+) returns", returns)
+    if "Returns:" not in comments[name]:
+        siblings = re.findall(r"\b[Aa]s (libxl_\w+)", comments[name])
+    for sibling in siblings:
+        if sibling in comments and sibling not in (name, *seen):
+            found |= declared_errors(sibling, (name, *seen))
+    return found
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.suffix == ".3"],
+                         ids=str)
+def test_errors_listed_are_those_of_the_headers(page):
+    body = tree.text(page)
+    section = re.search(r"^\.SH ERRORS\n(.*?)(?=^\.SH )", body,
+                        flags=re.M | re.S)
+    listed = set(re.findall(r"\bERROR_([A-Z_]*[A-Z])", section.group(1))
+                 if section else [])
+    declared = set()
+    for name in names(body):
+        declared |= declared_errors(name)
+    assert listed == declared
