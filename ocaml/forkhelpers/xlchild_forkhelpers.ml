@@ -130,7 +130,7 @@ type logging = {
 type pidty = Plain of Child.t | Logging of logging
 
 let getpid = function
-  | Plain child -> Child.pid child
+  | Plain child -> (Child.pid child :> int)
   | Logging l -> l.logging_pid
 
 let string_of_pidty p = Printf.sprintf "(xlchild %d)" (getpid p)
@@ -172,7 +172,7 @@ let start_logging ctx command key ~merge ~stdin ~stderr =
        ~stderr:(if merge then `Merge else of_fd stderr)
        ~started:(fun pid ->
          locked (fun () ->
-             logging.logging_pid <- pid;
+             logging.logging_pid <- (pid :> int);
              Condition.broadcast logging.changed))
        (fun outcome ->
          locked (fun () ->

@@ -8,6 +8,8 @@ open Types
 
 (* ---- what C reads and builds ---- *)
 
+let bit n = 1 lsl n
+
 type ctx
 (* a custom block *)
 
@@ -258,6 +260,7 @@ external afterpoll :
   t -> (Unix.file_descr * int * int) array -> (unit, failure) result
   = "xlchild_ml_afterpoll"
 
+external int_of_fd : Unix.file_descr -> int = "%identity"
 external poll : Unix.file_descr array -> int -> int array = "xlchild_ml_poll"
 external now : unit -> int = "xlchild_ml_now"
 

@@ -105,7 +105,7 @@ type rusage = {
 
 type ended = {
   id : int;  (** names the child in its context; never reused *)
-  pid : int;
+  pid : int;  (** its number while it lived; somebody else's by now, maybe *)
   status : status;
   source : source;
   rusage : rusage option;  (** only of children that the library reaped *)

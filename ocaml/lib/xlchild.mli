@@ -14,8 +14,10 @@
     ]}
 
     Every function may be called from any thread, and releases the runtime lock
-    while it works. Functions raise {!Error}; those whose name ends in
-    [_result] return it. Durations are in seconds, signal numbers are OCaml's.
+    while it works; on OCaml 5, from any domain, too. Functions raise {!Error};
+    those whose name ends in [_result] return it, and are otherwise the same.
+    What has no such twin raises [Error] with [Closed] at most. Durations are in
+    seconds, signal numbers are OCaml's.
 
     {b Closures.} They run on a thread that is inside this library, or on a
     thread of its own. When one raises, the exception is raised by the call
@@ -33,6 +35,16 @@ type t
 (** A context: children, events and a mode. Any number may live in one program,
     in any threads. *)
 
+(** The number of one living process. *)
+module Pid : sig
+  type t = private int
+  (** Greater than 1: no value means the caller's group, init or everybody.
+      [(pid :> int)] is the number. *)
+
+  val of_int : int -> t
+  (** Raises [Invalid_argument] for 1 and less. *)
+end
+
 val create :
   ?owner:owner ->
   ?min_level:level ->
@@ -49,6 +61,7 @@ val create_result :
   ?log:(level -> Unix.error option -> string -> unit) ->
   unit ->
   (t, error) result
+(** As {!create}. *)
 
 val close : t -> unit
 (** Ends a context: legal while children live (see [on_close] of {!command}).
@@ -58,6 +71,7 @@ val close : t -> unit
     line on stderr, and calls no closure any more. *)
 
 val close_result : t -> (unit, error) result
+(** As {!close}. *)
 
 val with_context :
   ?owner:owner ->
@@ -70,6 +84,9 @@ val with_context :
 val fileno : t -> Unix.file_descr
 (** Readable exactly when there is work: watch it, and call {!check} until it
     answers [None]. Do not read or close it. *)
+
+val fileno_result : t -> (Unix.file_descr, error) result
+(** As {!fileno}. *)
 
 val disaster_latched : t -> code option
 (** The first disaster that no hook was told. *)
@@ -100,14 +117,17 @@ val set_mode_result :
   t ->
   owner ->
   (unit, error) result
+(** As {!set_mode}. *)
 
 val fork : unit -> int
 (** The bare system call, for a [fork_replacement]: 0 in the child, which may
-    only return from the closure, without anything that blocks or prints. *)
+    only return from the closure, without anything that blocks, prints or, with
+    several domains, allocates. *)
 
 val exited : t -> int -> Unix.process_status -> bool
-(** Mode [Mainloop]: the host reaped this pid; whether it was the context's. Not
-    from a signal handler of the system's (OCaml's are fine). *)
+(** Mode [Mainloop]: the host reaped this pid, as [Unix.waitpid] told it;
+    whether it was the context's. Not from a signal handler of the system's
+    (OCaml's are fine). *)
 
 val sigchld_occurred : t -> unit
 (** Mode [Mainloop]: the host saw a SIGCHLD; reaps this context's children that
@@ -124,6 +144,7 @@ module Fd_map : sig
   type t
 
   val empty : t
+  (** 0, 1 and 2 inherited, every other one closed. *)
 
   val add : int -> fd_source -> t -> t
   (** [add target source map]: in the child, [target] is a copy of [source].
@@ -131,7 +152,10 @@ module Fd_map : sig
       where [target] is there already or is negative. *)
 
   val of_list : (int * fd_source) list -> t
+  (** {!add} each. *)
+
   val to_list : t -> (int * fd_source) list
+  (** By target, ascending. *)
 end
 
 type flag =
@@ -147,7 +171,7 @@ type session =
   | Same_session
   | New_session
   | New_group
-  | Join_group of int  (** a group's id, > 1 *)
+  | Join_group of Pid.t  (** the group of this leader *)
 
 type command
 (** Everything about a child to start. *)
@@ -195,6 +219,7 @@ val command :
     A NUL inside a string is refused at the start, naming the member. *)
 
 val default_kill : kill_policy
+(** SIGTERM, 5 seconds, SIGKILL, to the process alone. *)
 
 (** {1 Starting children} *)
 
@@ -210,38 +235,46 @@ module Child : sig
   type ctx := t
   type t
 
-  val pid : t -> int
+  val pid : t -> Pid.t
+  (** Its number while it lives, and until it has been reaped. *)
 
   val id : t -> int
   (** Names the child in its context; a pid may be reused, this never. *)
 
   val context : t -> ctx
+  (** The one that started it. *)
 
   val wait : ?timeout:float -> t -> ended
   (** Waits for a child whose report is [Hold]. Once known, the answer stays.
       Raises [Error] with [Timed_out] when it lives on. *)
 
   val wait_result : ?timeout:float -> t -> (ended, error) result
+  (** As {!wait}. *)
 
   val poll : t -> ended option
-  (** Whether it has ended. *)
+  (** How it ended, if it has; as {!wait}. *)
+
+  (** {2 Killing} *)
 
   val kill : ?scope:scope -> t -> int -> unit
   (** [kill child signal]: hits this child, or nobody. Raises [Error] with
       [Not_found] when it has ended. *)
 
   val kill_result : ?scope:scope -> t -> int -> (unit, error) result
+  (** As {!kill}. *)
 
   val terminate : ?policy:kill_policy -> t -> unit
   (** By policy (default: its command's): a first signal, then SIGKILL. Needs
       pumping. *)
 
   val terminate_result : ?policy:kill_policy -> t -> (unit, error) result
+  (** As {!terminate}. *)
 
   val detach : t -> unit
   (** No report any more; it is reaped all the same. *)
 
   val detach_result : t -> (unit, error) result
+  (** As {!detach}. *)
 end
 
 val start : ?report:report -> t -> command -> Child.t
@@ -250,6 +283,11 @@ val start : ?report:report -> t -> command -> Child.t
     given. *)
 
 val start_result : ?report:report -> t -> command -> (Child.t, error) result
+(** As {!start}. *)
+
+val with_child : t -> command -> (Child.t -> 'a) -> 'a
+(** Starts it (its report is [Hold]) and runs the function. However that ends,
+    a child that still lives is terminated by its policy, and it is reaped. *)
 
 val start_many : t -> (command * report) list -> (Child.t, error) result list
 (** A batch with one crossing into C, in order; on the starter threads if there
@@ -258,7 +296,10 @@ val start_many : t -> (command * report) list -> (Child.t, error) result list
 val set_starters : t -> int -> unit
 (** Threads (0 to 64, default 0) that start the children of {!start_many}. *)
 
-val find : t -> int -> Child.t option
+val set_starters_result : t -> int -> (unit, error) result
+(** As {!set_starters}. *)
+
+val find : t -> Pid.t -> Child.t option
 (** The live child of this context with that pid. *)
 
 val count : t -> int
@@ -267,19 +308,23 @@ val count : t -> int
 (** {1 Processes that somebody else started} *)
 
 type identity =
-  | By_start_time of { pid : int; start_time : int }
+  | By_start_time of { pid : Pid.t; start_time : int }
       (** as {!start_time} told it: survives the reuse of a pid *)
   | By_pidfd of Unix.file_descr  (** duplicated *)
 
-val start_time : int -> int
+val start_time : Pid.t -> int
 (** Names a process beyond its pid: clock ticks after boot. *)
+
+val start_time_result : Pid.t -> (int, error) result
+(** As {!start_time}. *)
 
 val adopt : ?report:report -> t -> identity -> Child.t
 (** Watches a process: its end is reported like a child's, [Lost Not_ours] where
-    only its parent can know. [Child.pid] is [-1] for [By_pidfd]. *)
+    only its parent can know. *)
 
 val adopt_result :
   ?report:report -> t -> identity -> (Child.t, error) result
+(** As {!adopt}. *)
 
 (** {1 Events} *)
 
@@ -287,14 +332,35 @@ val check : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event option
 (** Does what is due, and takes an event that is there. [filter] must not call
     this library. *)
 
+val check_result :
+  ?kinds:kind list ->
+  ?filter:(event -> bool) ->
+  t ->
+  (event option, error) result
+(** As {!check}. *)
+
 val wait : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event
-(** Waits for one. OCaml signal handlers run meanwhile; with a [filter], they
-    and exceptions of closures have to wait for the next event. *)
+(** Waits for one. OCaml signal handlers run meanwhile: at once for a signal
+    that interrupts this thread, within 50 ms (the period of OCaml's own tick)
+    for one that came just before or that another thread took. With a [filter],
+    they and exceptions of closures have to wait for the next event. *)
+
+val wait_result :
+  ?kinds:kind list -> ?filter:(event -> bool) -> t -> (event, error) result
+(** As {!wait}. *)
 
 val wait_many :
   ?kinds:kind list -> ?timeout:float -> ?max:int -> t -> event list
 (** At least one event and at most [max] (default 64, at most 256), or [[]]
     after [timeout]. *)
+
+val wait_many_result :
+  ?kinds:kind list ->
+  ?timeout:float ->
+  ?max:int ->
+  t ->
+  (event list, error) result
+(** As {!wait_many}. *)
 
 val on_events :
   ?kinds:kind list ->
@@ -307,14 +373,22 @@ val on_events :
     must not call this library. Replaces what was set before. *)
 
 type evenable
+(** A wish for events, until {!evdisable} or {!close}. *)
 
-val evenable_exit : ?pid:int -> tag:int -> t -> evenable
+val evenable_exit : ?pid:Pid.t -> tag:int -> t -> evenable
 (** An [Exited] event, besides the child's own report, for the end of a live
     child of this context, or of every one. *)
+
+val evenable_exit_result :
+  ?pid:Pid.t -> tag:int -> t -> (evenable, error) result
+(** As {!evenable_exit}. *)
 
 val evdisable : evenable -> unit
 (** Events that occurred already may still come. Raises [Error] with
     [Not_found] the second time. *)
+
+val evdisable_result : evenable -> (unit, error) result
+(** As {!evdisable}. *)
 
 (** {1 Running to completion} *)
 
@@ -362,8 +436,10 @@ val run_result :
   t ->
   command ->
   (outcome, error) result
+(** As {!run}. *)
 
 type operation
+(** A command that {!run_async} runs. *)
 
 val run_async :
   ?stdin:input ->
@@ -371,7 +447,7 @@ val run_async :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
-  ?started:(int -> unit) ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   (outcome -> unit) ->
@@ -385,17 +461,19 @@ val run_async_result :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
-  ?started:(int -> unit) ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   (outcome -> unit) ->
   (operation, error) result
+(** As {!run_async}. *)
 
 val abort : operation -> unit
 (** Kills by policy; the outcome still comes, when the child is reaped. Raises
     [Error] with [Not_found] when it is over, [Aborted] the second time. *)
 
 val abort_result : operation -> (unit, error) result
+(** As {!abort}. *)
 
 (** {1 Foreign event loops}
 
@@ -425,6 +503,9 @@ type loop = {
 val register_loop : t -> loop option -> unit
 (** Before the first child; [None] goes back to none. *)
 
+val register_loop_result : t -> loop option -> (unit, error) result
+(** As {!register_loop}. *)
+
 type poll_entry = { fd : Unix.file_descr; interest : readiness }
 
 val before_poll : ?timeout:float -> t -> poll_entry list * float option
@@ -447,16 +528,28 @@ val diagnose : t -> diagnosis
 (** Who owns SIGCHLD now, which mode is in force, and why. *)
 
 val version : string
+(** Of this library, ["MAJOR.MINOR.PATCH"]. *)
 
 val code_number : code -> int
-(** As in the C library. *)
+(** As in the C library: 0 or less, but for [Hook]. *)
 
 val code_of_number : int -> code
+(** The reverse. *)
+
 val code_text : code -> string
+(** In words, as {!stage_text}, {!owner_text} and {!lost_text}. *)
+
 val stage_text : stage -> string
+(** One word, as ["chdir"]. *)
+
 val owner_text : owner -> string
+(** One word, as in the C library. *)
+
 val lost_text : lost_reason -> string
+(** Why, in words. *)
+
 val error_text : error -> string
+(** Everything about it, in one line. *)
 
 val system_signal : int -> int
 (** An OCaml signal number as the kernel numbers it. *)

@@ -42,7 +42,8 @@ val start : t -> Xlchild.command -> child
 (** Blocks until the child has executed its program, as every fork does. Raises
     [Xlchild.Error]. *)
 
-val pid : child -> int
+val pid : child -> Xlchild.Pid.t
+(** As [Xlchild.Child.pid]. *)
 
 val wait : child -> Xlchild.ended Lwt.t
 (** Resolved at its end, however often it is asked for. Cancelling it does

@@ -215,7 +215,7 @@ let save t =
           | None -> ()
           | Some child -> (
               match start_time (Child.pid child) with
-              | start -> line e.spec.name (Child.pid child) start
+              | start -> line e.spec.name (Child.pid child :> int) start
               | exception Error _ -> ()))
         t.entries;
       List.iter (fun (name, (pid, start)) -> line name pid start) t.previous;
@@ -313,7 +313,7 @@ let start_entry t e =
   | Ok child ->
       e.child <- Some child;
       e.state <- Starting;
-      tell t e (Started (Child.pid child));
+      tell t e (Started (Child.pid child :> int));
       e.ready <- Option.map (fun (_, r, _) -> r) ready_pipe;
       if e.spec.readiness = At_once then is_ready t e
       else e.due <- Some (e.started_at +. e.spec.ready_within);
@@ -533,7 +533,7 @@ let fit name =
 let adopt_entry t e (pid, start_time) =
   match
     adopt_result t.ctx
-      (By_start_time { pid; start_time })
+      (By_start_time { pid = Pid.of_int pid; start_time })
       ~report:(Event e.number)
   with
   | Result.Error _ -> false
@@ -610,7 +610,8 @@ let state t name =
 
 let pid t name =
   locked t (fun () ->
-      Option.bind (find t name) (fun e -> Option.map Child.pid e.child))
+      Option.bind (find t name) (fun e ->
+          Option.map (fun child -> (Child.pid child :> int)) e.child))
 
 let await ?timeout t name state =
   let deadline = Option.map (fun s -> now () +. s) timeout in

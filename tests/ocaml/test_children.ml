@@ -124,8 +124,9 @@ let adopting () =
   with_context @@ fun ctx ->
   with_pipe @@ fun r w ->
   let pid =
-    Unix.create_process child [| child; "hold"; "exit"; "9" |] r Unix.stdout
-      Unix.stderr
+    Pid.of_int
+      (Unix.create_process child [| child; "hold"; "exit"; "9" |] r Unix.stdout
+         Unix.stderr)
   in
   fails_with "another's start time" Not_found (fun () ->
       adopt ctx (By_start_time { pid; start_time = 1 }));
@@ -133,16 +134,57 @@ let adopting () =
     adopt ctx (By_start_time { pid; start_time = start_time pid })
   in
   Unix.close w;
-  check_status "reaped as our own" "exit 9" (Child.wait c)
+  check_status "reaped as our own" "exit 9" (Child.wait c);
+  let twin = start ctx (verbs [ "pause" ]) in
+  match start_time_result (Child.pid twin) with
+  | Ok ticks ->
+      Alcotest.(check bool) "later than boot" true (ticks > 0);
+      Child.kill twin Sys.sigkill;
+      ignore (Child.wait twin);
+      Alcotest.(check bool) "gone" true
+        (Result.is_error (start_time_result (Child.pid twin)))
+  | Result.Error e -> Alcotest.fail (error_text e)
 
 let on_close () =
   let pid =
     with_context @@ fun ctx ->
-    Child.pid (start ctx (command ~on_close:Kill ~search:false child [ "pause" ]))
+    (Child.pid
+       (start ctx (command ~on_close:Kill ~search:false child [ "pause" ]))
+      :> int)
   in
   Alcotest.(check bool) "gone" true
     (eventually (fun () ->
          not (Sys.file_exists (Printf.sprintf "/proc/%d/stat" pid))))
+
+let pids () =
+  List.iter
+    (fun number ->
+      match Pid.of_int number with
+      | _ -> Alcotest.failf "%d is no process" number
+      | exception Invalid_argument _ -> ())
+    [ 1; 0; -1; min_int ];
+  Alcotest.(check int) "the number" 2 (Pid.of_int 2 :> int)
+
+let no_zombie pid =
+  Alcotest.(check bool) "reaped" false
+    (Sys.file_exists (Printf.sprintf "/proc/%d/stat" (pid : Pid.t :> int)))
+
+exception Stop
+
+let scoped () =
+  with_context @@ fun ctx ->
+  no_zombie (with_child ctx (verbs [ "pause" ]) Child.pid);
+  let seen = ref None in
+  (match
+     with_child ctx (verbs [ "pause" ]) (fun c ->
+         seen := Some (Child.pid c);
+         raise Stop)
+   with
+  | () -> Alcotest.fail "it did not raise"
+  | exception Stop -> Option.iter no_zombie !seen);
+  with_child ctx (exit_with 3) (fun c ->
+      check_status "waited for inside" "exit 3" (Child.wait c));
+  Alcotest.(check int) "none is left" 0 (count ctx)
 
 let fd_maps () =
   let swap = Fd_map.of_list [ (3, Fd Unix.stdin); (4, Null) ] in
@@ -163,6 +205,8 @@ let cases =
     case "X2 detaching" detaching;
     case "C5 batches keep order and failures" batches;
     case "X2 closing kills where asked" on_close;
+    case "a pid names one process" pids;
+    case "C13 a child no longer than its function" scoped;
     case "descriptor maps cannot repeat a target" fd_maps;
   ]
   @ not_under_valgrind ~why:"it knows no pidfds"

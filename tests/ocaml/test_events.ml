@@ -67,7 +67,7 @@ let two_threads () =
   Thread.join t;
   (match !stopped with
   | Some (Stopped { pid; signal; _ }) ->
-      Alcotest.(check int) "pid" (Child.pid c) pid;
+      Alcotest.(check int) "pid" (Child.pid c :> int) pid;
       Alcotest.(check int) "signal" Sys.sigstop signal
   | _ -> Alcotest.fail "no stop");
   Child.kill c Sys.sigcont;
@@ -95,7 +95,7 @@ let evenables () =
   let one = evenable_exit ~pid:(Child.pid c) ~tag:2 ctx in
   let every = evenable_exit ~tag:3 ctx in
   fails_with "a stranger" Unknown_child (fun () ->
-      evenable_exit ~pid:999_999_999 ~tag:0 ctx);
+      evenable_exit ~pid:(Pid.of_int 999_999_999) ~tag:0 ctx);
   Unix.close w;
   let tags = List.sort compare (List.init 3 (fun _ -> tag_of (wait ctx))) in
   Alcotest.(check (list int)) "each fires" [ 1; 2; 3 ] tags;

@@ -136,7 +136,7 @@ let poll_many () =
 let passed_on () =
   with_context ~owner:Mainloop @@ fun ctx ->
   let c = start ctx (verbs [ "signal"; "SIGUSR2" ]) in
-  let pid, status = Unix.waitpid [] (Child.pid c) in
+  let pid, status = Unix.waitpid [] (Child.pid c :> int) in
   Alcotest.(check bool) "a stranger" false (exited ctx 999_999_999 status);
   Alcotest.(check bool) "ours" true (exited ctx pid status);
   Alcotest.(check bool) "once" false (exited ctx pid status);

@@ -18,7 +18,8 @@ let with_fixtures f =
 let cannot_be_said =
   [
     "argv-empty"; "flags-unknown"; "group-join-and-new";
-    "group-join-and-session"; "fds-target-negative"; "fds-target-repeated";
+    "group-join-and-session"; "group-zero"; "group-init"; "group-negative";
+    "fds-target-negative"; "fds-target-repeated";
     "pdeathsig-negative"; "kill-signal-negative"; "on-free-unknown";
     "grace-negative";
   ]

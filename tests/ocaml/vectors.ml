@@ -202,8 +202,11 @@ let command places ?(verbs = []) ?(more_fds = []) settings =
   in
   let session =
     match (flag "JOIN_GROUP", flag "NEW_GROUP", flag "NEW_SESSION") with
-    | true, false, false ->
-        Xlchild.Join_group (Option.value (int_of "group") ~default:0)
+    | true, false, false -> (
+        match Xlchild.Pid.of_int (Option.value (int_of "group") ~default:0) with
+        | leader -> Xlchild.Join_group leader
+        | exception Invalid_argument _ ->
+            raise (Cannot_say "a pid refuses it when it is made"))
     | false, true, false -> New_group
     | false, false, true -> New_session
     | false, false, false -> Same_session

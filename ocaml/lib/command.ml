@@ -1,0 +1,104 @@
+(* command.ml - what to start: Raw.command from labelled arguments *)
+
+open Types
+open Errors
+
+module Fd_map = struct
+  module Targets = Map.Make (Int)
+
+  type t = fd_source Targets.t
+
+  let empty = Targets.empty
+
+  let add target source map =
+    if target < 0 then invalid_arg "Xlchild.Fd_map.add: a negative target";
+    if Targets.mem target map then
+      invalid_arg
+        (Printf.sprintf "Xlchild.Fd_map.add: target %d is there already" target);
+    Targets.add target source map
+
+  let of_list list =
+    List.fold_left (fun map (target, source) -> add target source map) empty
+      list
+
+  let to_list = Targets.bindings
+end
+
+type flag =
+  | Keep_fds
+  | Keep_sigmask
+  | Keep_sigign
+  | Ignore_sigpipe
+  | Report_stops
+  | Restore_sigpipe
+
+type session =
+  | Same_session
+  | New_session
+  | New_group
+  | Join_group of Pid.t
+
+type command = Raw.command
+
+let bit_of_flag = function
+  | Keep_fds -> Raw.bit 4
+  | Keep_sigmask -> Raw.bit 5
+  | Keep_sigign -> Raw.bit 6
+  | Ignore_sigpipe -> Raw.bit 7
+  | Report_stops -> Raw.bit 15
+  | Restore_sigpipe -> Raw.bit 16
+
+let default_kill =
+  { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }
+
+let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
+    ?(fds = Fd_map.empty) ?(flags = []) ?(session = Same_session) ?ctty ?uid
+    ?gid ?groups ?umask ?nice ?pdeathsig ?(rlimits = []) ?sigmask ?sigignore
+    ?cgroup ?(on_close = Detach) ?(kill = default_kill) ?exited_grace program
+    arguments : command =
+  let given bit_number option =
+    match option with None -> 0 | Some _ -> Raw.bit bit_number
+  in
+  let session_bit, group =
+    match session with
+    | Same_session -> (0, 0)
+    | New_session -> (Raw.bit 1, 0)
+    | New_group -> (Raw.bit 2, 0)
+    | Join_group group -> (Raw.bit 3, group)
+  in
+  {
+    path =
+      (match (path, argv0) with
+      | None, Some _ -> Some program
+      | path, _ -> path);
+    argv =
+      Array.of_list (Option.value argv0 ~default:program :: arguments);
+    env = Option.map Array.of_list env;
+    search_path;
+    cwd;
+    fds = Array.of_list (Fd_map.to_list fds);
+    flags =
+      List.fold_left
+        (fun bits flag -> bits lor bit_of_flag flag)
+        ((if search then Raw.bit 0 else 0)
+        lor session_bit lor given 8 uid lor given 9 gid lor given 10 groups
+        lor given 11 umask lor given 12 nice lor given 13 pdeathsig
+        lor given 14 ctty)
+        flags;
+    group;
+    uid = Option.value uid ~default:0;
+    gid = Option.value gid ~default:0;
+    groups = Array.of_list (Option.value groups ~default:[]);
+    umask = Option.value umask ~default:0;
+    nice = Option.value nice ~default:0;
+    pdeathsig = Option.value pdeathsig ~default:0;
+    ctty;
+    rlimits = Array.of_list rlimits;
+    sigmask = Option.map Array.of_list sigmask;
+    sigignore = Option.map Array.of_list sigignore;
+    cgroup;
+    on_close;
+    kill;
+    exited_grace_ms =
+      (match exited_grace with None -> -1 | Some s -> milliseconds s);
+  }

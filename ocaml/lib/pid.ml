@@ -1,0 +1,10 @@
+(* pid.ml - the number of one process: never 0, 1 or negative
+
+   Those would name the caller's group, init, or everybody. *)
+
+type t = int
+
+let of_int number =
+  if number <= 1 then
+    invalid_arg (Printf.sprintf "Xlchild.Pid.of_int: %d names no child" number);
+  number

@@ -1,0 +1,156 @@
+(* run.ml - commands run to completion, waited for or not *)
+
+open Types
+open Errors
+
+type input =
+  [ `Null | `Inherit | `Fd of Unix.file_descr | `File of string
+  | `String of string ] [@@ocamlformat "disable"]
+
+type output =
+  [ `Inherit | `Null | `Fd of Unix.file_descr | `File of string
+  | `Append of string | `Capture | `Capture_at_most of int
+  | `Stream of string -> unit ] [@@ocamlformat "disable"]
+
+let raw_input : input -> Raw.stream = function
+  | `Inherit -> (0, None, None, 0)
+  | `Null -> (1, None, None, 0)
+  | `Fd fd -> (2, Some fd, None, 0)
+  | `File path -> (3, None, Some path, 0)
+  | `String data -> (5, None, Some data, 0)
+
+let raw_output : [ output | `Merge ] -> Raw.stream = function
+  | `Inherit -> (0, None, None, 0)
+  | `Null -> (1, None, None, 0)
+  | `Fd fd -> (2, Some fd, None, 0)
+  | `File path -> (3, None, Some path, 0)
+  | `Append path -> (4, None, Some path, 0)
+  | `Capture -> (6, None, None, 0)
+  | `Capture_at_most limit ->
+      if limit < 1 then invalid_arg "Xlchild: `Capture_at_most of less than 1";
+      (6, None, None, limit)
+  | `Stream _ -> (7, None, None, 0)
+  | `Merge -> (8, None, None, 0)
+
+let outcome_of (o : Raw.raw_outcome) =
+  {
+    child = o.ended;
+    ending =
+      (match code_of_number o.rc with
+      | Timed_out -> Timeout
+      | Aborted -> Abort
+      | No_memory -> Out_of_memory
+      | _ -> Completed);
+    stdin_written = o.written;
+    out = o.raw_out;
+    err = o.raw_err;
+  }
+
+(* A command under way: the streams' closures, and the first that raised. *)
+type running = {
+  ctx : Raw.t;
+  mutable child_id : int;
+  mutable stream_raised : (exn * Printexc.raw_backtrace) option;
+}
+
+let closure_of (stream : [ output | `Merge ]) =
+  match stream with `Stream f -> Some f | _ -> None
+
+let on_data running out err stream data =
+  match if stream = 1 then out else err with
+  | None -> ()
+  | Some _ when running.stream_raised <> None -> ()
+  | Some f -> (
+      try f data
+      with exn ->
+        running.stream_raised <- Some (exn, Printexc.get_raw_backtrace ());
+        ignore (Raw.terminate running.ctx running.child_id None))
+
+let options ~stdin ~stdout ~stderr ~timeout ~until_eof ~started : Raw.exec_opts
+    =
+  let streams = closure_of stdout <> None || closure_of stderr <> None in
+  {
+    stdin = raw_input stdin;
+    stdout = raw_output stdout;
+    stderr = raw_output stderr;
+    timeout_ms =
+      (match timeout with None -> 0 | Some s -> max 1 (milliseconds s));
+    linger = (if until_eof then 1 else 0);
+    started = started || streams;
+    streams;
+  }
+
+let raise_stream running =
+  match running.stream_raised with
+  | None -> ()
+  | Some (exn, backtrace) -> Printexc.raise_with_backtrace exn backtrace
+
+let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
+    ?timeout ?(until_eof = false) (t : Raw.t) command =
+  Raw.raise_kept t;
+  let out = closure_of (stdout :> [ output | `Merge ]) in
+  let err = closure_of stderr in
+  let running = { ctx = t; child_id = 0; stream_raised = None } in
+  let opts =
+    options ~stdin
+      ~stdout:(stdout :> [ output | `Merge ])
+      ~stderr ~timeout ~until_eof ~started:false
+  in
+  let number = Raw.fresh () in
+  if opts.streams then
+    Raw.add t.operations number
+      {
+        on_started = (fun id _ -> running.child_id <- id);
+        on_data = on_data running out err;
+        on_complete = ignore;
+      };
+  let result = Raw.exec t command opts number in
+  if opts.streams then Raw.remove t.operations number;
+  raise_stream running;
+  Result.map outcome_of (checked t result)
+
+let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
+  get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof t command)
+
+type operation = { op_context : Raw.t; op_number : int }
+
+let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
+    ?(stderr = `Inherit) ?timeout ?(until_eof = false) ?started (t : Raw.t) command
+    complete =
+  let stdout = (stdout :> [ output | `Merge ]) in
+  let out = closure_of stdout and err = closure_of stderr in
+  let running = { ctx = t; child_id = 0; stream_raised = None } in
+  let opts =
+    options ~stdin ~stdout ~stderr ~timeout ~until_eof
+      ~started:(started <> None)
+  in
+  let number = Raw.fresh () in
+  Raw.add t.operations number
+    {
+      on_started =
+        (fun id pid ->
+          running.child_id <- id;
+          Option.iter (fun f -> f pid) started);
+      on_data = on_data running out err;
+      on_complete =
+        (fun outcome ->
+          match running.stream_raised with
+          | None -> complete (outcome_of outcome)
+          | Some (exn, backtrace) ->
+              Raw.keep t exn backtrace;
+              complete (outcome_of outcome));
+    };
+  match Raw.exec_start t command opts number with
+  | Ok () -> Ok { op_context = t; op_number = number }
+  | Result.Error _ as e ->
+      Raw.remove t.operations number;
+      checked t e
+
+let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command
+    complete =
+  get
+    (run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t
+       command complete)
+
+let abort_result op = plain (Raw.abort op.op_context op.op_number)
+let abort op = get (abort_result op)
