@@ -148,6 +148,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd,
     if (rc != 0)
         return rc;
     child->adopted = !is_our_child(pidfd);
+    child->leads_group = getpgid(pid) == pid;
     if (xl_registry_insert(&child->reg, pid) != 0) {
         xl_registry_unreserve();
         xl_child_discard(ctx, child);

@@ -14,13 +14,13 @@
 #include "defer.h"
 #include "enter.h"
 #include "events.h"
-#include "kill.h"
 #include "log.h"
 #include "mode.h"
 #include "orphan.h"
 #include "process.h"
 #include "reap.h"
 #include "registration.h"
+#include "send.h"
 #include "spawn.h"
 #include "starters.h"
 
@@ -117,7 +117,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     xl_timer_disarm(&ctx->timers, &child->timer);
     xl_notices_send(ctx, &child->notices, NULL);
     if (child->on_free == LIBXL_FREE_KILL)
-        (void)xl_kill(child, SIGKILL, child->kill.scope);
+        (void)xl_send(child, SIGKILL, child->kill.scope);
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
         free_child(child);
         return;

@@ -1,9 +1,6 @@
-/* kill.c - signals to children, never to anybody else
+/* kill.c - ending children: a signal, a grace, SIGKILL
  *
- * Called by the host, ao.c and ctx.c under the ctx's lock, so that a child
- * that we have not reaped cannot be reaped by us meanwhile. By pidfd where
- * there is one; otherwise by number, after seeing that the child is still
- * there to be waited for.
+ * Called by the host, ao.c and ctx.c. Next: send.c.
  */
 #define _GNU_SOURCE
 #include "kill.h"
@@ -17,164 +14,14 @@
 
 #include "enter.h"
 #include "registration.h"
-
-#ifndef PIDFD_SIGNAL_PROCESS_GROUP
-#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
-#endif
-
-static int answer(int r)
-{
-    if (r == 0)
-        return 0;
-    if (errno == ESRCH)
-        return ERROR_NOTFOUND;
-    return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
-}
-
-enum { LIVES, ENDED, GONE };
-
-/* Whether the pid is that of our child still (not reaped by anybody), and
- * whether that has ended: the kernel takes signals for zombies. */
-static int state(const struct xl_child *child)
-{
-    const int options = WEXITED | WNOHANG | WNOWAIT;
-    int by_pidfd = child->pidfd >= 0;
-    siginfo_t info;
-    int r;
-
-    for (;;) {
-        info.si_pid = 0;
-        r = by_pidfd
-                ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, &info, options,
-                                NULL)
-                : xl_sys.waitid(P_PID, (id_t)child->pid, &info, options, NULL);
-        if (r == 0 || errno == ECHILD)
-            break;
-        if (errno != EINTR && !by_pidfd)
-            break;
-        by_pidfd &= errno == EINTR; /* refused: go by the number */
-    }
-    if (r != 0)
-        return GONE;
-    return info.si_pid != 0 ? ENDED : LIVES;
-}
-
-static int kill_by_number(const struct xl_child *child, int signo, int group)
-{
-    if (child->pid <= 1 || state(child) == GONE)
-        return ERROR_NOTFOUND;
-    return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
-}
-
-/* The next pid of a cgroup.procs; -1: no more */
-static pid_t next_member(FILE *procs)
-{
-    char line[32];
-
-    if (fgets(line, sizeof line, procs) == NULL)
-        return -1;
-    return (pid_t)strtol(line, NULL, 10);
-}
-
-static int is_member(const char *path, pid_t pid)
-{
-    FILE *procs = fopen(path, "re");
-    pid_t each;
-    int found = 0;
-
-    if (procs == NULL)
-        return 0;
-    while (!found && (each = next_member(procs)) >= 0)
-        found = each == pid;
-    (void)fclose(procs);
-    return found;
-}
-
-/* Everybody in the cgroup, one by one, each held by a pidfd while its
- * membership is checked again. */
-static int each_in_cgroup(const char *cgroup, int signo)
-{
-    char path[4200];
-    FILE *procs;
-    pid_t pid;
-    int found = 0;
-
-    snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
-    procs = fopen(path, "re");
-    if (procs == NULL)
-        return ERROR_SYSTEM;
-    while ((pid = next_member(procs)) >= 0) {
-        int pidfd;
-
-        if (pid <= 1)
-            continue; /* of another pid namespace */
-        pidfd = xl_sys.pidfd_open(pid, 0);
-        if (pidfd < 0)
-            continue;
-        if (is_member(path, pid) &&
-            xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
-            found = 1;
-        xl_close(pidfd);
-    }
-    (void)fclose(procs);
-    return found ? 0 : ERROR_NOTFOUND;
-}
-
-static int kill_cgroup(const struct xl_child *child, int signo)
-{
-    char path[4200];
-    ssize_t n;
-    int fd;
-
-    if (child->cgroup == NULL)
-        return ERROR_INVAL;
-    if (signo != SIGKILL)
-        return each_in_cgroup(child->cgroup, signo);
-    snprintf(path, sizeof path, "%s/cgroup.kill", child->cgroup);
-    fd = xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return each_in_cgroup(child->cgroup, signo);
-    n = xl_sys.write(fd, "1", 1);
-    xl_close(fd);
-    return n == 1 ? 0 : ERROR_SYSTEM;
-}
-
-int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope)
-{
-    int group = scope == LIBXL_KILL_GROUP;
-    int r;
-
-    if (scope == LIBXL_KILL_CGROUP)
-        return kill_cgroup(child, signo);
-    if (group && !child->leads_group)
-        return ERROR_INVAL;
-    /* a group may outlive its leader, whose number it keeps */
-    if (!group && !child->adopted && state(child) != LIVES)
-        return ERROR_NOTFOUND;
-    if (child->pidfd < 0)
-        return kill_by_number(child, signo, group);
-    r = xl_sys.pidfd_send_signal(child->pidfd, signo,
-                                 group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
-    if (r != 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
-        int refused = errno;
-
-        /* groups by pidfd came with Linux 6.9; a filter may refuse all. An
-         * adopted process has no number to rely on, unless it is our child. */
-        if (!child->adopted || state(child) != GONE)
-            return kill_by_number(child, signo, group);
-        errno = refused;
-    }
-    if (r != 0 && (errno == EINVAL || errno == ENOSYS))
-        return ERROR_NI;
-    return answer(r);
-}
+#include "send.h"
 
 static void kill_now(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
 
     (void)ctx;
-    (void)xl_kill(child, SIGKILL, child->timer_scope);
+    (void)xl_send(child, SIGKILL, child->timer_scope);
 }
 
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
@@ -182,7 +29,7 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
 {
     int first = policy->first_signal != 0 ? policy->first_signal : SIGKILL;
     int64_t due;
-    int rc = xl_kill(child, first, policy->scope);
+    int rc = xl_send(child, first, policy->scope);
 
     if (rc != 0 || first == SIGKILL)
         return rc;
@@ -193,6 +40,7 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
         return 0;
     child->timer.fire = kill_now;
     child->timer_scope = policy->scope;
+    child->takes_rest = policy->scope != LIBXL_KILL_PROCESS;
     xl_timer_arm(&ctx->timers, &child->timer, due);
     return 0;
 }
@@ -229,7 +77,7 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     if (rc != 0)
         return rc;
     child = living(ctx, id);
-    rc = child != NULL ? xl_kill(child, signo, scope) : ERROR_NOTFOUND;
+    rc = child != NULL ? xl_send(child, signo, scope) : ERROR_NOTFOUND;
     saved = errno;
     rc = xl_leave(ctx, rc);
     errno = saved;

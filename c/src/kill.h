@@ -8,9 +8,7 @@
 
 #include "child.h"
 
-/* 0 or ERROR_*, as libxl_childproc_kill. */
-int xl_kill(struct xl_child *child, int signo, libxl_kill_scope scope);
-/* Sends the first signal and arms SIGKILL. The caller has armed the loop. */
+/* Sends the first signal and arms SIGKILL. 0 or ERROR_*. The caller has armed the loop. */
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
                  const libxl_kill_policy *policy);
 

@@ -17,6 +17,7 @@
 #include "mode.h"
 #include "process.h"
 #include "registry.h"
+#include "send.h"
 #include "watch.h"
 
 #define STRANGERS_PER_WAKE 256
@@ -115,8 +116,10 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
 {
     struct rusage rusage;
     siginfo_t info;
-    int r = wait_for(child, WEXITED, &info, &rusage);
+    int r;
 
+    xl_send_rest(child);
+    r = wait_for(child, WEXITED, &info, &rusage);
     if (r == 0)
         return 0;
     if (r < 0)
@@ -150,6 +153,15 @@ int xl_reap_recent(libxl_ctx *ctx)
 
 /* ---- processes that others reap ----------------------------------------- */
 
+static void adopted_ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                          libxl_childproc_lost lost,
+                          libxl_childproc_source source,
+                          const struct rusage *rusage)
+{
+    xl_send_rest(child);
+    xl_child_ended(ctx, child, status, lost, source, rusage);
+}
+
 /* An adopted process: its status is there once its parent has reaped it. */
 static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
                             unsigned events)
@@ -160,8 +172,8 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
     int r = wait_for(child, WEXITED, &si, &rusage);
 
     if (r > 0) { /* it is our child after all */
-        xl_child_ended(ctx, child, xl_wait_status(&si), LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_REAPED, &rusage);
+        adopted_ended(ctx, child, xl_wait_status(&si), LIBXL_LOST_NONE,
+                      LIBXL_SOURCE_REAPED, &rusage);
         return;
     }
     if (r == 0) {
@@ -169,15 +181,15 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     }
     if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
-        xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_PIDFD, NULL);
+        adopted_ended(ctx, child, info.status, LIBXL_LOST_NONE,
+                      LIBXL_SOURCE_PIDFD, NULL);
         return;
     }
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
         xl_watch(ctx, child, 1); /* for its parent's reaping */
         return;
     }
-    xl_child_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);
+    adopted_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);
 }
 
 /* Mainloop mode: the grace that the host has for passing a status on. */

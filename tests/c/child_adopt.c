@@ -109,6 +109,45 @@ XT_TEST(an_adopted_child_can_be_killed, "C13")
     xt_ctx_free(ctx);
 }
 
+/* A group is known by its leader, also when that was adopted. */
+XT_TEST(an_adopted_leader_is_killed_with_its_group, "C13")
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
+    libxl_ctx *ctx, *first;
+    libxl_childproc_spec spec = xt_spec(
+        XT_CHILD("ignore", "SIGTERM", "grandchild-pause", "on-signal-exit",
+                 "SIGTERM", "12", "put", "r", "pause"));
+    libxl_childproc_fd fd = {.target = 1};
+    libxl_childproc_result r;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    pid_t pid;
+    int out[2];
+
+    needs_pidfds();
+    xt_pipe(out);
+    first = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    fd.source = out[1];
+    spec.fds = &fd;
+    spec.nfds = 1;
+    spec.flags |= LIBXL_SPAWN_NEW_GROUP;
+    spec.on_free = LIBXL_FREE_LEAVE;
+    xt_spawn(first, &spec, NULL, &pid);
+    xt_close(&out[1]);
+    xt_await_byte(out[0]);
+    xt_ctx_free(first);
+
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 12);
+    free(xt_read_all(out[0], NULL)); /* its end: nobody holds it any more */
+    xt_close(&out[0]);
+    xt_ctx_free(ctx);
+}
+
 /* ---- somebody else's child ----------------------------------------------- */
 
 /* A process whose parent is another one of ours: the parent waits for it when

@@ -377,6 +377,33 @@ XT_TEST(a_polite_child_ends_within_the_grace, "C13")
     }
 }
 
+/* The leader obeys, and leaves behind a grandchild that does not. */
+XT_TEST(the_rest_of_a_group_goes_with_its_leader, "C13")
+{
+    for (size_t i = 0; i < N_OWNERS; i++) {
+        libxl_ctx *ctx;
+        libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
+        libxl_childproc_spec spec = xt_spec(
+            XT_CHILD("ignore", "SIGTERM", "grandchild-pause", "on-signal-exit",
+                     "SIGTERM", "12", "put", "r", "pause"));
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        int out;
+
+        if (all[i] == libxl_sigchld_owner_mainloop)
+            continue; /* the host reaps, and may do so first */
+        ctx = xt_ctx_new(all[i], NULL);
+        spec.flags |= LIBXL_SPAWN_NEW_GROUP;
+        id = spawn_saying(ctx, &spec, &out, NULL);
+        XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 12);
+        free(xt_read_all(out, NULL)); /* its end: nobody holds it any more */
+        xt_close(&out);
+        xt_ctx_free(ctx);
+    }
+}
+
 XT_TEST(asking_again_only_makes_it_sooner, "C13")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);

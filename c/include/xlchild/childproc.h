@@ -392,6 +392,8 @@ LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
  * Before:   as libxl_childproc_kill
  * Effects:  sends policy->first_signal now and SIGKILL after policy->grace_ms
  *           if it has not ended (policy NULL: the spec's). Needs pumping.
+ *           When the child ends first, the rest of the group or cgroup in
+ *           scope gets its SIGKILL then, before the child is reaped.
  *           Asking again only ever makes the SIGKILL come sooner
  * Owns:     policy is only read     Calls: osevent hooks
  * Threads:  any     Signals: no     Fork: no
