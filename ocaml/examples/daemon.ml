@@ -1,8 +1,10 @@
 (* daemon.ml - a small daemon that supervises ten workers
 
    In the manner of xenopsd: long-lived, threaded, with a big heap. It starts
-   ten workers, starts one again that crashes, runs hook scripts with a timeout
-   in another thread, and on SIGTERM stops everything and says what it did.
+   ten workers, or adopts those that its previous life left when it was killed,
+   starts one again that ends, runs hook scripts with a timeout in another
+   thread, and on SIGTERM stops everything and says what it did. Its argument
+   is the folder in which its lives tell each other what lives.
    ocaml/demo.sh runs it and checks each of these. *)
 
 open Xlchild
@@ -31,44 +33,47 @@ let workers = 10
 
 type counts = {
   mutable started : int;
-  mutable crashed : int;
+  mutable adopted : int;
+  mutable died : int;
   mutable stopped : int;
 }
+
+(* What the supervisor tells, in its thread. *)
+let on_event counts (event : Xlchild_supervisor.event) =
+  let say_it () = say "%s" (Xlchild_supervisor.event_text event) in
+  match event.what with
+  | Started _ ->
+      counts.started <- counts.started + 1;
+      say_it ()
+  | Adopted _ ->
+      counts.adopted <- counts.adopted + 1;
+      say_it ()
+  | Ended { cause = Told_to; _ } ->
+      counts.stopped <- counts.stopped + 1;
+      say_it ()
+  | Ended { cause = By_itself | Not_ready; _ } ->
+      counts.died <- counts.died + 1;
+      say_it ()
+  | Ready | Starting_again_in _ -> ()
+  | Start_unknown | Not_started _ | Ready_too_late | Given_up | Output_lost _ | State_lost _
+  | State_not_kept _ ->
+      say_it ()
+
+let worker number =
+  let open Xlchild_supervisor in
+  service "sleep" [ "100000" ]
+    ~name:(Printf.sprintf "worker-%d" number)
+    ~restart:(Always (Policy.back_off ~first:0.05 ()))
+    ~stop:
+      { first_signal = Sys.sigterm; grace_ms = 2000; scope = Process_group }
+
+(* ---- hook scripts, in a thread and a context of their own ---- *)
 
 let in_words = function
   | Status (Unix.WEXITED code) -> Printf.sprintf "exit code %d" code
   | Status (Unix.WSIGNALED s | Unix.WSTOPPED s) ->
       Printf.sprintf "signal %d" (system_signal s)
   | Lost reason -> "lost: " ^ lost_text reason
-
-(* What the supervisor tells, in its thread. *)
-let on_news counts name (news : Xlchild_supervisor.news) =
-  match news with
-  | Started pid ->
-      counts.started <- counts.started + 1;
-      say "%s started, pid %d" name pid
-  | Ended { ended; expected = true } ->
-      counts.stopped <- counts.stopped + 1;
-      say "%s stopped: %s" name (in_words ended.status)
-  | Ended { ended; expected = false } ->
-      counts.crashed <- counts.crashed + 1;
-      say "%s crashed, pid %d: %s" name ended.pid (in_words ended.status)
-  | Not_started e -> say "%s did not start: %s" name (error_text e)
-  | Given_up -> say "%s is given up" name
-  | Adopted _ | Ready | Not_ready_in_time | Starting_again_in _ -> ()
-
-let worker number =
-  Xlchild_supervisor.(
-    service ~name:(Printf.sprintf "worker-%d" number) "sleep" [ "100000" ]
-      ~restart:(Always { patient with first = 0.05 })
-      ~stop:
-        {
-          first_signal = Sys.sigterm;
-          grace_ms = 2000;
-          scope = Process_group;
-        })
-
-(* ---- hook scripts, in a thread and a context of their own ---- *)
 
 let run_hook ctx name script =
   match
@@ -101,10 +106,16 @@ let () =
        (fun _ ->
          if not (Atomic.exchange stopping true) then
            ignore (Unix.write_substring wake_w "x" 0 1)));
-  let counts = { started = 0; crashed = 0; stopped = 0 } in
-  let supervisor = Xlchild_supervisor.create ~on_news:(on_news counts) () in
-  let each f = List.init workers (fun i -> f (Printf.sprintf "worker-%d" i)) in
-  List.iter (Xlchild_supervisor.add supervisor) (List.init workers worker);
+  let counts = { started = 0; adopted = 0; died = 0; stopped = 0 } in
+  let supervisor =
+    Xlchild_supervisor.create ~state_folder:Sys.argv.(1)
+      ~on_event:(on_event counts) ()
+  in
+  let members =
+    List.init workers (fun i -> Xlchild_supervisor.add supervisor (worker i))
+  in
+  let running state = state = Xlchild_supervisor.Running in
+  List.iter (fun m -> ignore (Xlchild_supervisor.await m running)) members;
   let busy = Thread.create churn stopping in
   let hooking = Thread.create hooks () in
   say "daemon ready, pid %d" (Unix.getpid ());
@@ -113,9 +124,10 @@ let () =
   done;
   say "stopping";
   Xlchild_supervisor.close supervisor;
-  let left = List.filter_map Fun.id (each (Xlchild_supervisor.pid supervisor)) in
+  let left = List.filter_map Xlchild_supervisor.pid members in
   Thread.join hooking;
   Thread.join busy;
-  say "done: %d started, %d crashed, %d stopped, %d left, heap %b"
-    counts.started counts.crashed counts.stopped (List.length left)
+  say "done: %d started, %d adopted, %d died, %d stopped, %d left, heap %b"
+    counts.started counts.adopted counts.died counts.stopped
+    (List.length left)
     (Array.length heap > 0)

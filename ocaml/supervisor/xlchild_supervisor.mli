@@ -1,112 +1,197 @@
 (** Long-running services of a daemon: started, watched for readiness, started
     again, stopped, their output kept; and adopted by the daemon's next life.
 
-    One thread serves all of them. Where a folder for state is given, a daemon
-    that ends, or is killed, leaves its services running; the next one finds
-    them in that folder, watches them on, and still learns how they end where
-    the kernel tells it. Output goes through a named pipe there, which the
-    service itself holds open: nothing breaks while no daemon reads it. *)
+    {[
+      open Xlchild_supervisor
 
-(** {1 Services} *)
+      let () =
+        with_supervisor ~on_event:(fun e -> print_endline (event_text e))
+        @@ fun t ->
+        let sleeper = add t (service ~name:"sleeper" "sleep" [ "1000" ]) in
+        ignore (await sleeper (( = ) Running));
+        stop sleeper
+    ]}
 
-(** When a service that was started is ready. *)
-type readiness =
-  | At_once
-  | Line of string  (** when a line of its output contains this text *)
-  | Descriptor of int
-      (** when it writes to this descriptor of its own, or closes it *)
-  | File of string  (** when this file is there *)
+    One thread serves all services of a supervisor. With a [state_folder], a
+    daemon that is killed, or closes its supervisor with [leave], leaves its
+    services running; the next life of the daemon {!add}s the same names and
+    adopts them: by pid and start time, so never a stranger that got the pid.
+    It learns how they end where the kernel tells (Linux 6.15 on), else that
+    they ended ([Lost]). Output then goes through a named pipe in the folder,
+    both of whose ends the service holds: nothing breaks while no daemon reads
+    it; once the pipe is full, the service waits for the next one.
 
-(** [first] seconds before the first start again, [factor] times more before each
-    further one, at most [most]; all over when it has run for [settled] seconds.
-    After [attempts] starts in a row without that, it is given up. *)
-type back_off = {
-  first : float;
-  factor : float;
-  most : float;
-  settled : float;
-  attempts : int;
-}
+    Functions may be called from any thread. Those that wait for a service
+    raise [Invalid_argument] in the supervisor's own thread, where [on_event]
+    runs. Durations are in seconds, and measured by a clock that never jumps.
+    Functions raise {!Error}; those whose name ends in [_result] return it. *)
 
-val patient : back_off
-(** 0.5 s, doubled up to 30 s, settled after 60 s, 100 attempts. *)
+include module type of struct
+  include Types
+end
 
-type restart =
-  | Never
-  | On_failure of back_off  (** not after exit code 0 *)
-  | Always of back_off
+(** {1 Describing services} *)
 
-type output =
-  | Discard
-  | Syslog of string  (** under this key *)
-  | Log_file of { path : string; most : int; keep : int }
-      (** rotated at [most] bytes to [path.1] ... [path.keep] *)
+module Policy = Policy
+(** Back-off: when to start again, and when to give up. *)
 
-type service
+type service = Service.t
 
 val service :
   ?readiness:readiness ->
   ?ready_within:float ->
-  ?restart:restart ->
+  ?restart:Policy.restart ->
   ?output:output ->
   ?stop:Xlchild.kill_policy ->
   ?env:string list ->
   ?cwd:string ->
+  ?fds:(int * Unix.file_descr) list ->
+  ?uid:int ->
+  ?gid:int ->
+  ?groups:int list ->
+  ?umask:int ->
+  ?nice:int ->
+  ?rlimits:Xlchild.rlimit list ->
+  ?cgroup:string ->
   name:string ->
   string ->
   string list ->
   service
-(** [service ~name program arguments]: leader of a group of its own; ready at
-    once; started again on failure, with {!patient}; stdout and stderr
-    discarded; stopped by SIGTERM, 5 s, SIGKILL to the group. One that is not
-    ready within [ready_within] (30 s) is stopped, as a failure. [name] has no
-    slash, blank or leading dot. *)
+(** [service ~name program arguments]: searched in PATH, leader of a process
+    group of its own, with nothing on stdin.
 
-(** {1 What becomes of them} *)
+    Defaults: ready at once; started again on failure, by
+    {!Policy.back_off}[ ()]; stdout and stderr discarded; the daemon's
+    environment and directory; stopped by SIGTERM, 5 s, SIGKILL, to the group,
+    or to the cgroup if there is one. What is left of the group when a stopped
+    service has ended is killed then.
 
-type news =
-  | Started of int  (** its pid *)
-  | Adopted of int  (** from the daemon's previous life *)
-  | Ready
-  | Not_ready_in_time
-  | Ended of { ended : Xlchild.ended; expected : bool }
-      (** [expected]: it had been told to stop *)
-  | Not_started of Xlchild.error
-  | Starting_again_in of float
-  | Given_up
+    One that is not ready [ready_within] 30 s is stopped, as a failure.
+    [fds] are further descriptors, above 2: of the daemon's, which has to keep
+    them open as long as the service may be started. [cgroup] is the directory of a
+    version 2 cgroup that is this service's alone: made where it is missing,
+    and emptied by SIGKILL when the service has ended, however it did.
+    The environment has [XLCHILD_SERVICE] besides, which names the run.
 
-type state =
-  | Stopped
-  | Starting
-  | Running
-  | Waiting  (** for its next start *)
-  | Stopping
-  | Failed  (** given up, or not to be started again *)
+    Raises [Invalid_argument], which names the argument, for a [name] that is
+    empty, longer than 200 bytes, begins with a dot or has a slash, blank or
+    control character, and for numbers that make no sense. *)
+
+(** {1 Supervisors} *)
 
 type t
 
 val create :
-  ?state_folder:string -> ?on_news:(string -> news -> unit) -> unit -> t
-(** [on_news] runs in the supervisor's thread, one call at a time; it may call
-    {!add}, {!stop} with [~wait:false], and {!state}. *)
+  ?state_folder:string ->
+  ?on_event:(event -> unit) ->
+  ?on_exception:(exn -> unit) ->
+  unit ->
+  t
+(** [on_event] hears of everything, in order, one call at a time, in the
+    supervisor's thread with no lock held. It may use the supervisor, but not
+    wait for it. What it raises goes to [on_exception], which must not raise;
+    by default it is printed to stderr.
 
-val add : t -> service -> unit
-(** Starts the service, or adopts it where the state folder says that it lives.
-    Raises [Invalid_argument] for a name that is not fit or not new. *)
+    [state_folder] is made where it is missing, with mode 0700; best on a file
+    system that does not outlive a boot, such as /run. It belongs to one
+    supervisor at a time. Raises {!Error}. *)
 
-val stop : ?wait:bool -> t -> string -> unit
+val create_result :
+  ?state_folder:string ->
+  ?on_event:(event -> unit) ->
+  ?on_exception:(exn -> unit) ->
+  unit ->
+  (t, error) result
+
+val close : ?leave:bool -> t -> unit
+(** Stops all services, waits for that, and ends the thread; with [leave], leaves
+    them running for the daemon's next life, which has to reap them where that
+    is this same process. Processes of {!left} live on in either case. A second
+    [close] raises {!Error} [Closed]. *)
+
+val with_supervisor :
+  ?state_folder:string ->
+  ?on_event:(event -> unit) ->
+  ?on_exception:(exn -> unit) ->
+  (t -> 'a) ->
+  'a
+(** {!create}, the function, {!close}. *)
+
+val reopen_logs : t -> unit
+(** Log files are opened anew by their path: for a log rotation by others. *)
+
+(** {1 Running services} *)
+
+type member
+(** A service that was added to a supervisor. *)
+
+val add : ?start:bool -> t -> service -> member
+(** Adopts the process of that name that a previous life left, else starts one,
+    unless [start] is [false]. Raises {!Error} with [Name_taken],
+    [Log_unusable], [Folder_unusable] or [Closed]; [Invalid_argument] for a
+    cgroup that holds the daemon itself. *)
+
+val add_result : ?start:bool -> t -> service -> (member, error) result
+
+val start : member -> unit
+(** One that is stopped, failed or waiting is started now, with its failures
+    forgotten; one that is stopping, when it has ended. Raises {!Error}
+    [Closed]. *)
+
+val stop : ?wait:bool -> member -> unit
 (** Ends it by its policy, and does not start it again. Returns when it has
     ended, unless [wait] is [false]. *)
 
-val start : t -> string -> unit
-(** Starts one that is stopped or has failed. *)
+val restart : ?wait:bool -> member -> unit
+(** {!stop} and {!start}; returns when it is running or has failed, unless [wait]
+    is [false]. *)
 
-val state : t -> string -> state option
-val pid : t -> string -> int option
+val remove : ?wait:bool -> member -> unit
+(** Stops it and forgets it: its name is free then. *)
 
-val await : ?timeout:float -> t -> string -> state -> bool
-(** Whether it came to be in that state in time. *)
+val state : member -> state
+val pid : member -> int option
+val name : member -> string
 
-val close : ?leave:bool -> t -> unit
-(** Stops all services and waits for that; with [leave], leaves them running for
-    the daemon's next life. Ends the thread. *)
+val await : ?timeout:float -> member -> (state -> bool) -> bool
+(** Waits until its state is such; whether it came to that in time. States that
+    pass quickly may be missed. *)
+
+val find : t -> string -> member option
+
+(** {1 What a previous life left} *)
+
+val left : t -> (string * int) list
+(** Names and pids of living processes that a previous life had started and
+    nobody has {!add}ed yet. They are watched: their ends are told. *)
+
+val stop_left : t -> unit
+(** Ends them, by SIGTERM, 5 s, SIGKILL to their groups, and waits for that. *)
+
+(** {1 Events as a stream} *)
+
+(** For those who prefer to ask: give [push] as [on_event]. *)
+module Stream : sig
+  type t
+
+  val create : unit -> t
+  val push : t -> event -> unit
+
+  val next : t -> event
+  (** Waits for one; in order, each once. *)
+
+  val next_opt : t -> event option
+  (** One that is there. *)
+end
+
+(** {1 Words} *)
+
+val ending_text : ending -> string
+(** ["exit code 3"], ["signal 9"], ["lost: ..."]; signals by the system's
+    numbers. *)
+
+val event_text : event -> string
+(** A line for a log, without its newline. *)
+
+val state_text : state -> string
+val error_text : error -> string

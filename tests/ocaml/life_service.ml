@@ -1,18 +1,40 @@
-(* life_service.ml - the service that outlives a daemon
+(* life_service.ml - services that outlive a daemon
 
-   Shared by the daemon's two lives: life.ml and test_supervisor.ml. *)
+   Shared by the daemon's lives: life.ml and test_adoption.ml. Each says
+   "before", waits for a line in its named pipe [go], says "after", and exits
+   with that line's number. *)
 
 open Xlchild_supervisor
 
-let go folder = Filename.concat folder "go"
-let log folder = Filename.concat folder "log"
+let go folder name = Filename.concat folder (name ^ ".go")
+let log folder name = Filename.concat folder (name ^ ".log")
 
-let spec folder =
-  service ~name:"lives" "/bin/sh"
+let spec ?(restart = Policy.Never) ?(readiness = Line "before") folder name =
+  let notify =
+    match readiness with
+    | Newline_on fd -> Printf.sprintf "echo >&%d; " fd
+    | At_once | Line _ | File _ -> ""
+  in
+  service ~name "/bin/sh"
     [
       "-c";
-      Printf.sprintf "echo before; read x < %s; echo after; exit 7"
-        (Filename.quote (go folder));
+      Printf.sprintf
+        "trap 'exit 9' TERM; echo before; %sread x < %s; echo after; exit $x"
+        notify
+        (Filename.quote (go folder name));
     ]
-    ~output:(Log_file { path = log folder; most = 10_000; keep = 1 })
-    ~readiness:(Line "before") ~restart:Never
+    ~output:(Log_file { path = log folder name; most = 10_000; keep = 1 })
+    ~readiness ~restart
+
+let prepare folder name =
+  try Unix.mkfifo (go folder name) 0o600
+  with Unix.Unix_error (Unix.EEXIST, _, _) -> ()
+
+(* Waits until it reads, and has it exit with this code. *)
+let release folder name code =
+  let fd =
+    Unix.openfile (go folder name) [ Unix.O_WRONLY; Unix.O_CLOEXEC ] 0
+  in
+  let line = string_of_int code ^ "\n" in
+  ignore (Unix.write_substring fd line 0 (String.length line));
+  Unix.close fd

@@ -1,225 +1,512 @@
-(* test_supervisor.ml - services: ready, restarted, stopped, adopted *)
+(* test_supervisor.ml - services: ready, restarted, stopped, their output kept
+
+   What outlives a daemon is in test_adoption.ml, what needs no process in
+   test_supervisor_parts.ml. *)
 
 open Xlchild_supervisor
+open Hearing
 
 let child = Support.child
+let with_supervisor = Hearing.with_supervisor
 
-(* What is told, as text; a thread waits for a piece of news by its text. *)
-type heard = {
-  lock : Mutex.t;
-  changed : Condition.t;
-  mutable said : string list;  (* newest first *)
-}
+let quick ?(restarts = 1000) () =
+  Policy.back_off ~first:0.002 ~factor:2. ~most:0.01 ~restarts ()
 
-let text_of name news =
-  name ^ " "
-  ^
-  match news with
-  | Started _ -> "started"
-  | Adopted _ -> "adopted"
-  | Ready -> "ready"
-  | Not_ready_in_time -> "not ready in time"
-  | Ended { ended; expected } ->
-      Printf.sprintf "ended %s%s"
-        (Support.status_text ended.status)
-        (if expected then ", as told" else "")
-  | Not_started e -> "not started: " ^ Xlchild.stage_text e.stage
-  | Starting_again_in _ -> "starting again"
-  | Given_up -> "given up"
+let soon scope : Xlchild.kill_policy =
+  { first_signal = Sys.sigterm; grace_ms = 20; scope }
 
-let hearing () =
-  { lock = Mutex.create (); changed = Condition.create (); said = [] }
+let check_state m expected =
+  Alcotest.(check string) "state" expected (state_text (state m))
 
-let hear heard name news =
-  Mutex.lock heard.lock;
-  heard.said <- text_of name news :: heard.said;
-  Condition.broadcast heard.changed;
-  Mutex.unlock heard.lock
+let is wanted state = state = wanted
 
-(* Waits until [text] was said [times]. *)
-let expect ?(times = 1) heard text =
-  Mutex.lock heard.lock;
-  while List.length (List.filter (( = ) text) heard.said) < times do
-    Condition.wait heard.changed heard.lock
-  done;
-  Mutex.unlock heard.lock
+let fails_with name expected f =
+  match f () with
+  | _ -> Alcotest.failf "%s: no error" name
+  | exception Error e ->
+      Alcotest.(check string) name (error_text expected) (error_text e)
 
-let said heard =
-  Mutex.lock heard.lock;
-  let said = List.rev heard.said in
-  Mutex.unlock heard.lock;
-  said
-
-let quick attempts =
-  { first = 0.01; factor = 2.; most = 0.05; settled = 60.; attempts }
-
-let with_supervisor ?state_folder f =
-  let heard = hearing () in
-  let t = create ?state_folder ~on_news:(hear heard) () in
-  match f t heard with
-  | () -> close t
-  | exception exn ->
-      close t;
-      raise exn
-
-let state_text = function
-  | Some Stopped -> "stopped"
-  | Some Starting -> "starting"
-  | Some Running -> "running"
-  | Some Waiting -> "waiting"
-  | Some Stopping -> "stopping"
-  | Some Failed -> "failed"
-  | None -> "unknown"
-
-let check_state t name expected =
-  Alcotest.(check string) "state" expected (state_text (state t name))
+(* ---- starting and stopping ---- *)
 
 let started_and_stopped () =
   with_supervisor @@ fun t heard ->
-  add t (service ~name:"plain" child [ "pause" ]);
-  Alcotest.(check bool) "running" true (await t "plain" Running);
-  Alcotest.(check bool) "pid" true (pid t "plain" <> None);
-  stop t "plain";
-  check_state t "plain" "stopped";
-  let ended =
-    Printf.sprintf "plain ended signal %d, as told" Sys.sigterm
-  in
-  expect heard ended;
-  start t "plain";
-  Alcotest.(check bool) "again" true (await t "plain" Running);
-  (match add t (service ~name:"plain" child []) with
-  | () -> Alcotest.fail "a name twice"
-  | exception Invalid_argument _ -> ());
-  match add t (service ~name:"a/b" child []) with
-  | () -> Alcotest.fail "a slash"
-  | exception Invalid_argument _ -> ()
+  let m = add t (service ~name:"plain" child [ "pause" ]) in
+  Alcotest.(check bool) "running" true (await m (is Running));
+  Alcotest.(check bool) "pid" true (pid m <> None);
+  Alcotest.(check string) "name" "plain" (name m);
+  stop m;
+  check_state m "stopped";
+  Alcotest.(check (option int)) "no pid" None (pid m);
+  expect heard "plain stopped: signal 15";
+  start m;
+  Alcotest.(check bool) "again" true (await m (is Running));
+  let before = pid m in
+  restart m;
+  check_state m "running";
+  Alcotest.(check bool) "another" true (pid m <> before);
+  fails_with "a name twice" (Name_taken "plain") (fun () ->
+      add t (service ~name:"plain" child []));
+  Alcotest.(check bool) "twice, by result" true
+    (add_result t (service ~name:"plain" child [])
+    = Result.Error (Name_taken "plain"));
+  Alcotest.(check bool) "found" true (find t "plain" <> None);
+  remove m;
+  Alcotest.(check bool) "gone" true (find t "plain" = None);
+  fails_with "removed" Closed (fun () -> start m);
+  let later = add t ~start:false (service ~name:"plain" child [ "pause" ]) in
+  check_state later "stopped";
+  Alcotest.(check (list string)) "every event, in order"
+    [
+      "plain started"; "plain ready"; "plain stopped: signal 15";
+      "plain started"; "plain ready"; "plain stopped: signal 15";
+      "plain started"; "plain ready"; "plain stopped: signal 15";
+    ]
+    (said heard)
 
-let stubborn () =
-  with_supervisor @@ fun t heard ->
-  add t
-    (service ~name:"deaf" child
-       [ "ignore"; "SIGTERM"; "say"; "up"; "pause" ]
-       ~readiness:(Line "up")
-       ~stop:
-         {
-           first_signal = Sys.sigterm;
-           grace_ms = 20;
-           scope = Xlchild.Process_group;
-         });
-  expect heard "deaf ready";
-  stop t "deaf";
-  expect heard (Printf.sprintf "deaf ended signal %d, as told" Sys.sigkill)
+let after_close () =
+  let t = create () in
+  let m = add t (service ~name:"x" child [ "pause" ]) in
+  close t;
+  fails_with "close" Closed (fun () -> close t);
+  fails_with "add" Closed (fun () -> add t (service ~name:"y" child []));
+  fails_with "start" Closed (fun () -> start m);
+  fails_with "reopen" Closed (fun () -> reopen_logs t)
+
+(* In the supervisor's own thread, waiting would be for ever. *)
+let from_within () =
+  let answers = Stream.create () in
+  let supervisor = Atomic.make None in
+  let raised = ref [] in
+  let refused f =
+    match f () with
+    | () -> "waited"
+    | exception Invalid_argument _ -> "refused"
+  in
+  let on_event event =
+    match (event.what, Atomic.get supervisor) with
+    | Ready, Some t when event.service = "first" ->
+        let other = add t (service ~name:"second" child [ "pause" ]) in
+        let m = Option.get (find t "first") in
+        raised :=
+          [
+            refused (fun () -> stop m);
+            refused (fun () -> restart m);
+            refused (fun () -> remove m);
+            refused (fun () -> close t);
+            refused (fun () -> ignore (await other (is Running)));
+          ];
+        Stream.push answers event
+    | Ready, _ when event.service = "second" ->
+        Stream.push answers event;
+        failwith "on_event failed"
+    | _ -> ()
+  in
+  let exceptions = Stream.create () in
+  let on_exception exn =
+    Stream.push exceptions
+      { service = Printexc.to_string exn; run = ""; what = Ready }
+  in
+  Xlchild_supervisor.with_supervisor ~on_event ~on_exception @@ fun t ->
+  Atomic.set supervisor (Some t);
+  ignore (add t (service ~name:"first" child [ "pause" ]));
+  ignore (Stream.next answers);
+  ignore (Stream.next answers);
+  Alcotest.(check (list string)) "waiting"
+    [ "refused"; "refused"; "refused"; "refused"; "refused" ]
+    !raised;
+  Alcotest.(check string) "B3 an exception comes out"
+    {|Failure("on_event failed")|}
+    (Stream.next exceptions).service;
+  ignore (add t (service ~name:"third" child [ "pause" ]))
+
+(* ---- readiness ---- *)
 
 let readiness () =
   Support.with_temporary_folder @@ fun folder ->
   let file = Filename.concat folder "ready" in
   with_supervisor @@ fun t heard ->
-  add t
-    (service ~name:"line" child ~readiness:(Line "going")
-       [ "say"; "now going up"; "pause" ]);
-  add t
-    (service ~name:"fd" child ~readiness:(Descriptor 5)
-       [ "ready"; "5"; "pause" ]);
-  add t
-    (service ~name:"file" "/bin/sh" ~readiness:(File file)
-       [ "-c"; ": > " ^ Filename.quote file ^ "; exec sleep 1000" ]);
-  List.iter (fun name -> expect heard (name ^ " ready")) [ "line"; "fd"; "file" ];
-  add t
-    (service ~name:"late" child ~readiness:(Line "never") ~ready_within:0.05
-       ~restart:Never [ "pause" ]);
-  expect heard "late not ready in time";
-  Alcotest.(check bool) "a failure" true (await t "late" Failed)
+  let ready name readiness verbs =
+    ignore (add t (service ~name child ~readiness verbs));
+    expect heard (name ^ " ready")
+  in
+  ready "line" (Line "going") [ "say"; "now going up"; "pause" ];
+  ready "stderr" (Line "going") [ "say-err"; "now going up"; "pause" ];
+  ignore
+    (add t
+       (service ~name:"fd" "/bin/sh" ~readiness:(Newline_on 5)
+          [ "-c"; "echo ready >&5; exec " ^ child ^ " pause" ]));
+  expect heard "fd ready";
+  ignore
+    (add t
+       (service ~name:"file" "/bin/sh" ~readiness:(File file)
+          [
+            "-c"; ": > " ^ Filename.quote file ^ "; exec " ^ child ^ " pause";
+          ]));
+  expect heard "file ready"
 
-let restarted () =
+let not_ready () =
+  Support.with_temporary_folder @@ fun folder ->
+  let stale = Filename.concat folder "stale" in
+  close_out (open_out stale);
   with_supervisor @@ fun t heard ->
-  add t (service ~name:"crash" child [ "exit"; "3" ] ~restart:(On_failure (quick 3)));
-  expect heard "crash given up";
+  let late name readiness verbs =
+    let m =
+      add t
+        (service ~name child ~readiness ~ready_within:0.02
+           ~restart:Policy.Never verbs)
+    in
+    expect heard (name ^ " not ready in time");
+    expect heard
+      (name ^ " stopped, as it was not ready in time: signal 15");
+    Alcotest.(check bool) "a failure" true (await m (is Failed));
+    never heard (name ^ " ready")
+  in
+  late "line" (Line "never") [ "say"; "nev"; "put"; "er"; "pause" ];
+  late "fd" (Newline_on 5) [ "ready"; "5"; "pause" ];
+  late "closed" (Newline_on 5) [ "close"; "5"; "pause" ];
+  late "file" (File stale) [ "pause" ]
+
+let dies_before_ready () =
+  with_supervisor @@ fun t heard ->
+  let m =
+    add t
+      (service ~name:"dies" child ~readiness:(Line "never")
+         ~restart:(On_failure (quick ~restarts:2 ())) [ "exit"; "4" ])
+  in
+  Alcotest.(check bool) "given up" true (await m (is Failed));
+  expect heard "dies given up: it failed too often";
+  Alcotest.(check int) "each end told once" 3
+    (times heard "dies ended by itself: exit code 4")
+
+(* ---- restarts ---- *)
+
+let crash_loop () =
+  with_supervisor @@ fun t heard ->
+  let add name program arguments restart =
+    ignore (add t (service ~name program arguments ~restart))
+  in
+  add "crash" child [ "exit"; "3" ] (On_failure (quick ~restarts:3 ()));
+  expect heard "crash given up: it failed too often";
+  let again wait =
+    [
+      Printf.sprintf "crash starting again in %s s" wait;
+      "crash started"; "crash ready"; "crash ended by itself: exit code 3";
+    ]
+  in
   Alcotest.(check (list string)) "in order"
-    ([ "crash started"; "crash ready"; "crash ended exit 3" ]
-    @ List.concat
-        (List.init 3 (fun _ ->
-             [
-               "crash starting again"; "crash started"; "crash ready";
-               "crash ended exit 3";
-             ]))
-    @ [ "crash given up" ])
+    ([ "crash started"; "crash ready"; "crash ended by itself: exit code 3" ]
+    @ again "0.002" @ again "0.004" @ again "0.008"
+    @ [ "crash given up: it failed too often" ])
     (said heard);
-  add t (service ~name:"done" child [ "exit"; "0" ] ~restart:(On_failure (quick 3)));
-  expect heard "done ended exit 0";
-  Alcotest.(check bool) "no failure" true (await t "done" Stopped);
-  add t (service ~name:"ever" child [ "exit"; "0" ] ~restart:(Always (quick 1000)));
-  expect ~times:4 heard "ever started";
-  stop t "ever";
-  check_state t "ever" "stopped";
-  add t (service ~name:"none" "/nonexistent" [] ~restart:(On_failure (quick 2)));
-  expect heard "none given up";
-  expect ~times:3 heard "none not started: exec"
+  add "signal" child [ "signal"; "SIGSEGV" ]
+    (On_failure (quick ~restarts:1 ()));
+  expect ~times:2 heard "signal ended by itself: signal 11";
+  add "none" "/nonexistent" [] (On_failure (quick ~restarts:2 ()));
+  expect heard "none given up: it failed too often";
+  Alcotest.(check int) "C15 every start that failed" 3
+    (List.length
+       (List.filter
+          (fun text ->
+            String.length text > 16 && String.sub text 0 16 = "none not started")
+          (said heard)))
+
+let ends_well () =
+  with_supervisor @@ fun t heard ->
+  let m =
+    add t
+      (service ~name:"done" child [ "exit"; "0" ]
+         ~restart:(On_failure (quick ())))
+  in
+  expect heard "done ended by itself: exit code 0";
+  Alcotest.(check bool) "no failure" true (await m (is Stopped));
+  let m =
+    add t
+      (service ~name:"ever" child [ "exit"; "0" ] ~restart:(Always (quick ())))
+  in
+  expect ~times:5 heard "ever started";
+  stop m;
+  check_state m "stopped"
+
+(* Stopped while it waits for its next start: it stays down. *)
+let stopped_in_between () =
+  with_supervisor @@ fun t heard ->
+  let b = Policy.back_off ~first:600. ~most:600. () in
+  let m =
+    add t (service ~name:"waits" child [ "exit"; "1" ] ~restart:(Always b))
+  in
+  expect heard "waits starting again in 600 s";
+  Alcotest.(check bool) "waiting" true (await m (is Waiting));
+  Alcotest.(check bool) "in vain" false
+    (await ~timeout:0.01 m (is Running));
+  start m;
+  expect ~times:2 heard "waits ended by itself: exit code 1";
+  stop m;
+  check_state m "stopped"
+
+(* ---- ending ---- *)
+
+let stubborn () =
+  with_supervisor @@ fun t heard ->
+  let m =
+    add t
+      (service ~name:"deaf" child
+         [ "ignore"; "SIGTERM"; "say"; "up"; "pause" ]
+         ~readiness:(Line "up") ~stop:(soon Process_group))
+  in
+  expect heard "deaf ready";
+  stop m;
+  expect heard "deaf stopped: signal 9"
+
+(* Whoever holds the writing end of a pipe: nobody when it is at its end. *)
+let nobody_left name r =
+  Alcotest.(check int) name 0 (Unix.read r (Bytes.create 1) 0 1)
+
+let family ?cgroup t heard name verbs stop_policy =
+  let r, w = Unix.pipe ~cloexec:true () in
+  let m =
+    add t
+      (service ~name child ?cgroup
+         ([ "ignore"; "SIGTERM"; "grandchild-pause" ]
+         @ verbs
+         @ [ "say"; "up"; "pause" ])
+         ~readiness:(Line "up") ~stop:stop_policy ~restart:Never
+         ~fds:[ (7, w) ])
+  in
+  expect heard (name ^ " ready");
+  Unix.close w;
+  (m, r)
+
+(* The leader hangs; or obeys, and leaves a grandchild that does not. *)
+let whole_group () =
+  with_supervisor @@ fun t heard ->
+  let m, r = family t heard "hangs" [] (soon Process_group) in
+  stop m;
+  expect heard "hangs stopped: signal 9";
+  nobody_left "with its grandchild" r;
+  Unix.close r;
+  let slow = { (soon Process_group) with grace_ms = 600_000 } in
+  let m, r =
+    family t heard "obeys" [ "on-signal-exit"; "SIGTERM"; "12" ] slow
+  in
+  stop m;
+  expect heard "obeys stopped: exit code 12";
+  nobody_left "the rest of it" r;
+  Unix.close r
+
+(* A folder of a cgroup2 mount in which one can be made. *)
+let cgroup_mount () =
+  let file = open_in "/proc/self/mounts" in
+  let rec search () =
+    match String.split_on_char ' ' (input_line file) with
+    | _ :: path :: "cgroup2" :: _ -> Some path
+    | _ -> search ()
+    | exception End_of_file -> None
+  in
+  Fun.protect ~finally:(fun () -> close_in file) search
+
+let no_cgroup why = Printf.printf "skipped - C13 cgroups: %s\n%!" why
+
+let in_a_cgroup f =
+  match cgroup_mount () with
+  | None -> no_cgroup "there is no cgroup2 mount"
+  | Some mount -> (
+      let path =
+        Filename.concat mount (Printf.sprintf "xlchild-%d" (Unix.getpid ()))
+      in
+      match Unix.mkdir path 0o755 with
+      | exception Unix.Unix_error (errno, _, _) ->
+          no_cgroup ("none can be made: " ^ Unix.error_message errno)
+      | () ->
+          let empty () =
+            match Unix.rmdir path with
+            | () -> true
+            | exception Unix.Unix_error (Unix.EBUSY, _, _) -> false
+          in
+          Fun.protect
+            ~finally:(fun () ->
+              Alcotest.(check bool) "the cgroup is empty" true
+                (Support.eventually empty))
+            (fun () -> f path))
+
+let whole_cgroup () =
+  in_a_cgroup @@ fun cgroup ->
+  with_supervisor @@ fun t heard ->
+  (* a grandchild in a session of its own, which only the cgroup holds *)
+  let m, r = family ~cgroup t heard "hangs" [] (soon Control_group) in
+  stop m;
+  expect heard "hangs stopped: signal 9";
+  nobody_left "all of it" r;
+  Unix.close r;
+  remove m;
+  let r, w = Unix.pipe ~cloexec:true () in
+  ignore
+    (add t
+       (service ~name:"crashes" "/bin/sh" ~cgroup ~restart:Never
+          [ "-c"; "setsid sleep 1000 & exit 3" ]
+          ~fds:[ (7, w) ]));
+  expect heard "crashes ended by itself: exit code 3";
+  Unix.close w;
+  nobody_left "what a crash leaves" r;
+  Unix.close r
+
+let not_our_own_cgroup () =
+  match cgroup_mount () with
+  | None -> no_cgroup "there is no cgroup2 mount"
+  | Some mount ->
+      let file = open_in "/proc/self/cgroup" in
+      let rec own () =
+        match Str.bounded_split_delim (Str.regexp_string "::") (input_line file) 2 with
+        | [ "0"; path ] -> mount ^ path
+        | _ -> own ()
+      in
+      let path = Fun.protect ~finally:(fun () -> close_in file) own in
+      with_supervisor @@ fun t _ ->
+      Test_supervisor_parts.invalid "the daemon's cgroup" (fun () ->
+          add t (service ~name:"suicide" child [] ~cgroup:path))
+
+(* ---- output ---- *)
 
 let log_files () =
   Support.with_temporary_folder @@ fun folder ->
   let path = Filename.concat folder "log" in
   (with_supervisor @@ fun t heard ->
-   add t
-     (service ~name:"talks" child ~restart:Never
-        ~output:(Log_file { path; most = 30_000; keep = 2 })
-        [ "out"; "100000"; "say-err"; "the end" ]);
-   expect heard "talks ended exit 0");
-  let size name = (Unix.stat name).st_size in
-  Alcotest.(check bool) "rotated" true
-    (Sys.file_exists (path ^ ".1") && Sys.file_exists (path ^ ".2"));
-  Alcotest.(check bool) "not more than were asked for" false
-    (Sys.file_exists (path ^ ".3"));
-  Alcotest.(check bool) "not all in one" true (size path < 100_000);
-  let last = Support.read_all path in
-  let tail = "the end\n" in
-  Alcotest.(check string) "to its end" tail
-    (String.sub last
-       (String.length last - String.length tail)
-       (String.length tail))
+   ignore
+     (add t
+        (service ~name:"talks" child ~restart:Never
+           ~output:(Log_file { path; most = 30_000; keep = 10 })
+           [ "out"; "100000"; "say-err"; "the end"; "put"; "unfinished" ]));
+   expect heard "talks ended by itself: exit code 0");
+  let all = String.concat "" (Test_supervisor_parts.files_of path) in
+  Alcotest.(check bool) "rotated" true (Sys.file_exists (path ^ ".3"));
+  Alcotest.(check int) "no byte is lost"
+    (100_000 + String.length "the end\nunfinished\n")
+    (String.length all);
+  Alcotest.(check string) "to its end, which is a line's"
+    "the end\nunfinished\n"
+    (String.sub all 100_000 (String.length all - 100_000))
 
-(* The daemon of the previous life is a process of its own (life.ml), which is
-   killed; the service lives on. *)
-let adopted () =
+let reopened () =
   Support.with_temporary_folder @@ fun folder ->
-  let go = Life_service.go folder in
-  Unix.mkfifo go 0o600;
-  let life = Filename.concat (Filename.dirname Sys.executable_name) "life.exe" in
-  let r, w = Unix.pipe ~cloexec:true () in
-  let daemon =
-    Unix.create_process life [| life; folder |] Unix.stdin w Unix.stderr
-  in
-  Unix.close w;
-  let said = Bytes.create 100 in
-  let n = Unix.read r said 0 100 in
-  let before = int_of_string (String.trim (Bytes.sub_string said 0 n)) in
-  if daemon > 1 then Unix.kill daemon Sys.sigkill;
-  ignore (Unix.waitpid [] daemon);
-  Unix.close r;
-  with_supervisor ~state_folder:folder @@ fun t heard ->
-  add t (Life_service.spec folder);
-  expect heard "lives adopted";
-  Alcotest.(check (option int)) "the same" (Some before) (pid t "lives");
-  check_state t "lives" "running";
-  let fd = Unix.openfile go [ Unix.O_WRONLY; Unix.O_CLOEXEC ] 0 in
-  ignore (Unix.write_substring fd "x\n" 0 2);
-  Unix.close fd;
-  (* it is another's child: only a newer kernel tells how it ended *)
-  let facilities =
-    Xlchild.with_context (fun ctx -> (Xlchild.diagnose ctx).facilities)
-  in
-  expect heard
-    (if List.mem Xlchild.Exit_info facilities then "lives ended exit 7"
-    else "lives ended lost: " ^ Xlchild.lost_text Not_ours);
-  Alcotest.(check string) "what it said meanwhile" "before\nafter\n"
-    (Support.read_all (Life_service.log folder))
+  let path = Filename.concat folder "log" in
+  let moved = path ^ ".moved" in
+  Support.with_pipe @@ fun r w ->
+  with_supervisor @@ fun t heard ->
+  ignore
+    (add t
+       (service ~name:"talks" child ~readiness:(Line "one")
+          ~output:(Log_file { path; most = 30_000; keep = 1 }) ~restart:Never
+          ~fds:[ (7, r) ]
+          [ "say"; "one"; "await"; "7"; "say"; "two" ]));
+  expect heard "talks ready";
+  Unix.rename path moved;
+  reopen_logs t;
+  Alcotest.(check bool) "made anew" true
+    (Support.eventually (fun () -> Sys.file_exists path));
+  ignore (Unix.write_substring w "x" 0 1);
+  expect heard "talks ended by itself: exit code 0";
+  Alcotest.(check string) "before" "one\n" (Support.read_all moved);
+  Alcotest.(check string) "after" "two\n" (Support.read_all path)
+
+let no_log () =
+  Support.with_temporary_folder @@ fun folder ->
+  with_supervisor @@ fun t heard ->
+  let output path = Log_file { path; most = 100; keep = 1 } in
+  let nowhere = Filename.concat folder "no/log" in
+  fails_with "no folder" (Log_unusable (nowhere, ENOENT)) (fun () ->
+      add t (service ~name:"x" child ~output:(output nowhere) [ "pause" ]));
+  Alcotest.(check bool) "not added" true (find t "x" = None);
+  let full = Filename.concat folder "full" in
+  Unix.symlink "/dev/full" full;
+  ignore
+    (add t
+       (service ~name:"full" child ~output:(output full)
+          ~restart:Never [ "say"; "lost"; "exit"; "3" ]));
+  (* it goes on all the same, and says so once *)
+  expect heard "full ended by itself: exit code 3";
+  Alcotest.(check int) "told" 1
+    (times heard
+       ("full output lost: the log cannot be written: "
+       ^ Unix.error_message ENOSPC))
+
+(* A syslog daemon's socket, without the daemon. *)
+let with_syslog f =
+  Support.with_temporary_folder @@ fun folder ->
+  let path = Filename.concat folder "log" in
+  let fd = Unix.socket ~cloexec:true PF_UNIX SOCK_DGRAM 0 in
+  Unix.bind fd (ADDR_UNIX path);
+  let before = !Xlchild_syslog.socket in
+  Xlchild_syslog.socket := path;
+  Fun.protect
+    ~finally:(fun () ->
+      Xlchild_syslog.socket := before;
+      Unix.close fd)
+    (fun () ->
+      f (fun () ->
+          let buffer = Bytes.create 4096 in
+          Bytes.sub_string buffer 0 (Unix.read fd buffer 0 4096)))
+
+let syslog () =
+  with_syslog @@ fun next ->
+  with_supervisor @@ fun t heard ->
+  ignore
+    (add t
+       (service ~name:"talks" child ~restart:Never ~output:(Syslog "key")
+          [
+            "say"; "one"; "put"; "tw"; "put"; "o\n"; "out"; "1500"; "put"; "\n";
+            "put"; "unfinished";
+          ]));
+  expect heard "talks ended by itself: exit code 0";
+  let long = String.init 1500 (fun i -> Char.chr (Char.code 'a' + (i mod 26))) in
+  List.iter
+    (fun line ->
+      Alcotest.(check string) "message" ("<30>key: " ^ line) (next ()))
+    [
+      "one"; "two"; String.sub long 0 1024; String.sub long 1024 476;
+      "unfinished";
+    ]
+
+(* ---- many ---- *)
+
+let threads () =
+  List.length (Array.to_list (Sys.readdir "/proc/self/task"))
+
+let one_thread_for_all () =
+  with_supervisor @@ fun t heard ->
+  let one name = add t (service ~name child [ "pause" ]) in
+  let first = one "0" in
+  Alcotest.(check bool) "running" true (await first (is Running));
+  let before = threads () in
+  let many = List.init 100 (fun i -> one (string_of_int (i + 1))) in
+  List.iter
+    (fun m -> Alcotest.(check bool) "up" true (await m (is Running)))
+    many;
+  Alcotest.(check int) "threads" before (threads ());
+  List.iter (stop ~wait:false) many;
+  List.iter
+    (fun m -> Alcotest.(check bool) "down" true (await m (is Stopped)))
+    many;
+  List.iter
+    (fun m -> expect heard (name m ^ " stopped: signal 15"))
+    many
 
 let cases =
   [
-    Support.case "start, stop, start again" started_and_stopped;
+    Support.case "start, stop, restart, remove" started_and_stopped;
+    Support.case "B6 after close" after_close;
+    Support.case "B3 from within on_event" from_within;
+    Support.case "readiness by line, descriptor and file" readiness;
+    Support.case "not ready in time" not_ready;
+    Support.case "dead before it was ready" dies_before_ready;
+    Support.case "C15 a crash loop backs off, and is given up" crash_loop;
+    Support.case "who is not started again" ends_well;
+    Support.case "stopped while it waits" stopped_in_between;
     Support.case "C13 one that ignores SIGTERM" stubborn;
-    Support.case "readiness by line, descriptor, file, and too late" readiness;
-    Support.case "C15 restarts with back-off, and giving up" restarted;
+    Support.case "C13 the whole group, grandchildren too" whole_group;
+    Support.case "C13 the whole cgroup" whole_cgroup;
+    Support.case "C13 never the daemon's own cgroup" not_our_own_cgroup;
     Support.case "output to a file with rotation" log_files;
+    Support.case "a log that is reopened" reopened;
+    Support.case "a log that cannot be written" no_log;
+    Support.case "output to syslog" syslog;
+    Support.case "one thread for a hundred services" one_thread_for_all;
   ]
-  @ Support.not_under_valgrind ~why:"it knows no pidfds"
-      [ Support.case "C6 adopted by the next supervisor" adopted ]

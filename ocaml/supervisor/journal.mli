@@ -1,0 +1,30 @@
+(** The state folder: whose it is, and what is in it. *)
+
+type t
+
+val open_ : string -> t
+(** Makes the folder where it is missing. Raises {!Types.Error}. *)
+
+val close : t -> unit
+val folder : t -> string
+
+val identity : t -> string
+(** {!Processes.identity} of the folder. *)
+
+val save : t -> State_file.entry list -> unit
+(** Raises [Unix.Unix_error]. *)
+
+(** What the previous life left; [Gone], which is [Over] or [Unknown], is still
+    to be told. *)
+type left =
+  | Alive of {
+      name : string;
+      run : string;
+      pid : int;
+      start_time : int;
+      ready : bool;
+    }
+  | Gone of State_file.entry
+
+val load : t -> left list * string option
+(** And why the file could not tell: the living were found by their marks then. *)

@@ -1,0 +1,468 @@
+(* loop.ml - all services of one supervisor, served by one thread
+
+   Called by xlchild_supervisor.ml. What happens in a turn, in this order:
+
+       poll -> output, readiness, ends, time -> machine.ml -> its actions:
+       launch, terminate, tell -> the state file -> the host's closure
+
+   Other threads feed machines and wake the thread up. [lock] guards machines,
+   their pending actions and the lists; descriptors and children are the
+   thread's own. It is held while neither a child is started, a file is
+   written, nor a closure of the host runs. *)
+
+open Types
+
+(* A process that a previous life left and that nobody has asked for yet. *)
+type left = {
+  left_number : int;  (* tag of its event *)
+  left_name : string;
+  left_run : string;
+  left_start : int;
+  left_ready : bool;
+  left_child : Xlchild.Child.t;
+}
+
+type member = {
+  service : Service.t;
+  sink : Sink.t;
+  output : Channel.t option;
+  mutable number : int;
+  mutable machine : Machine.t;
+  mutable pending : Machine.action list;
+  mutable run : string;
+  mutable start_time : int;
+  mutable child : Xlchild.Child.t option;
+  mutable watch : Readiness.t;
+  mutable log_fails : bool;
+  mutable leaving : bool;  (* to be removed once it is stopped *)
+  mutable removed : bool;
+}
+
+type t = {
+  ctx : Xlchild.t;
+  journal : Journal.t option;
+  on_event : event -> unit;
+  on_exception : exn -> unit;
+  life : string;  (* begins the names of this life's runs *)
+  lock : Mutex.t;
+  changed : Condition.t;
+  wake_r : Unix.file_descr;
+  wake_w : Unix.file_descr;
+  mutable members : member list;
+  mutable left : left list;
+  mutable runs : int;
+  mutable numbers : int;
+  mutable news : event list;  (* the newest first *)
+  mutable untold : State_file.entry list;
+  mutable dirty : bool;  (* the state file is behind *)
+  mutable save_fails : bool;
+  mutable reopen : bool;
+  mutable alarms : float list;  (* when somebody stops waiting *)
+  mutable closing : bool;
+  mutable thread : int option;  (* its id *)
+}
+
+let locked t f =
+  Mutex.lock t.lock;
+  Fun.protect ~finally:(fun () -> Mutex.unlock t.lock) f
+
+let wake t =
+  try ignore (Unix.write_substring t.wake_w "x" 0 1)
+  with Unix.Unix_error _ -> () (* full: it wakes all the same *)
+
+let tell t ~service ~run what = t.news <- { service; run; what } :: t.news
+
+(* The lock is held. *)
+let feed m input =
+  let machine, actions = Machine.step ~now:(Xlchild.now ()) m.machine input in
+  m.machine <- machine;
+  m.pending <- m.pending @ actions
+
+let input t m input = locked t (fun () -> feed m input)
+
+let next_number t =
+  t.numbers <- t.numbers + 1;
+  t.numbers
+
+(* ---- the state file ---- *)
+
+let living name run child start_time ready : State_file.entry =
+  let pid = Xlchild.Child.pid child in
+  { name; run; stage = Living { pid; start_time; ready } }
+
+let entries t ~intended =
+  locked t @@ fun () ->
+  List.filter_map
+    (fun m ->
+      let ready = Machine.is_ready m.machine in
+      Option.map
+        (fun child -> living m.service.name m.run child m.start_time ready)
+        m.child)
+    t.members
+  @ List.map
+      (fun l ->
+        living l.left_name l.left_run l.left_child l.left_start l.left_ready)
+      t.left
+  @ List.map
+      (fun m : State_file.entry ->
+        { name = m.service.name; run = m.run; stage = Intended })
+      intended
+  @ t.untold
+
+let save ?(intended = []) t =
+  Option.iter
+    (fun journal ->
+      match Journal.save journal (entries t ~intended) with
+      | () ->
+          t.dirty <- false;
+          t.save_fails <- false
+      | exception Unix.Unix_error (errno, _, _) ->
+          if not t.save_fails then
+            tell t ~service:"" ~run:"" (State_not_kept errno);
+          t.save_fails <- true)
+    t.journal
+
+(* ---- what a service writes ---- *)
+
+let pour t m data =
+  match Sink.add m.sink data with
+  | None -> m.log_fails <- false
+  | Some errno ->
+      if not m.log_fails then
+        tell t ~service:m.service.name ~run:m.run (Output_lost errno);
+      m.log_fails <- true
+
+let read_output t m =
+  Option.iter
+    (fun channel ->
+      Channel.read channel (function
+        | `End -> ()
+        | `Data data ->
+            pour t m data;
+            if Readiness.said m.watch data then input t m Is_ready))
+    m.output
+
+let end_watch m =
+  Readiness.close m.watch;
+  m.watch <- Readiness.nothing
+
+(* ---- starting ---- *)
+
+let folder t = Option.map Journal.folder t.journal
+
+let mark t m =
+  let folder =
+    Option.fold ~none:"-" ~some:Journal.identity t.journal
+  in
+  ( Processes.variable,
+    Processes.mark ~folder ~name:m.service.name ~run:m.run )
+
+let standard_descriptors m =
+  let output =
+    match m.output with
+    | None -> Xlchild.Null
+    | Some channel -> Xlchild.Fd (Channel.target channel)
+  in
+  [ (0, Xlchild.Null); (1, output); (2, output) ]
+
+let not_launched ?errno ?argument code : Xlchild.error =
+  { code; stage = Prepare; errno; argument }
+
+let started t m child =
+  match Xlchild.start_time (Xlchild.Child.pid child) with
+  | start_time ->
+      m.start_time <- start_time;
+      m.child <- Some child;
+      t.dirty <- true;
+      input t m (Launched (Xlchild.Child.pid child))
+  | exception Xlchild.Error _ ->
+      (* /proc is not to be had: a record would name nobody *)
+      m.start_time <- 0;
+      m.child <- Some child;
+      input t m (Launched (Xlchild.Child.pid child))
+
+let launch t m =
+  match
+    Option.iter Cgroup.prepare m.service.cgroup;
+    Readiness.start ~folder:(folder t) m.service
+  with
+  | exception Unix.Unix_error (errno, _, argument) ->
+      input t m (Not_launched (not_launched ~errno ~argument System))
+  | watch -> (
+      m.watch <- watch;
+      let command =
+        m.service.command
+          (standard_descriptors m @ Readiness.descriptors watch)
+          (mark t m)
+      in
+      let result =
+        Xlchild.start_result t.ctx command ~report:(Event m.number)
+      in
+      Readiness.started watch;
+      match result with
+      | Ok child -> started t m child
+      | Result.Error error ->
+          end_watch m;
+          t.dirty <- true;
+          input t m (Not_launched error))
+
+(* ---- stopping ---- *)
+
+(* One that was adopted is in no cgroup that the library knows of, and leads a
+   group only as far as the kernel can signal that by its pidfd. *)
+let terminate m =
+  let rec by_scopes child = function
+    | [] -> ()
+    | scope :: narrower -> (
+        let policy = { m.service.stop with scope } in
+        match Xlchild.Child.terminate_result ~policy child with
+        | Result.Error { code = Invalid | Not_implemented; _ } ->
+            by_scopes child narrower
+        | Ok () | Result.Error _ -> ())
+  in
+  let scopes : Xlchild.scope list =
+    match m.service.stop.scope with
+    | Control_group -> [ Control_group; Process_group; Process ]
+    | Process_group -> [ Process_group; Process ]
+    | Process -> [ Process ]
+  in
+  Option.iter (fun child -> by_scopes child scopes) m.child
+
+let ending_of (ended : Xlchild.ended) =
+  match ended.status with
+  | Xlchild.Status status -> Status status
+  | Xlchild.Lost reason -> Lost (Not_told reason)
+
+(* Tells it, and keeps it in the state file until the host has been told. *)
+let tell_end t (entry : State_file.entry) =
+  let what =
+    match entry.stage with
+    | Over { pid; ending; cause } -> Some (Ended { pid; ending; cause })
+    | Unknown -> Some Start_unknown
+    | Intended | Living _ -> None
+  in
+  Option.iter
+    (fun what ->
+      locked t (fun () -> t.untold <- entry :: t.untold);
+      t.dirty <- true;
+      tell t ~service:entry.name ~run:entry.run what)
+    what
+
+let member_ended t m ended =
+  read_output t m;
+  Sink.end_run m.sink;
+  end_watch m;
+  Option.iter Cgroup.kill m.service.cgroup;
+  locked t (fun () ->
+      m.child <- None;
+      feed m (Has_ended (ending_of ended)))
+
+let left_ended t l (ended : Xlchild.ended) =
+  let pid = Xlchild.Child.pid l.left_child in
+  locked t (fun () ->
+      t.left <- List.filter (fun other -> other != l) t.left);
+  tell_end t
+    {
+      name = l.left_name;
+      run = l.left_run;
+      stage = Over { pid; ending = ending_of ended; cause = By_itself };
+    }
+
+let rec take_events t =
+  match Xlchild.check t.ctx with
+  | None -> ()
+  | Some (Exited { tag; ended }) ->
+      let member, left =
+        locked t (fun () ->
+            ( List.find_opt (fun m -> m.number = tag) t.members,
+              List.find_opt (fun l -> l.left_number = tag) t.left ))
+      in
+      Option.iter (fun m -> member_ended t m ended) member;
+      Option.iter (fun l -> left_ended t l ended) left;
+      take_events t
+  | Some _ -> take_events t
+
+(* ---- doing what machines answer ---- *)
+
+(* Those that are to be launched are so after a record of all of them. *)
+let do_action t m : Machine.action -> [ `Launch | `Done ] = function
+  | Launch ->
+      t.runs <- t.runs + 1;
+      m.run <- Printf.sprintf "%s-%d" t.life t.runs;
+      `Launch
+  | Terminate ->
+      terminate m;
+      `Done
+  | Tell (Ended { pid; ending; cause }) ->
+      tell_end t
+        {
+          name = m.service.name;
+          run = m.run;
+          stage = Over { pid; ending; cause };
+        };
+      `Done
+  | Tell what ->
+      (match what with Ready | Adopted _ -> t.dirty <- true | _ -> ());
+      tell t ~service:m.service.name ~run:m.run what;
+      `Done
+
+let rec act t =
+  let pending =
+    locked t @@ fun () ->
+    List.filter_map
+      (fun m ->
+        let actions = m.pending in
+        m.pending <- [];
+        if actions = [] then None else Some (m, actions))
+      t.members
+  in
+  if pending <> [] then begin
+    let launching =
+      List.filter
+        (fun (m, actions) ->
+          List.mem `Launch (List.map (do_action t m) actions))
+        pending
+    in
+    if launching <> [] then save t ~intended:(List.map fst launching);
+    List.iter (fun (m, _) -> launch t m) launching;
+    act t
+  end
+
+let call_host t event =
+  try t.on_event event with exn -> t.on_exception exn
+
+(* Ends are in the file before they are told, and go after. *)
+let settle t =
+  if t.dirty then save t;
+  let news = List.rev t.news in
+  t.news <- [];
+  List.iter (call_host t) news;
+  let told = locked t (fun () ->
+      let told = t.untold <> [] in
+      t.untold <- [];
+      told)
+  in
+  if told then save t
+
+(* ---- a turn ---- *)
+
+(* A file that is awaited is looked for so often, in seconds. *)
+let look_for_files = 0.02
+
+let awaits_file m =
+  Readiness.is_file m.watch && Machine.state m.machine = Starting
+
+(* The lock is held. *)
+let patience t =
+  let dues =
+    t.alarms
+    @ List.filter_map (fun m -> Machine.due m.machine) t.members
+    @
+    if List.exists awaits_file t.members then
+      [ Xlchild.now () +. look_for_files ]
+    else []
+  in
+  match dues with
+  | [] -> None
+  | first :: more ->
+      Some (max 0. (List.fold_left min first more -. Xlchild.now ()))
+
+let sources m =
+  Option.to_list (Option.map Channel.source m.output)
+  @ Option.to_list (Readiness.source m.watch)
+
+let serve_member t ~readable m =
+  let is_readable fd = List.mem fd readable in
+  Option.iter
+    (fun channel ->
+      if is_readable (Channel.source channel) then read_output t m)
+    m.output;
+  let look =
+    match Readiness.source m.watch with
+    | Some fd -> is_readable fd
+    | None -> awaits_file m
+  in
+  if look && Readiness.look m.watch then input t m Is_ready
+
+(* [leave]: its pipes are for the next life. *)
+let release t m ~leave =
+  end_watch m;
+  Sink.close m.sink;
+  Option.iter Channel.close m.output;
+  if not leave then
+    List.iter
+      (fun suffix ->
+        Channel.remove ~folder:(folder t) (m.service.name ^ suffix))
+      [ ".output"; ".ready" ]
+
+let is_over m =
+  match Machine.state m.machine with
+  | Stopped | Failed -> m.pending = []
+  | Starting | Running | Stopping | Waiting -> false
+
+let remove_leaving t =
+  let goes m = m.leaving && is_over m in
+  let gone, stay = locked t (fun () -> List.partition goes t.members) in
+  if gone <> [] then begin
+    List.iter (release t ~leave:false) gone;
+    locked t (fun () ->
+        t.members <- stay;
+        List.iter (fun m -> m.removed <- true) gone)
+  end
+
+let reopen_logs t members =
+  if locked t (fun () ->
+         let asked = t.reopen in
+         t.reopen <- false;
+         asked)
+  then
+    List.iter
+      (fun m ->
+        Option.iter
+          (fun errno ->
+            tell t ~service:m.service.name ~run:m.run (Output_lost errno))
+          (Sink.reopen m.sink))
+      members
+
+let drain_wakes t =
+  try ignore (Unix.read t.wake_r (Bytes.create 512) 0 512)
+  with Unix.Unix_error _ -> ()
+
+(* The first turn only does what [create] left to do. *)
+let turn t ~wait =
+  let timeout, fds =
+    locked t (fun () ->
+        ( (if wait then patience t else Some 0.),
+          Xlchild.fileno t.ctx :: t.wake_r
+          :: List.concat_map sources t.members ))
+  in
+  let readable = Xlchild.poll ?timeout fds in
+  if List.mem t.wake_r readable then drain_wakes t;
+  let members = locked t (fun () -> t.members) in
+  reopen_logs t members;
+  List.iter (serve_member t ~readable) members;
+  take_events t;
+  List.iter (fun m -> input t m Tick) members;
+  act t;
+  settle t;
+  remove_leaving t;
+  locked t (fun () -> Condition.broadcast t.changed)
+
+let serve t =
+  t.thread <- Some (Thread.id (Thread.self ()));
+  let rec turns ~wait =
+    turn t ~wait;
+    if not (locked t (fun () -> t.closing)) then turns ~wait:true
+  in
+  turns ~wait:false
+
+let in_its_thread t = t.thread = Some (Thread.id (Thread.self ()))
+
+(* Until [condition], which is asked with the lock held. *)
+let wait_until t condition =
+  if in_its_thread t then
+    invalid_arg "Xlchild_supervisor: waiting in the supervisor's own thread";
+  locked t (fun () ->
+      while not (condition ()) do
+        Condition.wait t.changed t.lock
+      done)

@@ -1,0 +1,90 @@
+(* processes.ml - processes as /proc shows them
+
+   Called by loop.ml where the state file does not tell what lives: it is
+   damaged, or the daemon was killed between a start and its record. *)
+
+let first_line path =
+  match open_in path with
+  | exception Sys_error _ -> ""
+  | file ->
+      Fun.protect
+        ~finally:(fun () -> close_in_noerr file)
+        (fun () -> try input_line file with End_of_file | Sys_error _ -> "")
+
+let boot () =
+  let namespace =
+    try Unix.readlink "/proc/self/ns/pid" with Unix.Unix_error _ -> "pid"
+  in
+  first_line "/proc/sys/kernel/random/boot_id" ^ "," ^ namespace
+
+let variable = "XLCHILD_SERVICE"
+let mark ~folder ~name ~run = String.concat "/" [ folder; name; run ]
+
+let identity path =
+  let { Unix.st_dev; st_ino; _ } = Unix.stat path in
+  Printf.sprintf "%x.%x" st_dev st_ino
+
+type found = { name : string; run : string; pid : int; start_time : int }
+
+(* A file of /proc has no length that it tells beforehand. *)
+let read_all path =
+  match open_in_bin path with
+  | exception Sys_error _ -> ""
+  | file ->
+      let text = Buffer.create 4096 in
+      let rec more () =
+        match Buffer.add_channel text file 4096 with
+        | () -> more ()
+        | exception (End_of_file | Sys_error _) -> Buffer.contents text
+      in
+      Fun.protect ~finally:(fun () -> close_in_noerr file) more
+
+let mark_of pid =
+  let given = variable ^ "=" in
+  let n = String.length given in
+  String.split_on_char '\000'
+    (read_all (Printf.sprintf "/proc/%d/environ" pid))
+  |> List.find_opt (fun text ->
+         String.length text >= n && String.sub text 0 n = given)
+  |> Option.map (fun text -> String.sub text n (String.length text - n))
+
+(* Group and start time: the third and the twentieth field after the name, which
+   may hold blanks and parentheses. *)
+let group_and_start pid =
+  let stat = first_line (Printf.sprintf "/proc/%d/stat" pid) in
+  match String.rindex_opt stat ')' with
+  | None -> None
+  | Some i -> (
+      let rest = String.sub stat (i + 1) (String.length stat - i - 1) in
+      let fields = List.filter (( <> ) "") (String.split_on_char ' ' rest) in
+      match (List.nth_opt fields 2, List.nth_opt fields 19) with
+      | Some group, Some start ->
+          Option.bind (int_of_string_opt group) (fun group ->
+              Option.map
+                (fun start -> (group, start))
+                (int_of_string_opt start))
+      | _ -> None)
+
+(* The pid may be another process's between two looks: the start time tells. *)
+let found_at ~folder pid =
+  let before = group_and_start pid in
+  let mark = Option.map (String.split_on_char '/') (mark_of pid) in
+  match (before, mark) with
+  | Some (group, start_time), Some [ of_folder; name; run ]
+    when group = pid && of_folder = folder && group_and_start pid = before ->
+      Some { name; run; pid; start_time }
+  | _ -> None
+
+let find ~folder =
+  Array.to_list (Sys.readdir "/proc")
+  |> List.filter_map int_of_string_opt
+  |> List.filter (fun pid -> pid > 1 && pid <> Unix.getpid ())
+  |> List.filter_map (found_at ~folder)
+  |> List.sort (fun a b ->
+         compare (a.name, a.run, a.start_time) (b.name, b.run, b.start_time))
+  |> List.fold_left
+       (fun kept (each : found) ->
+         match kept with
+         | last :: _ when (last.name, last.run) = (each.name, each.run) -> kept
+         | _ -> each :: kept)
+       []

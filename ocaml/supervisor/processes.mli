@@ -1,0 +1,20 @@
+(** Processes as /proc shows them. *)
+
+val boot : unit -> string
+(** Names this boot of the machine and this pid namespace: pids and start times
+    of another one say nothing here. *)
+
+val variable : string
+(** The variable of the environment by which a run is found again. *)
+
+val mark : folder:string -> name:string -> run:string -> string
+(** Its value. *)
+
+type found = { name : string; run : string; pid : int; start_time : int }
+
+val find : folder:string -> found list
+(** Leaders of process groups that were started with such a mark, the oldest one
+    of each run. [folder] is {!identity}'s. *)
+
+val identity : string -> string
+(** Names a folder, whatever its path. Raises [Unix.Unix_error]. *)
