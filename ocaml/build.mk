@@ -10,7 +10,9 @@ DUNE_BUILD := mkdir -p build && flock build/ocaml.lock \
   $(DUNE) build --root ocaml --build-dir $(CURDIR)/build/ocaml --no-print-directory --display quiet
 DUNE_OUT := build/ocaml/default
 
-.PHONY: ocaml check-ocaml check-ocaml-valgrind demo-ocaml
+SOAK_SECONDS ?= 600
+
+.PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind demo-ocaml
 
 ocaml: ## build the OCaml libraries and examples
 	@$(DUNE_BUILD) @install ./examples
@@ -26,3 +28,7 @@ check-ocaml-valgrind: helpers ## the OCaml suites under valgrind (half a minute)
 demo-ocaml: ## a daemon that supervises ten workers, in OCaml
 	@$(DUNE_BUILD) @install ./examples
 	@sh ocaml/demo.sh $(DUNE_OUT)
+
+soak-ocaml: helpers ## a day of a supervisor's life in SOAK_SECONDS (10 minutes)
+	@$(DUNE_BUILD) ./test
+	@build/tests/helpers/reaper $(DUNE_OUT)/test/soak/soak.exe $(SOAK_SECONDS)
