@@ -352,6 +352,7 @@ int xl_image_run(void *arg)
     struct xl_image *im = arg;
     const libxl_childproc_spec *spec = im->spec;
 
+    im->ran = 1;
     im->tell_fd = im->error_fd;
     if (im->shared_files &&
         syscall(SYS_close_range, (unsigned)im->fds.highest_needed + 1, ~0U,

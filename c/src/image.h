@@ -42,6 +42,7 @@ struct xl_image {
     /* out */
     volatile int stage; /* LIBXL_STAGE_NONE unless a step failed */
     volatile int errnoval;
+    volatile int ran;             /* the child came as far as to say so */
     volatile int unshare_refused; /* nothing was done; start again unshared */
 };
 

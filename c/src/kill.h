@@ -8,7 +8,8 @@
 
 #include "child.h"
 
-/* Sends the first signal and arms SIGKILL. 0 or ERROR_*. The caller has armed the loop. */
+/* Sends the first signal and arms SIGKILL. 0 or ERROR_*. The caller has armed
+ * the loop. */
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
                  const libxl_kill_policy *policy);
 

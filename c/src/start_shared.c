@@ -89,6 +89,7 @@ static pid_t clone_child(struct xl_start_request *request,
             flags |= CLONE_PIDFD;
         if (!cleared && block_signals(0, NULL) != 0)
             return -1;
+        im->ran = 0;
         im->unshare_refused = 0;
         xl_sigplan_make(request, im, cleared, before);
         *ret_pidfd = -1;
@@ -105,6 +106,13 @@ static pid_t clone_child(struct xl_start_request *request,
         if (pid > 0 && im->unshare_refused) {
             xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
             xl_start_bury(pid, *ret_pidfd);
+            continue;
+        }
+        if (pid > 0 && cleared && cgroup >= 0 && !im->ran) {
+            /* Some kernels kill whoever is started in a group whose
+             * cgroup.kill was ever written to: it moves there instead. */
+            xl_start_bury(pid, *ret_pidfd);
+            cgroup = -1;
             continue;
         }
         if (pid < 0 && cleared && cgroup >= 0 && errno != EAGAIN &&

@@ -264,6 +264,28 @@ XT_TEST(everything_in_the_group_dies, "C13 C16")
     end_group(&g);
 }
 
+/* Linux 6.18 kills at birth whoever is started in a group that was killed. */
+XT_TEST(a_group_that_was_killed_can_be_used_again, "C13 C16")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    struct group g;
+    int out;
+
+    new_group(&g);
+    for (int i = 0; i < 3; i++) {
+        starts_there(ctx, &g);
+        id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
+        XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_CGROUP));
+        r = xt_wait(ctx, id);
+        XT_SIGNALED(&r, SIGKILL);
+        all_gone(&out);
+    }
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
 static int (*real_open)(const char *, int, mode_t);
 
 static int open_without_kill(const char *path, int flags, mode_t mode)
