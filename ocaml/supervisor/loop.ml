@@ -87,7 +87,7 @@ let next_number t =
 (* ---- the state file ---- *)
 
 let living name run child start_time ready : State_file.entry =
-  let pid = Xlchild.Child.pid child in
+  let pid = (Xlchild.Child.pid child :> int) in
   { name; run; stage = Living { pid; start_time; ready } }
 
 let entries t ~intended =
@@ -169,17 +169,18 @@ let not_launched ?errno ?argument code : Xlchild.error =
   { code; stage = Prepare; errno; argument }
 
 let started t m child =
-  match Xlchild.start_time (Xlchild.Child.pid child) with
+  let pid = Xlchild.Child.pid child in
+  match Xlchild.start_time pid with
   | start_time ->
       m.start_time <- start_time;
       m.child <- Some child;
       t.dirty <- true;
-      input t m (Launched (Xlchild.Child.pid child))
+      input t m (Launched (pid :> int))
   | exception Xlchild.Error _ ->
       (* /proc is not to be had: a record would name nobody *)
       m.start_time <- 0;
       m.child <- Some child;
-      input t m (Launched (Xlchild.Child.pid child))
+      input t m (Launched (pid :> int))
 
 let launch t m =
   match
@@ -258,7 +259,7 @@ let member_ended t m ended =
       feed m (Has_ended (ending_of ended)))
 
 let left_ended t l (ended : Xlchild.ended) =
-  let pid = Xlchild.Child.pid l.left_child in
+  let pid = (Xlchild.Child.pid l.left_child :> int) in
   locked t (fun () ->
       t.left <- List.filter (fun other -> other != l) t.left);
   tell_end t

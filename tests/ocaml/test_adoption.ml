@@ -88,6 +88,7 @@ let ended name text =
 
 (* The end of a process that is nobody's child here. *)
 let await_end ctx (pid, start_time) =
+  let pid = Xlchild.Pid.of_int pid in
   match Xlchild.adopt_result ctx (By_start_time { pid; start_time }) with
   | Ok child -> ignore (Xlchild.Child.wait child)
   | Error _ -> ()
@@ -220,7 +221,7 @@ let clean_shutdown number () =
         (List.length (List.filter (is_end text) rest)))
     [ "a stopped, pid "; "b stopped, pid "; "closed" ];
   Alcotest.(check bool) "it has ended" true
-    (match Xlchild.start_time (fst a) with
+    (match Xlchild.start_time (Xlchild.Pid.of_int (fst a)) with
     | start -> start <> snd a
     | exception Xlchild.Error _ -> true);
   Alcotest.(check int) "nobody is kept" 0 (List.length (living folder))
@@ -237,7 +238,7 @@ let with_bystander f =
   Xlchild.with_context @@ fun ctx ->
   Support.with_pipe @@ fun r w ->
   let child = Xlchild.start ctx (Support.held r []) in
-  f (Xlchild.Child.pid child);
+  f (Xlchild.Child.pid child :> int);
   Alcotest.(check bool) "it was not touched" true
     (Xlchild.Child.poll child = None);
   Unix.close w;
@@ -247,7 +248,7 @@ let with_bystander f =
 let reused_pid () =
   with_bystander @@ fun bystander ->
   in_a_folder @@ fun folder ->
-  let start = Xlchild.start_time bystander in
+  let start = Xlchild.start_time (Xlchild.Pid.of_int bystander) in
   entries_are folder (Processes.boot ()) [ entry "old" bystander (start - 1) ];
   next_life folder (fun t heard ->
       expect heard (away "old");
@@ -261,7 +262,7 @@ let other_boot () =
   with_bystander @@ fun bystander ->
   in_a_folder @@ fun folder ->
   entries_are folder "another boot"
-    [ entry "old" bystander (Xlchild.start_time bystander) ];
+    [ entry "old" bystander (Xlchild.start_time (Xlchild.Pid.of_int bystander)) ];
   next_life folder (fun t heard ->
       expect heard "old ended by itself: lost: the machine was started anew";
       Alcotest.(check int) "nobody is left" 0 (List.length (left t)))
