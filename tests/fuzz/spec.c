@@ -1,7 +1,7 @@
 /* spec.c - fuzz target: what may be asked of a child, and what its half gets
  *
- * The input chooses each member of a libxl_childproc_spec, right or wrong.
- * The model says which members are wrong; the library must refuse a spec with
+ * The input chooses each member of a libxl_childproc_spec, right or wrong, and
+ * sometimes of a libxl_childproc_exec_opts. The model says which members are wrong; the library must refuse a spec with
  * such, naming one of them (X5), and start the others with an image that has
  * every wish in it and a fd plan that fulfils the map (C16). No process is
  * made: the seam's clone only looks (simkernel.c).
@@ -34,6 +34,10 @@ static struct {
     int nbad;
     int closed_source;
     int looked;
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_exec_result result;
+    int as_operation; /* by libxl_childproc_exec */
+    int completed;
 } made;
 
 static void bad_if(int wrong, const char *member)
@@ -47,6 +51,15 @@ static int has(unsigned flags)
     return (made.spec.flags & flags) != 0;
 }
 
+/* One of n numbers, `negative` of them below zero. Zero is from a zero byte,
+ * as all that is right: little noise leaves most of a spec right. */
+static int from_zero(struct fz_input *in, unsigned n, unsigned negative)
+{
+    unsigned k = fz_below(in, n);
+
+    return k < n - negative ? (int)k : (int)k - (int)n;
+}
+
 /* ---- making one ---------------------------------------------------------- */
 
 static void make_program(struct fz_input *in)
@@ -57,8 +70,10 @@ static void make_program(struct fz_input *in)
     libxl_childproc_spec *s = &made.spec;
     unsigned n = fz_below(in, 8);
 
-    for (unsigned i = 0; i < 2 && i < n; i++)
-        made.argv[i] = words[fz_below(in, 4)];
+    if (n < 7)
+        made.argv[0] = words[fz_below(in, 4)];
+    if (n == 1)
+        made.argv[1] = words[fz_below(in, 4)];
     s->argv = fz_one_in(in, 16) ? NULL : made.argv;
     s->path = paths[fz_below(in, 5)];
     bad_if(!s->argv || !s->argv[0], "argv");
@@ -97,8 +112,8 @@ static void make_ids(struct fz_input *in)
     s->ngroups = fz_below(in, 3);
     s->groups = fz_one_in(in, 8) ? NULL : made.groups;
     s->umask = fz_one_in(in, 8) ? 01777 : fz_byte(in);
-    s->nice = (int)fz_below(in, 48) - 24;
-    s->pdeathsig = (int)fz_below(in, 80) - 4;
+    s->nice = from_zero(in, 48, 24);
+    s->pdeathsig = from_zero(in, 80, 4);
     bad_if(has(LIBXL_SPAWN_SET_UID) && s->uid == (uid_t)-1, "uid");
     bad_if(has(LIBXL_SPAWN_SET_GID) && s->gid == (gid_t)-1, "gid");
     bad_if(has(LIBXL_SPAWN_SET_GROUPS) && s->ngroups && !s->groups, "groups");
@@ -120,14 +135,14 @@ static void make_rest(struct fz_input *in)
     s->nrlimits = fz_below(in, 3);
     s->rlimits = fz_one_in(in, 8) ? NULL : made.rlimits;
     for (int i = 0; i < 2; i++)
-        made.rlimits[i].resource = (int)fz_below(in, 20) - 2;
+        made.rlimits[i].resource = from_zero(in, 20, 2);
     s->cwd = dirs[fz_below(in, 5)];
     s->cgroup = cgroups[fz_below(in, 5)];
-    s->on_free = (libxl_free_policy)((int)fz_below(in, 5) - 1);
-    s->kill.first_signal = (int)fz_below(in, 80) - 4;
-    s->kill.grace_ms = (int)fz_below(in, 16) - 1;
-    s->kill.scope = (libxl_kill_scope)((int)fz_below(in, 5) - 1);
-    s->exited_grace_ms = (int)fz_below(in, 16) - 1;
+    s->on_free = (libxl_free_policy)from_zero(in, 5, 1);
+    s->kill.first_signal = from_zero(in, 80, 4);
+    s->kill.grace_ms = from_zero(in, 16, 1);
+    s->kill.scope = (libxl_kill_scope)from_zero(in, 5, 1);
+    s->exited_grace_ms = from_zero(in, 16, 1);
     bad_if(has(LIBXL_SPAWN_SET_CTTY) && fcntl(s->ctty_fd, F_GETFD) < 0,
            "ctty_fd");
     bad_if(s->nrlimits && !s->rlimits, "rlimits");
@@ -163,7 +178,7 @@ static void make_fds(struct fz_input *in)
         e->target = fz_one_in(in, 32) ? -1 : (int)fz_below(in, range);
         if (fz_one_in(in, 32))
             e->target = 1 << 20;
-        e->source = (int)fz_below(in, range + 4) - 4;
+        e->source = from_zero(in, range + 4, 4);
         bad_if(e->target < 0 || e->target >= 1 << 20 || e->source == -1 ||
                    e->source < LIBXL_FD_CLOSED,
                "fds");
@@ -185,6 +200,82 @@ static void make_signals(struct fz_input *in)
     made.spec.sigignore = fz_one_in(in, 2) ? &made.ignore : NULL;
 }
 
+static void ignore_data(libxl_ctx *ctx, int stream, const void *data,
+                        size_t length, void *user)
+{
+    (void)ctx;
+    (void)stream;
+    (void)data;
+    (void)length;
+    (void)user;
+}
+
+static void make_stream(struct fz_input *in, libxl_stream *stream, int which)
+{
+    static const char *const names[] = {"stdin_stream", "stdout_stream",
+                                        "stderr_stream"};
+    int wrong = 0;
+
+    stream->kind = (libxl_stream_kind)from_zero(in, 12, 1);
+    stream->fd = from_zero(in, 24, 2);
+    stream->path = fz_one_in(in, 4) ? NULL : "/dev/null";
+    stream->length = fz_below(in, 9);
+    stream->data = fz_one_in(in, 4) ? NULL : "12345678";
+    stream->limit = fz_below(in, 3);
+    switch ((int)stream->kind) {
+    case LIBXL_STREAM_INHERIT:
+    case LIBXL_STREAM_NULL:
+        break;
+    case LIBXL_STREAM_FD:
+        wrong = fcntl(stream->fd, F_GETFD) < 0;
+        break;
+    case LIBXL_STREAM_FILE:
+        wrong = !stream->path;
+        break;
+    case LIBXL_STREAM_APPEND:
+        wrong = !stream->path || which == 0;
+        break;
+    case LIBXL_STREAM_BUFFER:
+        wrong = which != 0 || (!stream->data && stream->length);
+        break;
+    case LIBXL_STREAM_CAPTURE:
+        wrong = which == 0;
+        break;
+    case LIBXL_STREAM_CALLBACK:
+        wrong = which == 0;
+        bad_if(!made.opts.stream_data, "stream_data");
+        break;
+    case LIBXL_STREAM_MERGE:
+        wrong = which != 2;
+        break;
+    default:
+        wrong = 1;
+    }
+    bad_if(wrong, names[which]);
+}
+
+static void make_opts(struct fz_input *in)
+{
+    libxl_childproc_exec_opts *o = &made.opts;
+
+    made.as_operation = fz_one_in(in, 2);
+    if (!made.as_operation)
+        return;
+    libxl_childproc_exec_opts_init(o);
+    if (fz_one_in(in, 32)) {
+        o->size++;
+        bad_if(1, "opts.size");
+    }
+    o->stream_data = fz_one_in(in, 4) ? NULL : ignore_data;
+    make_stream(in, &o->stdin_stream, 0);
+    make_stream(in, &o->stdout_stream, 1);
+    make_stream(in, &o->stderr_stream, 2);
+    o->timeout_ms = fz_one_in(in, 16) ? -2 : (int)fz_below(in, 2) * 1000000 - 1;
+    o->linger = (libxl_linger)from_zero(in, 4, 1);
+    bad_if(o->timeout_ms < -1, "timeout_ms");
+    bad_if((int)o->linger < 0 || o->linger > LIBXL_LINGER_EOF, "linger");
+}
+
 /* ---- what the child's half gets ------------------------------------------ */
 
 static void look_at_fds(const struct xl_image *image)
@@ -192,8 +283,8 @@ static void look_at_fds(const struct xl_image *image)
     struct fz_trial trial;
 
     memset(&trial, 0, sizeof(trial));
-    trial.map = made.spec.fds;
-    trial.n = made.spec.nfds;
+    trial.map = image->spec->fds; /* an operation's streams are in it */
+    trial.n = image->spec->nfds;
     trial.hidden = -1;
     for (int fd = 0; fd < FZ_TABLE; fd++) {
         int flags = fcntl(fd, F_GETFD);
@@ -260,13 +351,45 @@ static void check_refusal(int rc, const libxl_childproc_failure *failure)
     FZ_FAIL("%s was refused, not %s", failure->argument, made.bad[0]);
 }
 
+static void operation_ended(libxl_ctx *ctx, int rc, void *user)
+{
+    (void)ctx;
+    (void)user;
+    FZ_EQ(rc, 0);
+    made.completed++;
+}
+
+static void finish(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    libxl_childproc_result r;
+    libxl_event *event;
+
+    sim_exit(&sim.process[0], 7 << 8);
+    if (!made.as_operation) {
+        FZ_EQ(libxl_childproc_wait(ctx, id, 0, 0, &r), 0);
+        FZ_EQ(r.status, 7 << 8);
+        return;
+    }
+    for (int i = 0; i < 8; i++)
+        FZ_EQ(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+              ERROR_NOT_READY);
+    FZ_EQ(made.completed, 1);
+    FZ_EQ(made.result.child.status, 7 << 8);
+    FZ_EQ(made.result.out.length + made.result.err.length, 0);
+    libxl_childproc_exec_result_dispose(&made.result);
+}
+
 static void start(libxl_ctx *ctx)
 {
+    static const libxl_asyncop_how how = {operation_ended, {0}};
     libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
     libxl_childproc_id id = 4711;
-    libxl_childproc_result r;
     pid_t pid = 4712;
-    int rc = libxl_childproc_spawn(ctx, &made.spec, NULL, &id, &pid, &failure);
+    int rc =
+        made.as_operation
+            ? libxl_childproc_exec(ctx, &made.spec, &made.opts, &made.result,
+                                   &failure, &how)
+            : libxl_childproc_spawn(ctx, &made.spec, NULL, &id, &pid, &failure);
 
     if (rc)
         FZ_TRUE(id == 4711 && pid == 4712);
@@ -288,10 +411,8 @@ static void start(libxl_ctx *ctx)
     } else {
         FZ_EQ(rc, 0);
         FZ_EQ(made.looked, 1);
-        FZ_EQ(pid, sim.process[0].pid);
-        sim_exit(&sim.process[0], 7 << 8);
-        FZ_EQ(libxl_childproc_wait(ctx, id, 0, 0, &r), 0);
-        FZ_EQ(r.status, 7 << 8);
+        FZ_TRUE(made.as_operation || pid == sim.process[0].pid);
+        finish(ctx, id);
     }
     FZ_EQ(libxl_childproc_count(ctx), 0);
 }
@@ -337,6 +458,7 @@ void fz_spec(const uint8_t *data, size_t size)
     make_signals(&in);
     make_ids(&in);
     make_rest(&in);
+    make_opts(&in);
     start(ctx);
     FZ_EQ(libxl_ctx_free(ctx), 0);
     sim_end();
