@@ -16,6 +16,8 @@ import tree
 BLOCKS = blocks.everywhere()
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 SECONDS = 60
+OCAML_PACKAGES = (("Xlchild_lwt", "xlchild-lwt"),
+                  ("Xlchild_supervisor", "xlchild.supervisor"))
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +84,8 @@ def run_python(body, environment, folder):
 def run_ocaml(body, environment, folder):
     source = folder / "example.ml"
     source.write_text(body, encoding="utf-8")
-    package = "xlchild-lwt" if "Xlchild_lwt" in body else "xlchild"
+    package = next((package for module, package in OCAML_PACKAGES
+                    if module in body), "xlchild")
     run(["ocamlfind", "ocamlopt", "-thread", "-package", package, "-linkpkg",
          "-o", "example", "example.ml"], environment, folder)
     return run(["./example"], environment, folder)
