@@ -80,7 +80,7 @@ type left =
   | Alive of {
       name : string;
       run : string;
-      pid : int;
+      pid : Xlchild.Pid.t;
       start_time : int;
       ready : bool;
     }

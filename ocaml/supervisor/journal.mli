@@ -20,7 +20,7 @@ type left =
   | Alive of {
       name : string;
       run : string;
-      pid : int;
+      pid : Xlchild.Pid.t;
       start_time : int;
       ready : bool;
     }

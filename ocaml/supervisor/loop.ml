@@ -87,7 +87,7 @@ let next_number t =
 (* ---- the state file ---- *)
 
 let living name run child start_time ready : State_file.entry =
-  let pid = (Xlchild.Child.pid child :> int) in
+  let pid = Xlchild.Child.pid child in
   { name; run; stage = Living { pid; start_time; ready } }
 
 let entries t ~intended =
@@ -175,12 +175,12 @@ let started t m child =
       m.start_time <- start_time;
       m.child <- Some child;
       t.dirty <- true;
-      input t m (Launched (pid :> int))
+      input t m (Launched pid)
   | exception Xlchild.Error _ ->
       (* /proc is not to be had: a record would name nobody *)
       m.start_time <- 0;
       m.child <- Some child;
-      input t m (Launched (pid :> int))
+      input t m (Launched pid)
 
 let launch t m =
   match
@@ -259,7 +259,7 @@ let member_ended t m ended =
       feed m (Has_ended (ending_of ended)))
 
 let left_ended t l (ended : Xlchild.ended) =
-  let pid = (Xlchild.Child.pid l.left_child :> int) in
+  let pid = Xlchild.Child.pid l.left_child in
   locked t (fun () ->
       t.left <- List.filter (fun other -> other != l) t.left);
   tell_end t

@@ -14,9 +14,9 @@ open Types
 type phase =
   | Idle of { failed : bool }
   | Launching
-  | Coming of { pid : int; deadline : float option }
-  | Up of { pid : int; since : float }
-  | Going of { pid : int; cause : cause }
+  | Coming of { pid : Xlchild.Pid.t; deadline : float option }
+  | Up of { pid : Xlchild.Pid.t; since : float }
+  | Going of { pid : Xlchild.Pid.t; cause : cause }
   | Pausing of float  (* until then *)
 
 type t = {
@@ -59,9 +59,9 @@ let due t =
 type input =
   | Start
   | Stop
-  | Launched of int
+  | Launched of Xlchild.Pid.t
   | Not_launched of Xlchild.error
-  | Adopt of { pid : int; ready : bool }
+  | Adopt of { pid : Xlchild.Pid.t; ready : bool }
   | Is_ready
   | Has_ended of ending
   | Tick

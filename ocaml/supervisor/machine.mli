@@ -8,7 +8,7 @@ val make : Service.t -> t
 
 val state : t -> Types.state
 
-val pid : t -> int option
+val pid : t -> Xlchild.Pid.t option
 (** Of the process that lives. *)
 
 val is_ready : t -> bool
@@ -16,9 +16,9 @@ val is_ready : t -> bool
 type input =
   | Start  (** somebody asks for it *)
   | Stop  (** somebody asks it to end *)
-  | Launched of int  (** answers [Launch]: the pid *)
+  | Launched of Xlchild.Pid.t  (** answers [Launch]: the pid *)
   | Not_launched of Xlchild.error  (** answers [Launch] *)
-  | Adopt of { pid : int; ready : bool }
+  | Adopt of { pid : Xlchild.Pid.t; ready : bool }
       (** found living; only where it is stopped *)
   | Is_ready
   | Has_ended of Types.ending

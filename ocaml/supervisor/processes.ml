@@ -24,7 +24,7 @@ let identity path =
   let { Unix.st_dev; st_ino; _ } = Unix.stat path in
   Printf.sprintf "%x.%x" st_dev st_ino
 
-type found = { name : string; run : string; pid : int; start_time : int }
+type found = { name : string; run : string; pid : Xlchild.Pid.t; start_time : int }
 
 (* A file of /proc has no length that it tells beforehand. *)
 let read_all path =
@@ -72,7 +72,7 @@ let found_at ~folder pid =
   match (before, mark) with
   | Some (group, start_time), Some [ of_folder; name; run ]
     when group = pid && of_folder = folder && group_and_start pid = before ->
-      Some { name; run; pid; start_time }
+      Some { name; run; pid = Xlchild.Pid.of_int pid; start_time }
   | _ -> None
 
 let find ~folder =

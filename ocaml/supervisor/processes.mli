@@ -10,7 +10,7 @@ val variable : string
 val mark : folder:string -> name:string -> run:string -> string
 (** Its value. *)
 
-type found = { name : string; run : string; pid : int; start_time : int }
+type found = { name : string; run : string; pid : Xlchild.Pid.t; start_time : int }
 
 val find : folder:string -> found list
 (** Leaders of process groups that were started with such a mark, the oldest one

@@ -14,8 +14,8 @@ open Types
 
 type stage =
   | Intended
-  | Living of { pid : int; start_time : int; ready : bool }
-  | Over of { pid : int; ending : ending; cause : cause }
+  | Living of { pid : Xlchild.Pid.t; start_time : int; ready : bool }
+  | Over of { pid : Xlchild.Pid.t; ending : ending; cause : cause }
   | Unknown
 
 type entry = { name : string; run : string; stage : stage }
@@ -55,11 +55,14 @@ let line { name; run; stage } =
     | Intended -> "intended"
     | Unknown -> "unknown"
     | Living { pid; start_time; ready } ->
-        Printf.sprintf "living %d %d %s" pid start_time
+        Printf.sprintf "living %d %d %s"
+          (pid :> int)
+          start_time
           (if ready then "ready" else "starting")
     | Over { pid; ending; cause } ->
-        Printf.sprintf "over %d %s %s" pid (word_of causes cause)
-          (words_of_ending ending))
+        Printf.sprintf "over %d %s %s"
+          (pid :> int)
+          (word_of causes cause) (words_of_ending ending))
 
 let to_string { boot; entries } =
   let body =
@@ -86,7 +89,7 @@ let ending_of_words = function
 
 let process_id text =
   let* pid = int_of_string_opt text in
-  if pid > 1 then Some pid else None
+  if pid > 1 then Some (Xlchild.Pid.of_int pid) else None
 
 let stage_of_words = function
   | [ "intended" ] -> Some Intended

@@ -3,8 +3,8 @@
 (** How far a run has come. *)
 type stage =
   | Intended  (** about to be started, or started a moment ago *)
-  | Living of { pid : int; start_time : int; ready : bool }
-  | Over of { pid : int; ending : Types.ending; cause : Types.cause }
+  | Living of { pid : Xlchild.Pid.t; start_time : int; ready : bool }
+  | Over of { pid : Xlchild.Pid.t; ending : Types.ending; cause : Types.cause }
       (** has ended, and the host may not have been told *)
   | Unknown
       (** was [Intended] when the daemon was killed, and is not there; the host

@@ -44,14 +44,14 @@ type cause =
   | Not_ready  (** it was not ready in time, and therefore stopped *)
 
 type what =
-  | Started of { pid : int }
-  | Adopted of { pid : int }  (** started by a previous life of the daemon *)
+  | Started of { pid : Xlchild.Pid.t }
+  | Adopted of { pid : Xlchild.Pid.t }  (** started by a previous life of the daemon *)
   | Ready
   | Start_unknown
       (** the daemon was killed while it was starting this run, and no process of
           it is there: it never came to run, or has ended since *)
   | Ready_too_late  (** not ready in time: it is stopped, as a failure *)
-  | Ended of { pid : int; ending : ending; cause : cause }
+  | Ended of { pid : Xlchild.Pid.t; ending : ending; cause : cause }
   | Not_started of Xlchild.error
   | Starting_again_in of float  (** seconds *)
   | Given_up  (** failed more often than its policy grants *)

@@ -16,14 +16,15 @@ let cause_text = function
   | Not_ready -> "stopped, as it was not ready in time"
 
 let what_text = function
-  | Started { pid } -> Printf.sprintf "started, pid %d" pid
-  | Adopted { pid } -> Printf.sprintf "adopted, pid %d" pid
+  | Started { pid } -> Printf.sprintf "started, pid %d" (pid :> int)
+  | Adopted { pid } -> Printf.sprintf "adopted, pid %d" (pid :> int)
   | Ready -> "ready"
   | Start_unknown ->
       "was being started when the daemon was killed; it does not run"
   | Ready_too_late -> "not ready in time"
   | Ended { pid; ending; cause } ->
-      Printf.sprintf "%s, pid %d: %s" (cause_text cause) pid
+      Printf.sprintf "%s, pid %d: %s" (cause_text cause)
+        (pid :> int)
         (ending_text ending)
   | Not_started error -> "not started: " ^ Xlchild.error_text error
   | Starting_again_in wait -> Printf.sprintf "starting again in %g s" wait

@@ -38,7 +38,7 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
       let number = Loop.next_number loop in
       match
         Xlchild.adopt_result loop.ctx
-          (By_start_time { pid = Xlchild.Pid.of_int pid; start_time })
+          (By_start_time { pid; start_time })
           ~report:(Event number)
       with
       | Ok left_child ->
@@ -172,7 +172,7 @@ let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) =
   m.child <- Some l.left_child;
   (try m.watch <- Readiness.resume ~folder:(Loop.folder loop) m.service
    with Unix.Unix_error _ -> () (* it stays unready *));
-  let pid = (Xlchild.Child.pid l.left_child :> int) in
+  let pid = Xlchild.Child.pid l.left_child in
   Loop.feed m (Adopt { pid; ready = l.left_ready })
 
 let enter (loop : Loop.t) (m : Loop.member) ~start =
@@ -296,7 +296,7 @@ let reopen_logs t =
 let left t =
   Loop.locked t.loop (fun () ->
       List.map
-        (fun (l : Loop.left) -> (l.left_name, (Xlchild.Child.pid l.left_child :> int)))
+        (fun (l : Loop.left) -> (l.left_name, Xlchild.Child.pid l.left_child))
         t.loop.left)
 
 let stop_left t =

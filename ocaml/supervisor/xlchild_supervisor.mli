@@ -150,7 +150,7 @@ val remove : ?wait:bool -> member -> unit
 (** Stops it and forgets it: its name is free then. *)
 
 val state : member -> state
-val pid : member -> int option
+val pid : member -> Xlchild.Pid.t option
 val name : member -> string
 
 val await : ?timeout:float -> member -> (state -> bool) -> bool
@@ -161,7 +161,7 @@ val find : t -> string -> member option
 
 (** {1 What a previous life left} *)
 
-val left : t -> (string * int) list
+val left : t -> (string * Xlchild.Pid.t) list
 (** Names and pids of living processes that a previous life had started and
     nobody has {!add}ed yet. They are watched: their ends are told. *)
 

@@ -5,18 +5,8 @@ open Xlchild_supervisor
 type t = { stream : Stream.t; mutable said : string list (* newest first *) }
 
 (* Pids differ from run to run. *)
-let without_pid what =
-  match what with
-  | Started _ -> Started { pid = 0 }
-  | Adopted _ -> Adopted { pid = 0 }
-  | Ended ended -> Ended { ended with pid = 0 }
-  | what -> what
-
-let plain text =
-  String.concat "" (Str.split_delim (Str.regexp_string ", pid 0") text)
-
 let text_of event =
-  plain (event_text { event with what = without_pid event.what })
+  Str.global_replace (Str.regexp ", pid [0-9]+") "" (event_text event)
 
 let make () = { stream = Stream.create (); said = [] }
 let hear t event = Stream.push t.stream event

@@ -10,6 +10,10 @@ module Journal = Xlchild_supervisor__Journal
 module Processes = Xlchild_supervisor__Processes
 module State_file = Xlchild_supervisor__State_file
 
+let a_pid =
+  let print f (pid : Xlchild.Pid.t) = Format.pp_print_int f (pid :> int) in
+  Alcotest.testable print ( = )
+
 let state_file folder = Filename.concat folder "services"
 
 (* ---- a daemon's life ---- *)
@@ -88,7 +92,6 @@ let ended name text =
 
 (* The end of a process that is nobody's child here. *)
 let await_end ctx (pid, start_time) =
-  let pid = Xlchild.Pid.of_int pid in
   match Xlchild.adopt_result ctx (By_start_time { pid; start_time }) with
   | Ok child -> ignore (Xlchild.Child.wait child)
   | Error _ -> ()
@@ -120,7 +123,7 @@ let adopted () =
       Alcotest.(check (list string)) "left" [ "lives"; "other" ] names;
       let m = adopt t folder "lives" in
       expect heard "lives adopted";
-      Alcotest.(check (option int)) "the same" (Some before) (pid m);
+      Alcotest.(check (option a_pid)) "the same" (Some before) (pid m);
       Alcotest.(check string) "state" "running" (state_text (state m));
       Life_service.release folder "lives" 7;
       expect heard (ended "lives" "exit code 7");
@@ -185,7 +188,7 @@ let close_and_leave () =
   next_life folder (fun t heard ->
       let m = adopt t folder "lives" in
       expect heard "lives adopted";
-      Alcotest.(check (option int)) "the same" (Some (fst it)) (pid m))
+      Alcotest.(check (option a_pid)) "the same" (Some (fst it)) (pid m))
 
 (* Of one process's two lives: the first's child is the second's, too. *)
 let same_process () =
@@ -221,7 +224,7 @@ let clean_shutdown number () =
         (List.length (List.filter (is_end text) rest)))
     [ "a stopped, pid "; "b stopped, pid "; "closed" ];
   Alcotest.(check bool) "it has ended" true
-    (match Xlchild.start_time (Xlchild.Pid.of_int (fst a)) with
+    (match Xlchild.start_time (fst a) with
     | start -> start <> snd a
     | exception Xlchild.Error _ -> true);
   Alcotest.(check int) "nobody is kept" 0 (List.length (living folder))
@@ -238,7 +241,7 @@ let with_bystander f =
   Xlchild.with_context @@ fun ctx ->
   Support.with_pipe @@ fun r w ->
   let child = Xlchild.start ctx (Support.held r []) in
-  f (Xlchild.Child.pid child :> int);
+  f (Xlchild.Child.pid child);
   Alcotest.(check bool) "it was not touched" true
     (Xlchild.Child.poll child = None);
   Unix.close w;
@@ -248,7 +251,7 @@ let with_bystander f =
 let reused_pid () =
   with_bystander @@ fun bystander ->
   in_a_folder @@ fun folder ->
-  let start = Xlchild.start_time (Xlchild.Pid.of_int bystander) in
+  let start = Xlchild.start_time bystander in
   entries_are folder (Processes.boot ()) [ entry "old" bystander (start - 1) ];
   next_life folder (fun t heard ->
       expect heard (away "old");
@@ -262,7 +265,7 @@ let other_boot () =
   with_bystander @@ fun bystander ->
   in_a_folder @@ fun folder ->
   entries_are folder "another boot"
-    [ entry "old" bystander (Xlchild.start_time (Xlchild.Pid.of_int bystander)) ];
+    [ entry "old" bystander (Xlchild.start_time bystander) ];
   next_life folder (fun t heard ->
       expect heard "old ended by itself: lost: the machine was started anew";
       Alcotest.(check int) "nobody is left" 0 (List.length (left t)))
@@ -297,7 +300,7 @@ let damaged () =
   next_life folder (fun t heard ->
       let m = adopt t folder "lives" in
       expect heard "lives adopted";
-      Alcotest.(check (option int)) "the same" (Some it) (pid m))
+      Alcotest.(check (option a_pid)) "the same" (Some it) (pid m))
 
 (* The daemon was killed between a start and its record. *)
 let unrecorded_start () =
@@ -318,13 +321,13 @@ let unrecorded_start () =
       State_file.save (state_file folder) { contents with entries }
   | Ok None | Error _ -> Alcotest.fail "no state file");
   next_life folder (fun t heard ->
-      Alcotest.(check (list (pair string int))) "found" [ ("lives", it) ]
+      Alcotest.(check (list (pair string a_pid))) "found" [ ("lives", it) ]
         (left t);
       expect heard
         "lives was being started when the daemon was killed; it does not run";
       let m = adopt t folder "lives" in
       expect heard "lives adopted";
-      Alcotest.(check (option int)) "the same" (Some it) (pid m))
+      Alcotest.(check (option a_pid)) "the same" (Some it) (pid m))
 
 (* The daemon was killed while it told an end: the next life tells it again,
    as it was. *)
@@ -337,7 +340,7 @@ let told_again () =
       stage =
         Over
           {
-            pid = 4321;
+            pid = Xlchild.Pid.of_int 4321;
             ending = Status (Unix.WSIGNALED Sys.sigsegv);
             cause = Told_to;
           };

@@ -177,7 +177,7 @@ and act w = function
              { code = Xlchild.Fail; stage = Exec; errno = None; argument = None })
       else begin
         w.alive <- true;
-        feed w (Launched (w.launches + 1))
+        feed w (Launched (Xlchild.Pid.of_int (w.launches + 1)))
       end
 
 let happens w = function
@@ -281,7 +281,7 @@ let start_meets_stop () =
 
 let entry =
   let open QCheck.Gen in
-  let pid = int_range 2 100_000 in
+  let pid = map Xlchild.Pid.of_int (int_range 2 100_000) in
   let ending =
     oneof
       [
