@@ -21,8 +21,9 @@ extern "C" {
 #endif
 
 /* The host loop's registration functions. Copied. Each returns 0, or a
- * positive code of the host's, which the library call that caused it returns
- * after putting everything back as it was; only deregister cannot fail.
+ * positive code of the host's or ERROR_OSEVENT_REG_FAIL, which the library call
+ * that caused it returns after putting everything back as it was (inside a
+ * call that returns nothing it is a disaster); only deregister cannot fail.
  *
  * for_libxl is the library's: pass it to libxl_osevent_occurred_*. It stays
  * valid until libxl_ctx_free, however late such a call comes.
