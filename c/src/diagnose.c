@@ -28,7 +28,7 @@ static const struct {
 /* A static program has no dynamic linker to ask: the kernel's map knows. */
 static int mapped_from(uintptr_t at, char *ret_name, size_t size)
 {
-    FILE *maps = fopen("/proc/self/maps", "re");
+    FILE *maps = xl_sys.fopen("/proc/self/maps", "re");
     char *line = NULL;
     size_t room = 0;
     int found = 0;
@@ -135,7 +135,7 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
-        out = open_memstream(&words, &size);
+        out = xl_sys.open_memstream(&words, &size);
         if (out == NULL)
             return ERROR_NOMEM;
         say(out, &d);

@@ -192,7 +192,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
 void xl_pump_yield(libxl_ctx *ctx)
 {
     pthread_mutex_unlock(&ctx->lock);
-    (void)poll(NULL, 0, 10);
+    (void)xl_sys.poll(NULL, 0, 10);
     pthread_mutex_lock(&ctx->lock);
     xl_pump_once(ctx);
 }

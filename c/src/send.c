@@ -76,7 +76,7 @@ static pid_t next_member(FILE *procs)
 
 static int is_member(const char *path, pid_t pid)
 {
-    FILE *procs = fopen(path, "re");
+    FILE *procs = xl_sys.fopen(path, "re");
     pid_t each;
     int found = 0;
 
@@ -98,7 +98,7 @@ static int each_in_cgroup(const char *cgroup, int signo)
     int found = 0;
 
     snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
-    procs = fopen(path, "re");
+    procs = xl_sys.fopen(path, "re");
     if (procs == NULL)
         return ERROR_SYSTEM;
     while ((pid = next_member(procs)) >= 0) {

@@ -301,7 +301,7 @@ static int thread_blocks(const char *tid)
     int r = -1;
 
     snprintf(path, sizeof path, "/proc/self/task/%.20s/status", tid);
-    f = fopen(path, "re");
+    f = xl_sys.fopen(path, "re");
     if (f == NULL)
         return -1;
     while (fgets(line, sizeof line, f) != NULL) {
@@ -327,7 +327,7 @@ int xl_sigchld_blocked_everywhere(void)
         return 0;
     if (!xl_sigset_has(&mask, SIGCHLD))
         return 0;
-    tasks = opendir("/proc/self/task");
+    tasks = xl_sys.opendir("/proc/self/task");
     if (tasks == NULL)
         return 1;
     while (all && (entry = readdir(tasks)) != NULL)

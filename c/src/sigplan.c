@@ -28,7 +28,8 @@ static int read_ignored(int stat_fd, uint64_t *ret_bits)
 {
     char buffer[4096];
     const char *at;
-    ssize_t n = stat_fd < 0 ? -1 : pread(stat_fd, buffer, sizeof buffer - 1, 0);
+    ssize_t n =
+        stat_fd < 0 ? -1 : xl_sys.pread(stat_fd, buffer, sizeof buffer - 1, 0);
 
     if (n <= 0)
         return -1;

@@ -8,11 +8,13 @@
 #ifndef XL_SYS_H
 #define XL_SYS_H
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -48,6 +50,11 @@ struct xl_sys {
                            struct itimerspec *old);
     int (*open)(const char *path, int flags, mode_t mode);
     int (*dupfd)(int fd, int min); /* F_DUPFD_CLOEXEC */
+    /* what is read a line, or an entry, at a time; all close-on-exec */
+    FILE *(*fopen)(const char *path, const char *mode);
+    DIR *(*opendir)(const char *path);
+    FILE *(*open_memstream)(char **ret_text, size_t *ret_size);
+    ssize_t (*pread)(int fd, void *buffer, size_t size, off_t at);
     ssize_t (*read)(int fd, void *buffer, size_t size);
     ssize_t (*write)(int fd, const void *buffer, size_t size);
     void *(*mmap)(size_t size); /* anonymous, private, a stack */

@@ -25,9 +25,16 @@ struct xs_op {
     /* Caches are filled by one successful run before the try, so that even
      * fds must be the same right after a failure. */
     int warm;
+    /* The run itself says from when on calls fail (xs_arm_now). */
+    int late;
+    /* A kind that does not fail here: after it nothing could be as before. */
+    const char *spare;
     /* It may turn out that the operation makes no call that can fail. */
     int needs_nothing;
 };
+
+/* See xs_op.late. */
+void xs_arm_now(void);
 
 /* Sweeps over all kinds of calls. */
 void xs_sweep(const struct xs_op *op);

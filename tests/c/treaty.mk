@@ -79,3 +79,7 @@ soak-c: build-c-plain ## long runs: forks without pause, thief, flood (3 minutes
 	  XT_FLOOD_CHILDREN=10000 XT_TIME_SCALE=10 \
 	  build/tests/plain/tests/runner-all --verbose \
 	  $(addprefix build/tests/plain/tests/,race_fork race_thief race_flood)
+	@XT_THIEF_CHILDREN=10000 XT_TIME_SCALE=10 \
+	  build/tests/world no-exit-info EPERM -- \
+	  build/tests/plain/tests/runner-all --verbose \
+	  build/tests/plain/tests/race_thief
