@@ -1,10 +1,11 @@
 /* spec.c - fuzz target: what may be asked of a child, and what its half gets
  *
  * The input chooses each member of a libxl_childproc_spec, right or wrong, and
- * sometimes of a libxl_childproc_exec_opts. The model says which members are wrong; the library must refuse a spec with
- * such, naming one of them (X5), and start the others with an image that has
- * every wish in it and a fd plan that fulfils the map (C16). No process is
- * made: the seam's clone only looks (simkernel.c).
+ * sometimes of a libxl_childproc_exec_opts. The model says which members are
+ * wrong; the library must refuse a spec with such, naming one of them (X5), and
+ * start the others with an image that has every wish in it and a fd plan that
+ * fulfils the map (C16). No process is made: the seam's clone only looks
+ * (simkernel.c).
  */
 #define _GNU_SOURCE
 #include <errno.h>
