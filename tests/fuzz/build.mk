@@ -30,6 +30,7 @@ build/fuzz/fuzz-%: tests/fuzz/libfuzzer.c $(FZ_CORE) $(FZ_TARGET_OBJ)
 	clang $(XT_CFLAGS) -pthread $(FZ_FLAGS) -fsanitize=fuzzer \
 	  -DFZ_TARGET=fz_$* -o $@ $^
 
+.SECONDARY: $(FZ_CORE) $(FZ_TARGET_OBJ)
 -include $(wildcard build/fuzz/core/*.d build/fuzz/targets/*.d)
 
 .PHONY: fuzz
