@@ -9,8 +9,8 @@ let write path text =
     ~finally:(fun () -> Unix.close fd)
     (fun () -> ignore (Unix.write_substring fd text 0 (String.length text)))
 
-let members path =
-  match open_in (Filename.concat path "cgroup.procs") with
+let lines_of path =
+  match open_in path with
   | exception Sys_error _ -> []
   | file ->
       let rec lines acc =
@@ -20,8 +20,20 @@ let members path =
       in
       Fun.protect ~finally:(fun () -> close_in_noerr file) (fun () -> lines [])
 
-let holds_this_process path =
-  List.mem (string_of_int (Unix.getpid ())) (members path)
+(* Pids, those in groups below it too: cgroup.kill does not spare them. *)
+let rec members path =
+  let below name =
+    let inner = Filename.concat path name in
+    if Sys.is_directory inner then members inner else []
+  in
+  List.filter_map int_of_string_opt
+    (lines_of (Filename.concat path "cgroup.procs"))
+  @
+  match Sys.readdir path with
+  | names -> List.concat_map below (Array.to_list names)
+  | exception Sys_error _ -> []
+
+let holds_this_process path = List.mem (Unix.getpid ()) (members path)
 
 (* cgroup.kill came with Linux 5.14; a cgroup that is gone holds nobody. *)
 let kill path =
@@ -29,5 +41,10 @@ let kill path =
   with Unix.Unix_error _ -> ()
 
 let prepare path =
-  try Unix.mkdir path 0o755
-  with Unix.Unix_error (Unix.EEXIST, _, _) -> kill path
+  match Unix.mkdir path 0o755 with
+  | () -> ()
+  | exception Unix.Unix_error (Unix.EEXIST, _, _) -> (
+      match members path with
+      | [] -> ()
+      | pids when List.for_all Processes.is_marked pids -> kill path
+      | _ -> raise (Unix.Unix_error (Unix.EBUSY, "cgroup", path)))

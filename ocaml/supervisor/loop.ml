@@ -165,7 +165,7 @@ let standard_descriptors m =
   in
   [ (0, Xlchild.Null); (1, output); (2, output) ]
 
-let not_launched ?errno ?argument code : Xlchild.error =
+let trouble ?errno ?argument code : Xlchild.error =
   { code; stage = Prepare; errno; argument }
 
 let started t m child =
@@ -188,7 +188,7 @@ let launch t m =
     Readiness.start ~folder:(folder t) m.service
   with
   | exception Unix.Unix_error (errno, _, argument) ->
-      input t m (Not_launched (not_launched ~errno ~argument System))
+      input t m (Not_launched (trouble ~errno ~argument System))
   | watch -> (
       m.watch <- watch;
       let command =
@@ -449,10 +449,29 @@ let turn t ~wait =
   remove_leaving t;
   locked t (fun () -> Condition.broadcast t.changed)
 
+(* The host's handlers, and what they raise, belong to the host's threads. *)
+let not_here =
+  Sys.
+    [
+      sigint; sigterm; sighup; sigquit; sigalrm; sigchld; sigusr1; sigusr2;
+      sigpipe;
+    ]
+
+(* What a turn cannot be expected to raise, as an exhausted system makes it: it
+   is told, and the next turn tries again. *)
+let pause_after_trouble = 0.1
+
+let try_turn t ~wait =
+  try turn t ~wait
+  with exn ->
+    t.on_exception exn;
+    ignore (Xlchild.poll ~timeout:pause_after_trouble [])
+
 let serve t =
+  ignore (Thread.sigmask Unix.SIG_BLOCK not_here);
   t.thread <- Some (Thread.id (Thread.self ()));
   let rec turns ~wait =
-    turn t ~wait;
+    try_turn t ~wait;
     if not (locked t (fun () -> t.closing)) then turns ~wait:true
   in
   turns ~wait:false

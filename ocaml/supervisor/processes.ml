@@ -48,6 +48,8 @@ let mark_of pid =
          String.length text >= n && String.sub text 0 n = given)
   |> Option.map (fun text -> String.sub text n (String.length text - n))
 
+let is_marked pid = mark_of pid <> None
+
 (* Group and start time: the third and the twentieth field after the name, which
    may hold blanks and parentheses. *)
 let group_and_start pid =

@@ -10,6 +10,9 @@ val variable : string
 val mark : folder:string -> name:string -> run:string -> string
 (** Its value. *)
 
+val is_marked : int -> bool
+(** Whether a supervisor's service, or what it started, has this pid. *)
+
 type found = { name : string; run : string; pid : Xlchild.Pid.t; start_time : int }
 
 val find : folder:string -> found list

@@ -69,7 +69,11 @@ let look_back (loop : Loop.t) =
     loop.journal
 
 let make_loop ctx journal on_event on_exception : Loop.t =
-  let wake_r, wake_w = Unix.pipe ~cloexec:true () in
+  let wake_r, wake_w =
+    try Unix.pipe ~cloexec:true ()
+    with Unix.Unix_error (errno, _, _) ->
+      raise (Error (Context (Loop.trouble ~errno Xlchild.System)))
+  in
   Unix.set_nonblock wake_r;
   Unix.set_nonblock wake_w;
   {
@@ -103,18 +107,23 @@ let create ?state_folder ?(on_event = ignore)
     | Ok ctx -> ctx
     | Result.Error error -> raise (Error (Context error))
   in
-  match Option.map Journal.open_ state_folder with
-  | exception exn ->
-      Xlchild.close ctx;
-      raise exn
-  | journal ->
-      let loop = make_loop ctx journal on_event on_exception in
-      look_back loop;
+  let journal = ref None in
+  match
+    journal := Option.map Journal.open_ state_folder;
+    let loop = make_loop ctx !journal on_event on_exception in
+    look_back loop;
+    loop
+  with
+  | loop ->
       {
         loop;
         thread = Thread.create Loop.serve loop;
         closed = Atomic.make false;
       }
+  | exception exn ->
+      Option.iter Journal.close !journal;
+      Xlchild.close ctx;
+      raise exn
 
 let create_result ?state_folder ?on_event ?on_exception () =
   result_of (create ?state_folder ?on_event ?on_exception)

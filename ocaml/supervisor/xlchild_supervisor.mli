@@ -70,7 +70,8 @@ val service :
     [fds] are further descriptors, above 2: of the daemon's, which has to keep
     them open as long as the service may be started. [cgroup] is the directory of a
     version 2 cgroup that is this service's alone: made where it is missing,
-    and emptied by SIGKILL when the service has ended, however it did.
+    and emptied by SIGKILL when the service has ended, however it did. One that
+    holds others is refused at the start, with [EBUSY].
     The environment has [XLCHILD_SERVICE] besides, which names the run.
 
     Raises [Invalid_argument], which names the argument, for a [name] that is

@@ -407,6 +407,21 @@ let one_owner () =
   signal daemon Sys.sigterm;
   ignore (bury daemon)
 
+(* The services run on where the state cannot be kept, and that is told. *)
+let folder_vanishes () =
+  Support.with_temporary_folder @@ fun parent ->
+  let folder = Filename.concat parent "state" in
+  next_life folder (fun t heard ->
+      Unix.rename folder (folder ^ ".moved");
+      let m = add t (service ~name:"x" Support.child [ "pause" ]) in
+      Alcotest.(check bool) "running" true (await m (( = ) Running));
+      stop m;
+      expect heard "x stopped: signal 15";
+      Alcotest.(check int) "told once" 1
+        (times heard
+           ("supervisor the state file cannot be written: "
+           ^ Unix.error_message ENOENT)))
+
 let no_folder () =
   Support.with_temporary_folder @@ fun folder ->
   let missing = Filename.concat folder "a/b" in
@@ -444,4 +459,5 @@ let cases =
         (ready_later (Newline_on 5));
       Support.case "X3 one supervisor a folder" one_owner;
       Support.case "X1 a folder that cannot be used" no_folder;
+      Support.case "a folder that vanishes" folder_vanishes;
     ]

@@ -349,6 +349,26 @@ let whole_cgroup () =
   nobody_left "what a crash leaves" r;
   Unix.close r
 
+let a_strangers_cgroup () =
+  in_a_cgroup @@ fun cgroup ->
+  Xlchild.with_context @@ fun ctx ->
+  Support.with_pipe @@ fun r w ->
+  let stranger =
+    Xlchild.start ctx
+      (Xlchild.command ~search:false ~cgroup Support.child [ "hold" ]
+         ~fds:(Xlchild.Fd_map.of_list [ (0, Xlchild.Fd r) ]))
+  in
+  (with_supervisor @@ fun t heard ->
+   let m =
+     add t (service ~name:"x" child [ "pause" ] ~cgroup ~restart:Never)
+   in
+   Alcotest.(check bool) "refused" true (await m (is Failed));
+   never heard "x started");
+  Alcotest.(check bool) "it was not touched" true
+    (Xlchild.Child.poll stranger = None);
+  Unix.close w;
+  Support.check_status "its own end" "exit 0" (Xlchild.Child.wait stranger)
+
 let not_our_own_cgroup () =
   match cgroup_mount () with
   | None -> no_cgroup "there is no cgroup2 mount"
@@ -504,6 +524,7 @@ let cases =
     Support.case "C13 the whole group, grandchildren too" whole_group;
     Support.case "C13 the whole cgroup" whole_cgroup;
     Support.case "C13 never the daemon's own cgroup" not_our_own_cgroup;
+    Support.case "C13 nor one that holds others" a_strangers_cgroup;
     Support.case "output to a file with rotation" log_files;
     Support.case "a log that is reopened" reopened;
     Support.case "a log that cannot be written" no_log;

@@ -105,7 +105,7 @@ let steps =
 (* Whatever it lives through, no window holds more starts than are granted, and
    no wait leaves its bounds. *)
 let never_too_often =
-  property "C13 restarts: never more than granted in any window"
+  property "restarts: never more than granted in any window"
     QCheck.(pair (int_range 0 5) steps)
     (fun (restarts, steps) ->
       let within = 40. and first = 0.5 and most = 8. in
