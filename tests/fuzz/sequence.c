@@ -629,24 +629,13 @@ static void route(int c, int to_hook)
     FZ_EQ(libxl_event_register_callbacks(enter(c), &hooks, &m.host[c]), 0);
 }
 
-static void no_log(void *user, libxl_log_level level, int errnoval,
-                   const char *message)
-{
-    (void)user;
-    (void)level;
-    (void)errnoval;
-    (void)message;
-}
-
 static void new_ctx(int c)
 {
-    static const libxl_logger silent = {sizeof(silent), LIBXL_LOG_CRITICAL,
-                                        no_log, NULL};
     struct host *h = &m.host[c];
 
     memset(h, 0, sizeof(*h));
     h->fd = -1;
-    FZ_EQ(libxl_ctx_alloc(&h->ctx, LIBXL_VERSION, 0, &silent), 0);
+    FZ_EQ(libxl_ctx_alloc(&h->ctx, LIBXL_VERSION, 0, &sim_silent), 0);
     route(c, 0);
 }
 

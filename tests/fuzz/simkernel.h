@@ -41,6 +41,9 @@ struct sim {
 };
 extern struct sim sim;
 
+/* A logger for the contexts of a simulated world. */
+extern const libxl_logger sim_silent;
+
 void sim_begin(void); /* an empty table; the seam is ours from here */
 void sim_end(void);   /* the seam is the real one again */
 

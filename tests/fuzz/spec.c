@@ -418,19 +418,8 @@ static void start(libxl_ctx *ctx)
     FZ_EQ(libxl_childproc_count(ctx), 0);
 }
 
-static void no_log(void *user, libxl_log_level level, int errnoval,
-                   const char *message)
-{
-    (void)user;
-    (void)level;
-    (void)errnoval;
-    (void)message;
-}
-
 void fz_spec(const uint8_t *data, size_t size)
 {
-    static const libxl_logger silent = {sizeof(silent), LIBXL_LOG_CRITICAL,
-                                        no_log, NULL};
     static const libxl_childproc_hooks none = {libxl_sigchld_owner_none, NULL,
                                                NULL, sizeof(none)};
     struct fz_input in = {data, size};
@@ -445,7 +434,7 @@ void fz_spec(const uint8_t *data, size_t size)
     memset(&made, 0, sizeof(made));
     sim.may_reap = 1;
     sim.look = look;
-    FZ_EQ(libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &silent), 0);
+    FZ_EQ(libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &sim_silent), 0);
     FZ_EQ(libxl_childproc_setmode_checked(ctx, &none, NULL), 0);
     libxl_childproc_spec_init(&made.spec);
     if (fz_one_in(&in, 32)) {
