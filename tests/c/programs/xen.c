@@ -412,7 +412,6 @@ static void in_a_forked_child(xentoollog_logger *logger)
     int status;
     pid_t pid;
 
-    fflush(stdout);
     pid = fork();
     if (!pid) {
         libxl_event *event;
@@ -434,6 +433,7 @@ int main(void)
     xentoollog_logger *logger =
         (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_ERROR, 0);
 
+    setvbuf(stdout, NULL, _IOLBF, 0); /* the children must not say it again */
     with_a_loop(logger);
     as_mainloop(logger);
     as_owner_of_all(logger);
