@@ -4,12 +4,13 @@ In the modes that reap every child of the process, a child that subprocess,
 multiprocessing or asyncio started is reaped by the library, and their
 ``os.waitpid`` fails with ChildProcessError, of which they make 0 or 255.
 As childproc_exited_callback this object keeps such statuses, and while it is
-in use ``os.waitpid`` looks there.
+in use ``os.waitpid`` looks there. asyncio asks ``os.pidfd_open`` first, which
+knows no process that is reaped: an fd that says "ended" stands in for it.
 """
+import errno
 import os
 import subprocess
 import threading
-import time
 
 __all__ = ["route_unknown_children"]
 
@@ -25,6 +26,7 @@ class _Router:
         self._kept = {}
         self._news = threading.Condition()
         self._waitpid = os.waitpid
+        self._pidfd_open = getattr(os, "pidfd_open", None)
 
     def __call__(self, pid, status):
         """A child of somebody else ended: keep the status for them."""
@@ -44,6 +46,9 @@ class _Router:
             self._waitpid = os.waitpid
             os.waitpid = self.waitpid
             self._patch(self._waitpid, self.waitpid)
+            self._pidfd_open = getattr(os, "pidfd_open", None)
+            if self._pidfd_open is not None:
+                os.pidfd_open = self.pidfd_open
 
     def uninstall(self):
         """Undo one install()."""
@@ -52,6 +57,8 @@ class _Router:
             if self._users == 0 and os.waitpid == self.waitpid:
                 os.waitpid = self._waitpid
                 self._patch(self.waitpid, self._waitpid)
+                if self._pidfd_open is not None:
+                    os.pidfd_open = self._pidfd_open
 
     @staticmethod
     def _patch(old, new):
@@ -74,17 +81,33 @@ class _Router:
         except ChildProcessError:
             if pid <= 0 or not self._users:
                 raise
-        # reaped, and on its way to __call__
-        until = time.monotonic() + GRACE_SECONDS
         with self._news:
-            while pid not in self._kept:
-                left = until - time.monotonic()
-                if options & os.WNOHANG:
-                    return 0, 0
-                if left <= 0:
-                    raise ChildProcessError(10, "No child processes")
-                self._news.wait(left)
+            if not options & os.WNOHANG:
+                self._arrives(pid)
+            elif pid not in self._kept:
+                return 0, 0
+            if pid not in self._kept:
+                raise ChildProcessError(errno.ECHILD,
+                                        os.strerror(errno.ECHILD))
             return pid, self._kept.pop(pid)
+
+    def pidfd_open(self, pid, flags=0):
+        """os.pidfd_open; for a child that the library reaped, a readable fd.
+        """
+        if pid not in self._kept:
+            try:
+                return self._pidfd_open(pid, flags)
+            except ProcessLookupError:
+                with self._news:
+                    if pid <= 0 or not self._arrives(pid):
+                        raise
+        reader, writer = os.pipe()
+        os.close(writer)
+        return reader
+
+    def _arrives(self, pid):
+        """Reaped, and on its way to __call__: wait for it there."""
+        return self._news.wait_for(lambda: pid in self._kept, GRACE_SECONDS)
 
     def _take(self, pid):
         if pid in self._kept:
