@@ -27,6 +27,30 @@ check-python: python lib build/tests/helpers/child \
 	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
 	  -p no:cacheprovider --tb=short tests/python
 
+# The extension with AddressSanitizer, in a debug build of Python: whose
+# assertions and filled memory see what a release build walks over.
+PYTHON_DEBUG ?= /usr/bin/python3-dbg
+PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py \
+  tests/python/test_aio.py
+
+build/python-asan/.built: $(PY_INPUTS)
+	@mkdir -p build
+	CFLAGS='-fsanitize=address -fno-omit-frame-pointer -g -O1' \
+	  LDFLAGS=-fsanitize=address $(PYTHON_DEBUG) setup.py -q build \
+	  --build-lib build/python-asan \
+	  --build-temp build/python-asan-temp > build/python-asan.log 2>&1 || \
+	  { cat build/python-asan.log; exit 1; }
+	@touch $@
+
+check-python-asan: build/python-asan/.built build/tests/helpers/child \
+  build/tests/helpers/tiny ## the binding under ASan, in a debug Python
+	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
+	  PYTHONPATH=build/python-asan:scripts PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHONMALLOC=malloc_debug $(PYTHON_DEBUG) -m pytest -q \
+	  -p summary_line -p no:cacheprovider --tb=short -m 'not own_process' \
+	  $(PY_ASAN_TESTS)
+
 check-pythons: python lib build/tests/helpers/child ## every CPython at hand: \
   smoke test, CPython's own suites
 	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \

@@ -32,6 +32,7 @@ AREAS = [
     ("C, ASan and UBSan", "check-c-asan"),
     ("C, two worlds", "check-worlds-quick"),
     ("Python", "check-python"),
+    ("Python, ASan and debug", "check-python-asan"),
     ("OCaml", "check-ocaml"),
     ("docs", "check-docs"),
     ("bench", "bench-quick"),

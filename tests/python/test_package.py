@@ -517,27 +517,27 @@ def test_no_growth_over_many_cycles():
 import gc, os, sys, resource
 import xlchild
 tiny = sys.argv[1]
-def cycle(start):
+def cycle(n):
     ctx = xlchild.Context()
     seen = []
     ctx.register_callbacks(lambda event: seen.append(event))
     ctx.setmode(xlchild.SigchldOwner.LIBXL,
                 childproc_exited_callback=lambda pid, status: True)
-    if start:
-        ctx.spawn([tiny], event=True)
-        while not seen:
-            ctx.events(0.01)
+    ctx.evenable_exit(user=n)
+    assert ctx.spawn([tiny]).wait().success
+    assert [event.user for event in seen] == [n]
+    if n % 10 == 0:
         ctx.run([tiny], input=b"x" * 1000, capture_output=True)
     ctx.close()
 def size():
     gc.collect()
     with open("/proc/self/statm") as f:
         return int(f.read().split()[1]) * resource.getpagesize()
-for n in range(300):
-    cycle(n % 10 == 0)
+for n in range(500):
+    cycle(n)
 before = size(), len(os.listdir("/proc/self/fd"))
-for n in range(4000):
-    cycle(n % 10 == 0)
+for n in range(20000):
+    cycle(n)
 after = size(), len(os.listdir("/proc/self/fd"))
 assert after[1] == before[1], (before, after)
 assert after[0] - before[0] < 512 * 1024, (before, after)
