@@ -57,3 +57,17 @@ def test_named_errors_exist(name, comment, prototype):
     known = set(re.findall(r"X\((\w+), -", tree.text("c/include/xlchild/ctx.h")))
     named = set(re.findall(r"\bERROR_(\w+)", comment)) - {""}
     assert named <= known, f"{name}: {sorted(named - known)}"
+
+
+@pytest.mark.parametrize(
+    "name,comment", [(n, c) for _, n, c, _ in headers.documented()])
+def test_each_error_says_what_to_do(name, comment):
+    """Those that mean the same everywhere are explained once, in ctx.h."""
+    words = re.sub(r"\n \*", "\n", comment).split("Returns:", 1)[-1]
+    rows = re.split(r"\n   (?=ERROR_|> 0)", words)[1:]
+    for row in rows:
+        codes = re.findall(r"\bERROR_([A-Z_]*[A-Z])",
+                           re.split(r"  |[a-z]", row, maxsplit=1)[0])
+        assert codes or row.startswith("> 0"), f"{name}: {row}"
+        if set(codes) - {"INVAL", "NOMEM", "SYSTEM"}:
+            assert "->" in row, f"{name}: what to do about {row}"

@@ -79,7 +79,8 @@ LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
  *   ERROR_INVAL             ctx NULL, unknown owner or size, or
  *                           childproc_exited_callback with an owner that
  *                           never reaps strangers
- *   ERROR_BUSY              the ctx has children or operations
+ *   ERROR_BUSY              the ctx has children or operations -> set the
+ *                           mode before the first, or after the last
  *   ERROR_SIGCHLD_CONFLICT  mainloop beside an owner that reaps everything,
  *                           or the reverse -> use _none or selective_reap
  *   ERROR_NOMEM, ERROR_SYSTEM  the self-pipe or handler could not be had */
@@ -96,8 +97,8 @@ libxl_childproc_setmode_checked(libxl_ctx *ctx,
  * Calls:    the child's callback and any other that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0 ours
- *   ERROR_NOT_READY  not ours, silently; or the owner is not mainloop (which
- *                    is logged). No other error. */
+ *   ERROR_NOT_READY  not ours, silently -> look among your own; or the owner
+ *                    is not mainloop (which is logged). No other error. */
 LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
 
 /* libxl_childproc_sigchld_occurred - the host saw a SIGCHLD: look for exits
@@ -306,12 +307,14 @@ typedef struct libxl_childproc_report {
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id and *ret_pid untouched, *ret_failure set
  *   ERROR_INVAL    ret_failure->argument is the member at fault
- *   ERROR_SPAWN    ret_failure->stage and ->errnoval say which step failed
+ *   ERROR_SPAWN    a step in the child failed -> ret_failure->stage and
+ *                  ->errnoval say which, and why
  *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
  *                  (stage PREPARE or FORK)
  *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
  *                  has no pidfds -> unblock it
- *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode
+ *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode -> set
+ *                  one that goes with it
  *   > 0            what an osevent hook returned */
 LIBXL_API int libxl_childproc_spawn(libxl_ctx *ctx,
                                     const libxl_childproc_spec *spec,
@@ -353,7 +356,7 @@ libxl_childproc_spawn_many(libxl_ctx *ctx,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0
  *   ERROR_INVAL  n out of range, or a fork_replacement is set
- *   ERROR_BUSY   a batch is running
+ *   ERROR_BUSY   a batch is running -> call again when it has returned
  *   ERROR_SYSTEM threads could not be made; there are as many as before */
 LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
 
@@ -366,10 +369,13 @@ LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_result untouched
- *   ERROR_NOTFOUND     no such child, or its result was taken
+ *   ERROR_NOTFOUND     no such child, or its result was taken -> nothing to
+ *                      wait for
  *   ERROR_INVAL        reported otherwise than by HOLD; an argument is wrong
- *   ERROR_TIMEDOUT     still alive after timeout_ms (0: only looks)
- *   ERROR_INTERRUPTED  only with LIBXL_WAIT_INTERRUPTIBLE
+ *   ERROR_TIMEDOUT     still alive after timeout_ms (0: only looks) -> call
+ *                      again, or libxl_childproc_terminate
+ *   ERROR_INTERRUPTED  only with LIBXL_WAIT_INTERRUPTIBLE -> call again with
+ *                      the rest of the time
  *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
 LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
                                    int timeout_ms, unsigned flags,
@@ -383,7 +389,8 @@ LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
  * Returns:  0
  *   ERROR_NOTFOUND    no such child, or it has ended -> nothing to do
  *   ERROR_INVAL       bad signal, or a scope the child was not started for
- *   ERROR_PERMISSION  the kernel refused (the child changed its ids)
+ *   ERROR_PERMISSION  the kernel refused: the child changed its ids -> only a
+ *                     process with such rights can
  *   ERROR_SYSTEM      errno says why */
 LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
                                    int signo, libxl_kill_scope scope);
@@ -407,14 +414,15 @@ LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
  * Owns:     none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0
- *   ERROR_NOTFOUND  no such child, or it was reported */
+ *   ERROR_NOTFOUND  no such child, or it was reported -> nothing to do */
 LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
 
 /* libxl_childproc_lookup - the id of a live child by its pid
  * Before:   none     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id untouched
- *   ERROR_NOTFOUND  no live child of this ctx has that pid
+ *   ERROR_NOTFOUND  no live child of this ctx has that pid -> it has ended,
+ *                   or is not ours
  *   ERROR_INVAL     an argument is NULL, or pid <= 1 */
 LIBXL_API int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,
                                      libxl_childproc_id *ret_id);
@@ -431,7 +439,7 @@ LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
  * Threads:  any     Signals: no     Fork: yes
  * Returns:  0, *ret_ticks is the start time in clock ticks after boot (the
  *           22nd field of /proc/PID/stat); on failure untouched
- *   ERROR_NOTFOUND  no such process
+ *   ERROR_NOTFOUND  no such process -> it has ended
  *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
  *   ERROR_SYSTEM    /proc could not be read; errno says why */
 LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
@@ -447,9 +455,10 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
  * Calls:    osevent hooks
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id untouched
- *   ERROR_NOTFOUND  no such process, or its start time is another
+ *   ERROR_NOTFOUND  no such process, or its start time is another -> it has
+ *                   ended, and nobody knows how
  *   ERROR_INVAL     bad arguments, or already a child of a ctx
- *   ERROR_NI        this kernel has no pidfds
+ *   ERROR_NI        this kernel has no pidfds -> watch /proc/PID yourself
  *   ERROR_NOMEM, ERROR_SYSTEM, > 0  as in spawn */
 LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
                                     uint64_t start_ticks, int pidfd,

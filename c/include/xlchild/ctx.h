@@ -11,7 +11,14 @@
  * libxl_postfork_child_noexec).
  *
  * Return codes are 0 (or a count) for success and a negative ERROR_* for
- * failure. A positive code is one that a hook of yours returned.
+ * failure. A positive code is one that a hook of yours returned. A failure
+ * leaves everything as it was, outputs included. Comments say what to do about
+ * each code, save for these, which mean the same everywhere:
+ *   ERROR_INVAL  a mistake of the caller's: a bad argument, a NULL ctx, one of
+ *                the parent process, or a call from a hook that may not
+ *                re-enter -> mend the program
+ *   ERROR_NOMEM, ERROR_SYSTEM  memory, fds or processes ran out; errno says
+ *                which -> give some back or raise the limit, and call again
  */
 #ifndef XLCHILD_CTX_H
 #define XLCHILD_CTX_H

@@ -105,7 +105,8 @@ typedef int libxl_event_predicate(const libxl_event *event, void *user);
  * Calls:    the predicate, and any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_event untouched
- *   ERROR_NOT_READY  no event matches
+ *   ERROR_NOT_READY  no event matches -> libxl_event_wait, or poll
+ *                    libxl_ctx_fileno
  *   ERROR_INVAL      ctx or ret_event NULL, or called from a hook that may
  *                    not re-enter */
 LIBXL_API int libxl_event_check(libxl_ctx *ctx, libxl_event **ret_event,
@@ -137,7 +138,7 @@ LIBXL_API int libxl_event_wait(libxl_ctx *ctx, libxl_event **ret_event,
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  n >= 1, the number of events taken, in order
- *   ERROR_TIMEDOUT     none in time
+ *   ERROR_TIMEDOUT     none in time -> call again
  *   ERROR_INTERRUPTED  only with LIBXL_WAIT_INTERRUPTIBLE -> call again with
  *                      the rest of the time
  *   ERROR_INVAL        an argument is wrong (max < 1, unknown flag, …)
@@ -192,7 +193,8 @@ typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_evgen untouched
  *   ERROR_INVAL          an argument is NULL, or pid is negative
- *   ERROR_UNKNOWN_CHILD  pid is no live child of this ctx
+ *   ERROR_UNKNOWN_CHILD  pid is no live child of this ctx -> if it was one,
+ *                        its own report has come, or will
  *   ERROR_NOMEM          nothing changed */
 LIBXL_API int
 libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
@@ -238,8 +240,8 @@ typedef struct libxl_asyncprogress_how {
  * Calls:    any callback that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0 asked
- *   ERROR_NOTFOUND  no such operation, or it is finished
- *   ERROR_ABORTED   asked already
+ *   ERROR_NOTFOUND  no such operation, or it is finished -> nothing to do
+ *   ERROR_ABORTED   asked already -> await the completion
  *   ERROR_INVAL     an argument is NULL */
 LIBXL_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how);
 

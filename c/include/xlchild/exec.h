@@ -101,11 +101,12 @@ typedef struct libxl_childproc_exec_result {
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0: done (how NULL) or started. The completion's rc is
  *   0              the child ended by itself; see ret_result->child
- *   ERROR_TIMEDOUT it was killed after timeout_ms; the result is filled
- *   ERROR_ABORTED  it was killed for libxl_ao_abort; the result is filled
- *   ERROR_NOMEM    output could not be kept; killed; the result is filled
- *   ERROR_FAIL     a pipe could no longer be watched (the kernel lacks
- *                  memory); killed; the result is filled
+ *   ERROR_TIMEDOUT it was killed after timeout_ms -> the result is filled
+ *   ERROR_ABORTED  it was killed for libxl_ao_abort -> the result is filled
+ *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
+ *                  filled, with less
+ *   ERROR_FAIL     a pipe could no longer be watched, for want of kernel
+ *                  memory; it was killed -> the result is filled, with less
  *  and what libxl_childproc_spawn returns, always from the call itself */
 LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
                                    const libxl_childproc_spec *spec,

@@ -59,7 +59,8 @@ typedef struct libxl_osevent_hooks {
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0, or fd_register's positive code
  *   ERROR_INVAL  a hook is missing, or an unknown size
- *   ERROR_BUSY   not idle. Nothing changed. */
+ *   ERROR_BUSY   not idle -> register before the first child, or after the
+ *                last; another thread may be inside a hook */
 LIBXL_API int libxl_osevent_register_hooks(libxl_ctx *ctx,
                                            const libxl_osevent_hooks *hooks,
                                            void *user);
