@@ -269,8 +269,10 @@ let contents path =
     ~finally:(fun () -> close_in file)
     (fun () -> really_input_string file (in_channel_length file))
 
+let temp_dir_server = Filename.get_temp_dir_name ()
+
 let with_logfile_fd ?(delete = true) prefix f =
-  let path = Filename.temp_file prefix ".log" in
+  let path = Filename.temp_file ~temp_dir:temp_dir_server prefix ".log" in
   let unlink () = try Unix.unlink path with Unix.Unix_error _ -> () in
   match Unix.openfile path [ Unix.O_WRONLY; Unix.O_CLOEXEC ] 0 with
   | exception exn ->

@@ -25,7 +25,10 @@ type syslog_stdout_t =
   | Syslog_WithKey of string
 
 val default_path : string list
+(** [/sbin], [/usr/sbin], [/bin], [/usr/bin]. *)
+
 val default_path_env_pair : string array
+(** An environment with that PATH, and nothing else. *)
 
 (** {1 Running a command} *)
 
@@ -39,6 +42,7 @@ exception Subprocess_killed of int
 (** the signal, in OCaml's numbering *)
 
 exception Subprocess_timeout
+(** it took too long, and was killed *)
 
 exception Subprocess_lost of Xlchild.lost_reason
 (** nobody knows how it ended *)
@@ -70,9 +74,13 @@ val execute_command_get_output_send_stdin :
 (** {1 Starting a command} *)
 
 type pidty
+(** A command that was started. *)
 
 val string_of_pidty : pidty -> string
+(** For messages. *)
+
 val getpid : pidty -> int
+(** Its pid. *)
 
 val safe_close_and_exec :
   ?env:string array ->
@@ -115,6 +123,9 @@ val with_logfile_fd :
 (** A temporary file whose name begins so, open for the function's writing.
     Closed afterwards, and deleted, unless [delete] is [false] and the function
     did not raise. *)
+
+val temp_dir_server : string
+(** Where those files are. There is no server that would have a folder. *)
 
 (** {1 Set-up} *)
 

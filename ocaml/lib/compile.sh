@@ -14,9 +14,14 @@ export flags="-std=gnu11 $XLCHILD_CFLAGS -Wall -Wextra -fPIC -pthread
     -fvisibility=hidden -DLIBXL_API=__attribute__((visibility(\"hidden\")))
     -I$core/include -I$core/src -I$stubs -I$ocaml"
 # One compiler a processor; xargs fails when one of them does.
-printf '%s\n' "$core"/src/*.c "$stubs"/*.c |
+compile() {
     xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 \
         sh -c '$CC $flags -c "$0" -o "objects/$(basename "$0" .c).o"'
+}
+printf '%s\n' "$core"/src/*.c | compile
+# Bytecode looks for the externals in the shared object.
+flags="$flags -fvisibility=default"
+printf '%s\n' "$stubs"/*.c | compile
 
 ld -r -o xlchild_all.o objects/*.o
 objcopy --wildcard --keep-global-symbol='xlchild_ml_*' xlchild_all.o

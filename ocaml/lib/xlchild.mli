@@ -64,7 +64,7 @@ val create_result :
 (** As {!create}. *)
 
 val close : t -> unit
-(** Ends a context: legal while children live (see [on_close] of {!command}).
+(** Ends a context: legal while children live (see [on_close] of {!val-command}).
     Raises [Error] with [Busy] from inside one of its closures or while another
     thread is in a call on it, and with [Closed] the second time. A context
     that is dropped without [close] is freed by the garbage collector, with a

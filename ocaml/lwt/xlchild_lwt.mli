@@ -33,6 +33,7 @@ val close : t -> unit
     first, or wait. *)
 
 val count : t -> int
+(** Children whose end has not been reported. *)
 
 (** {1 Children} *)
 

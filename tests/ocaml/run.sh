@@ -119,6 +119,17 @@ END
     finish
 fi
 
+# Modules of other packages are not there for odoc to find.
+documentation() {
+    flock build/ocaml.lock ${DUNE:-dune} build --root ocaml \
+        --build-dir "$XLCHILD_ROOT/build/ocaml" --display quiet @doc \
+        > "$work/doc" 2>&1
+    status=$?
+    cat "$work/doc"
+    [ $status -eq 0 ] && [ -s "$out/_doc/_html/xlchild/Xlchild/index.html" ] &&
+        ! grep -E 'Reference|[Aa]mbiguous|Unresolved|Error' "$work/doc"
+}
+
 suite_seconds=240
 suite "suite" "$XLCHILD_ROOT/$out/test/suite.exe"
 suite "suite, debug runtime, minor heap of 256 words" \
@@ -153,6 +164,12 @@ else
 fi
 check "C5 C6 an hour of the supervisor's in ten seconds" \
     "$XLCHILD_ROOT/build/tests/helpers/reaper" "$out/test/soak/soak.exe" 10
+check "installed, found by a stranger" sh "$here/package.sh" "$work/package"
+if command -v odoc > "$work/log"; then
+    check "the documentation" documentation
+else
+    skip "the documentation" "there is no odoc"
+fi
 check "the daemon of the examples" sh ocaml/demo.sh "$out"
 
 finish

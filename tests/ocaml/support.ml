@@ -84,6 +84,15 @@ let rec eventually ?(left = 10_000) condition =
           eventually ~left:(left - 1) condition
         end
 
+(* Whatever signals come meanwhile. *)
+let readable ~within fd =
+  let until = now () +. within in
+  let rec look () =
+    let left = until -. now () in
+    poll ~timeout:(max 0. left) [ fd ] <> [] || (left > 0. && look ())
+  in
+  look ()
+
 let no_children () = eventually (fun () -> String.trim (children ()) = "")
 
 (* Under valgrind this process is not seen from outside: what /proc tells is

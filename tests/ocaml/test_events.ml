@@ -110,11 +110,7 @@ let one_fd () =
   with_context @@ fun ctx ->
   with_pipe @@ fun r w ->
   let fd = fileno ctx in
-  let rec readable timeout =
-    match Unix.select [ fd ] [] [] timeout with
-    | ready, _, _ -> ready <> []
-    | exception Unix.Unix_error (Unix.EINTR, _, _) -> readable timeout
-  in
+  let readable within = readable ~within fd in
   ignore (start ~report:(Event 8) ctx (held r []));
   Alcotest.(check bool) "idle" false (readable 0.);
   Unix.close w;

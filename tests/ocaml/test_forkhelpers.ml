@@ -1,5 +1,67 @@
 (* test_forkhelpers.ml - what a daemon asked of its fork server *)
 
+(* What a daemon that was written for the fork server asks for: types alone,
+   checked by the compiler. *)
+module type Fork_server = sig
+  type syslog_stdout_t =
+    | NoSyslogging
+    | Syslog_DefaultKey
+    | Syslog_WithKey of string
+
+  type pidty
+  type 'a result = Success of string * 'a | Failure of string * exn
+
+  exception Spawn_internal_error of string * string * Unix.process_status
+  exception Subprocess_failed of int
+  exception Subprocess_killed of int
+  exception Subprocess_timeout
+
+  val default_path : string list
+  val temp_dir_server : string
+
+  val execute_command_get_output :
+    ?env:string array ->
+    ?syslog_stdout:syslog_stdout_t ->
+    ?redirect_stderr_to_stdout:bool ->
+    ?timeout:float ->
+    string ->
+    string list ->
+    string * string
+
+  val execute_command_get_output_send_stdin :
+    ?env:string array ->
+    ?syslog_stdout:syslog_stdout_t ->
+    ?redirect_stderr_to_stdout:bool ->
+    ?timeout:float ->
+    string ->
+    string list ->
+    string ->
+    string * string
+
+  val safe_close_and_exec :
+    ?env:string array ->
+    Unix.file_descr option ->
+    Unix.file_descr option ->
+    Unix.file_descr option ->
+    (string * Unix.file_descr) list ->
+    ?syslog_stdout:syslog_stdout_t ->
+    ?redirect_stderr_to_stdout:bool ->
+    string ->
+    string list ->
+    pidty
+
+  val string_of_pidty : pidty -> string
+  val getpid : pidty -> int
+  val waitpid : pidty -> int * Unix.process_status
+  val waitpid_nohang : pidty -> int * Unix.process_status
+  val dontwaitpid : pidty -> unit
+  val waitpid_fail_if_bad_exit : pidty -> unit
+
+  val with_logfile_fd :
+    ?delete:bool -> string -> (Unix.file_descr -> 'a) -> 'a result
+end
+
+module _ : Fork_server = Xlchild_forkhelpers
 open Xlchild_forkhelpers
 
 let sh script = ("/bin/sh", [ "-c"; script ])
@@ -38,9 +100,54 @@ let send_stdin () =
   Alcotest.check pair "stdin is empty" ("0\n", "") (output "wc -c")
 
 let timeout () =
-  match output ~timeout:0.05 "sleep 1000; echo no" with
+  (match output ~timeout:0.05 "sleep 1000; echo no" with
+  | _ -> Alcotest.fail "no timeout"
+  | exception Subprocess_timeout -> ());
+  (* one that lives on and never reads what it is sent *)
+  let program, arguments = sh "sleep 1000" in
+  match
+    execute_command_get_output_send_stdin ~timeout:0.05 program arguments
+      (String.make 65_536 'y' ^ "more than a pipe holds")
+  with
   | _ -> Alcotest.fail "no timeout"
   | exception Subprocess_timeout -> ()
+
+(* The flags of this process's descriptor, as the kernel has them. *)
+let closes_on_exec fd =
+  let path =
+    Printf.sprintf "/proc/self/fdinfo/%d" (Vectors.int_of_fd fd)
+  in
+  let file = open_in path in
+  let rec flags () =
+    match Scanf.sscanf (input_line file) "flags: %o" Fun.id with
+    | flags -> flags
+    | exception (Scanf.Scan_failure _ | Failure _) -> flags ()
+  in
+  Fun.protect
+    ~finally:(fun () -> close_in file)
+    (fun () -> flags () land 0o2000000 <> 0)
+
+let threads () = Array.length (Sys.readdir "/proc/self/task")
+
+(* Descriptors stay as they are, and no thread comes with a timeout, with a
+   child that nobody waits for, or (but the first) with one that logs. *)
+let callers_own () =
+  Support.with_pipe @@ fun r w ->
+  let before = threads () in
+  for _ = 1 to 5 do
+    let program, arguments = sh "exit 0" in
+    let go ?syslog_stdout () =
+      safe_close_and_exec (Some r) (Some w) None
+        [ ("@r@", r); ("@w@", w) ]
+        ?syslog_stdout program arguments
+    in
+    dontwaitpid (go ());
+    waitpid_fail_if_bad_exit (go ~syslog_stdout:(Syslog_WithKey "key") ());
+    ignore (output ~timeout:100. "exit 0")
+  done;
+  Alcotest.(check bool) "threads" true (threads () <= before + 1);
+  Alcotest.(check bool) "reading end" true (closes_on_exec r);
+  Alcotest.(check bool) "writing end" true (closes_on_exec w)
 
 let not_started () =
   match execute_command_get_output "/nonexistent" [] with
@@ -98,9 +205,9 @@ let with_syslog f =
   set_syslog_socket path;
   let next () =
     let buffer = Bytes.create 2000 in
-    match Unix.select [ socket ] [] [] 10. with
-    | [], _, _ -> Alcotest.fail "no message"
-    | _ -> Bytes.sub_string buffer 0 (Unix.read socket buffer 0 2000)
+    match Support.readable ~within:10. socket with
+    | false -> Alcotest.fail "no message"
+    | true -> Bytes.sub_string buffer 0 (Unix.read socket buffer 0 2000)
   in
   Fun.protect
     ~finally:(fun () ->
@@ -118,7 +225,12 @@ let syslog () =
     exec None None None [] ~syslog_stdout:Syslog_DefaultKey "echo three; exit 2"
   in
   Alcotest.(check string) "started" "<30>sh: three" (next ());
-  Alcotest.(check bool) "status" true (waitpid p = (getpid p, Unix.WEXITED 2))
+  Alcotest.(check bool) "status" true (waitpid p = (getpid p, Unix.WEXITED 2));
+  let program, arguments = sh "echo four >&2" in
+  waitpid_fail_if_bad_exit
+    (safe_close_and_exec None None None [] ~syslog_stdout:Syslog_DefaultKey
+       ~redirect_stderr_to_stdout:true program arguments);
+  Alcotest.(check string) "stderr, merged" "<30>sh: four" (next ())
 
 let log_files () =
   let write fd text =
@@ -149,6 +261,7 @@ let cases =
     case "C15 a program that is not there" not_started;
     case "C16 starting with named descriptors" starting;
     case "C5 not waiting" no_waiting;
+    case "C16 the caller's descriptors, and no thread a child" callers_own;
     case "syslog" syslog;
     case "log files" log_files;
   ]
