@@ -61,7 +61,7 @@ val service :
     group of its own, with nothing on stdin.
 
     Defaults: ready at once; started again on failure, by
-    {!Policy.back_off}[ ()]; stdout and stderr discarded; the daemon's
+    {!Policy.val-back_off}[ ()]; stdout and stderr discarded; the daemon's
     environment and directory; stopped by SIGTERM, 5 s, SIGKILL, to the group,
     or to the cgroup if there is one. What is left of the group when a stopped
     service has ended is killed then.
@@ -103,6 +103,7 @@ val create_result :
   ?on_exception:(exn -> unit) ->
   unit ->
   (t, error) result
+(** As {!create}. *)
 
 val close : ?leave:bool -> t -> unit
 (** Stops all services, waits for that, and ends the thread; with [leave], leaves
@@ -133,6 +134,7 @@ val add : ?start:bool -> t -> service -> member
     cgroup that holds the daemon itself. *)
 
 val add_result : ?start:bool -> t -> service -> (member, error) result
+(** As {!add}. *)
 
 val start : member -> unit
 (** One that is stopped, failed or waiting is started now, with its failures
@@ -151,14 +153,20 @@ val remove : ?wait:bool -> member -> unit
 (** Stops it and forgets it: its name is free then. *)
 
 val state : member -> state
+(** What it is doing now. *)
+
 val pid : member -> Xlchild.Pid.t option
+(** Of its process, while it has one. *)
+
 val name : member -> string
+(** Its service's. *)
 
 val await : ?timeout:float -> member -> (state -> bool) -> bool
 (** Waits until its state is such; whether it came to that in time. States that
     pass quickly may be missed. *)
 
 val find : t -> string -> member option
+(** The one of that name. *)
 
 (** {1 What a previous life left} *)
 
@@ -176,7 +184,10 @@ module Stream : sig
   type t
 
   val create : unit -> t
+  (** An empty one. *)
+
   val push : t -> event -> unit
+  (** At its end: fit for [on_event]. *)
 
   val next : t -> event
   (** Waits for one; in order, each once. *)
@@ -195,4 +206,7 @@ val event_text : event -> string
 (** A line for a log, without its newline. *)
 
 val state_text : state -> string
+(** In words. *)
+
 val error_text : error -> string
+(** In words. *)

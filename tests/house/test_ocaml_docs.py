@@ -1,4 +1,8 @@
-"""Every value and exception of an OCaml interface has a comment of its own."""
+"""Every public value and exception of OCaml has a comment of its own.
+
+Public are the interfaces of the libraries, xlchild*.mli: dune keeps the other
+modules to itself.
+"""
 import re
 
 import tree
@@ -36,7 +40,7 @@ def undocumented(text):
 
 def test_every_value_is_documented():
     interfaces = [p for p in tree.files()
-                  if p.suffix == ".mli" and p.parts[0] == "ocaml"]
+                  if p.suffix == ".mli" and p.name.startswith("xlchild")]
     assert interfaces
     wrong = [f"{path}: {name}" for path in interfaces
              for name in undocumented(tree.text(path))]
