@@ -142,7 +142,8 @@ check-c-musl: build-c-musl ## the C tests with musl instead of glibc
 # The runner starts valgrind for each case (XT_UNDER). valgrind does not know
 # pidfd_open: in the world that refuses pidfds it is one with the tests.
 check-c-valgrind: build-c-plain $(XT_WORLD) ## the C tests under valgrind
-	@XT_TIME_SCALE=20 XT_UNDER='valgrind -q --vgdb=no --error-exitcode=97 \
+	@XT_TIME_SCALE=20 XT_THIEF_CHILDREN=200 XT_FLOOD_CHILDREN=100 \
+	XT_UNDER='valgrind -q --vgdb=no --error-exitcode=97 \
 	  --leak-check=full --errors-for-leak-kinds=definite \
 	  --trace-children=no --child-silent-after-fork=yes' \
 	build/tests/world no-pidfd ENOSYS -- $(call xt_run,build/tests/plain)
