@@ -102,8 +102,8 @@ typedef struct libxl_childproc_exec_result {
  * Returns:  0: done (how NULL) or started. The completion's rc is
  *   0              the child ended by itself; see ret_result->child
  *   ERROR_TIMEDOUT it was killed after timeout_ms -> the result is filled
- *   ERROR_ABORTED  it was killed for libxl_ao_abort (and may have been ending by
- *                  itself at that moment) -> the result is filled
+ *   ERROR_ABORTED  it was killed for libxl_ao_abort (it may have been ending
+ *                  by itself at that moment) -> the result is filled
  *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
  *                  filled, with less
  *   ERROR_FAIL     a pipe could no longer be watched, for want of kernel
