@@ -4,6 +4,7 @@
  * program. Nothing is called but the kernel, raw: libc's wrappers may be
  * somebody's interceptors, which would keep books in the parent's memory, and
  * some (setuid and friends) broadcast to the other threads, which are the
+ * parent's. Functions return -errno, as the kernel does: errno itself is the
  * parent's. The undefined symbols of this file are held against image.allow.
  */
 #define _GNU_SOURCE
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "rawcall.h"
 
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1U << 1)
@@ -44,7 +47,12 @@ struct dirent64_head {
 
 static long call(long number, long a, long b, long c)
 {
-    return syscall(number, a, b, c);
+    return xl_rawcall(number, a, b, c, 0);
+}
+
+static long address(const void *at)
+{
+    return (long)(uintptr_t)at;
 }
 
 static _Noreturn void leave(int status)
@@ -55,7 +63,7 @@ static _Noreturn void leave(int status)
 
 static int open_file(const char *path, int flags)
 {
-    return (int)syscall(SYS_openat, AT_FDCWD, path, flags, 0);
+    return (int)call(SYS_openat, AT_FDCWD, address(path), flags);
 }
 
 static void close_fd(int fd)
@@ -79,8 +87,8 @@ static int set_disposition(int signo, void (*handler)(int))
     action.restorer = NULL;
     for (i = 0; i < sizeof action.mask.bits / sizeof action.mask.bits[0]; i++)
         action.mask.bits[i] = 0;
-    return (int)syscall(SYS_rt_sigaction, signo, &action, NULL,
-                        sizeof action.mask);
+    return (int)xl_rawcall(SYS_rt_sigaction, signo, address(&action), 0,
+                           sizeof action.mask);
 }
 
 static int in_set(const xl_sigset *set, int signo)
@@ -94,19 +102,20 @@ static int in_set(const xl_sigset *set, int signo)
 static int signals(const struct xl_image *im)
 {
     int signo;
+    int r = 0;
 
-    for (signo = 1; signo < _NSIG; signo++) {
+    for (signo = 1; signo < _NSIG && r == 0; signo++) {
         if (signo == SIGKILL || signo == SIGSTOP)
             continue;
-        if (in_set(&im->ignore, signo)) {
-            if (set_disposition(signo, SIG_IGN) != 0)
-                return -1;
-        } else if (in_set(&im->reset, signo)) {
-            if (set_disposition(signo, SIG_DFL) != 0)
-                return -1;
-        }
+        if (in_set(&im->ignore, signo))
+            r = set_disposition(signo, SIG_IGN);
+        else if (in_set(&im->reset, signo))
+            r = set_disposition(signo, SIG_DFL);
     }
-    return 0;
+    if (r != 0)
+        return r;
+    return (int)xl_rawcall(SYS_rt_sigprocmask, SIG_SETMASK,
+                           address(&im->final_mask), 0, sizeof im->final_mask);
 }
 
 /* ---- fds ---------------------------------------------------------------- */
@@ -141,8 +150,8 @@ static void close_each(int low, int high, int spare_fd)
         do { /* closing while reading may skip entries: until none is left */
             closed = 0;
             (void)call(SYS_lseek, dir, 0, SEEK_SET);
-            while ((n = syscall(SYS_getdents64, dir, buffer, sizeof buffer)) >
-                   0) {
+            while ((n = call(SYS_getdents64, dir, address(buffer),
+                             sizeof buffer)) > 0) {
                 long at = 0;
 
                 while (at < n) {
@@ -161,7 +170,7 @@ static void close_each(int low, int high, int spare_fd)
         close_fd(dir);
         return;
     }
-    if (syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, &limit) != 0 ||
+    if (xl_rawcall(SYS_prlimit64, 0, RLIMIT_NOFILE, 0, address(&limit)) != 0 ||
         limit.rlim_cur > 1048576)
         limit.rlim_cur = 1048576;
     for (fd = low; fd <= high && (rlim_t)fd < limit.rlim_cur; fd++)
@@ -175,52 +184,53 @@ static int make_null(int target)
     int r = 0;
 
     if (fd < 0)
-        return -1;
+        return fd;
     if (fd != target) {
         r = copy_fd(fd, target, 0);
         close_fd(fd);
     }
-    return r < 0 ? -1 : 0;
+    return r;
+}
+
+static void close_range_of(const struct xl_image *im, const struct xl_fd_op *op)
+{
+    unsigned last = op->b < 0 ? ~0U : (unsigned)op->b;
+
+    if (op->b < 0 && im->shared_files && op->a > im->fds.highest_needed)
+        return; /* unsharing the table has dropped them */
+    if (im->no_close_range || call(SYS_close_range, op->a, last, 0) != 0)
+        close_each(op->a, op->b < 0 ? 0x7fffffff : op->b, -1);
 }
 
 static int move_fds(struct xl_image *im)
 {
     size_t i;
+    int r = 0;
 
-    for (i = 0; i < im->fds.nops; i++) {
+    for (i = 0; i < im->fds.nops && r >= 0; i++) {
         const struct xl_fd_op *op = &im->fds.ops[i];
-        unsigned last;
 
         switch (op->kind) {
         case XL_FD_DUP:
-            if (copy_fd(op->a, op->b, 0) < 0)
-                return -1;
+            r = copy_fd(op->a, op->b, 0);
             break;
         case XL_FD_DUP_HIDDEN:
-            if (copy_fd(op->a, op->b, O_CLOEXEC) < 0)
-                return -1;
-            if (op->a == im->tell_fd && op->b == im->fds.hidden)
+            r = copy_fd(op->a, op->b, O_CLOEXEC);
+            if (r >= 0 && op->a == im->tell_fd && op->b == im->fds.hidden)
                 im->tell_fd = op->b; /* its old number becomes a target */
             break;
         case XL_FD_KEEP:
-            if (call(SYS_fcntl, op->a, F_SETFD, 0) < 0)
-                return -1;
+            r = (int)call(SYS_fcntl, op->a, F_SETFD, 0);
             break;
         case XL_FD_NULL:
-            if (make_null(op->b) < 0)
-                return -1;
+            r = make_null(op->b);
             break;
         case XL_FD_CLOSE:
-            if (op->b < 0 && im->shared_files && op->a > im->fds.highest_needed)
-                break; /* unsharing the table has dropped them */
-            last = op->b < 0 ? ~0U : (unsigned)op->b;
-            if (im->no_close_range ||
-                syscall(SYS_close_range, (unsigned)op->a, last, 0) != 0)
-                close_each(op->a, op->b < 0 ? 0x7fffffff : op->b, -1);
+            close_range_of(im, op);
             break;
         }
     }
-    return 0;
+    return r < 0 ? r : 0;
 }
 
 /* ---- steps -------------------------------------------------------------- */
@@ -228,7 +238,7 @@ static int move_fds(struct xl_image *im)
 static int session(const libxl_childproc_spec *spec)
 {
     if (spec->flags & (LIBXL_SPAWN_NEW_SESSION | LIBXL_SPAWN_SET_CTTY))
-        return call(SYS_setsid, 0, 0, 0) < 0 ? -1 : 0;
+        return (int)call(SYS_setsid, 0, 0, 0);
     if (spec->flags & LIBXL_SPAWN_NEW_GROUP)
         return (int)call(SYS_setpgid, 0, 0, 0);
     if (spec->flags & LIBXL_SPAWN_JOIN_GROUP)
@@ -239,54 +249,54 @@ static int session(const libxl_childproc_spec *spec)
 static int join_cgroup(const char *procs)
 {
     int fd = open_file(procs, O_WRONLY | O_CLOEXEC);
-    ssize_t n;
-    int saved;
+    int n;
 
     if (fd < 0)
-        return -1;
-    n = syscall(SYS_write, fd, "0", 1);
-    saved = errno;
+        return fd;
+    n = (int)call(SYS_write, fd, address("0"), 1);
     close_fd(fd);
-    errno = saved;
-    return n == 1 ? 0 : -1;
+    return n;
 }
 
 static int rlimits(const libxl_childproc_spec *spec)
 {
     size_t i;
+    int r = 0;
 
-    for (i = 0; i < spec->nrlimits; i++)
-        if (syscall(SYS_prlimit64, 0, spec->rlimits[i].resource,
-                    &spec->rlimits[i].limit, NULL) != 0)
-            return -1;
-    return 0;
+    for (i = 0; i < spec->nrlimits && r == 0; i++)
+        r = (int)xl_rawcall(SYS_prlimit64, 0, spec->rlimits[i].resource,
+                            address(&spec->rlimits[i].limit), 0);
+    return r;
 }
 
 static int death_signal(const struct xl_image *im)
 {
-    if (call(SYS_prctl, PR_SET_PDEATHSIG, im->spec->pdeathsig, 0) != 0)
-        return -1;
+    int r = (int)call(SYS_prctl, PR_SET_PDEATHSIG, im->spec->pdeathsig, 0);
+
     /* the parent may have died before: then the signal never comes */
-    if (call(SYS_getppid, 0, 0, 0) != im->parent) {
-        errno = ESRCH;
-        return -1;
-    }
-    return 0;
+    if (r == 0 && call(SYS_getppid, 0, 0, 0) != im->parent)
+        r = -ESRCH;
+    return r;
+}
+
+static int run_file(const struct xl_image *im, const char *path)
+{
+    return (int)call(SYS_execve, address(path), address(im->argv),
+                     address(im->envp));
 }
 
 /* Tries each directory; the error is that of the last file which was there,
  * as execvp's. */
-static void execute(const struct xl_image *im)
+static int execute(const struct xl_image *im)
 {
     char candidate[XL_PATH_MAX];
     const char *dir = im->search_path;
     size_t program = 0;
     int denied = 0;
+    int r;
 
-    if (dir == NULL) {
-        (void)syscall(SYS_execve, im->path, im->argv, im->envp);
-        return;
-    }
+    if (dir == NULL)
+        return run_file(im, im->path);
     while (im->path[program] != '\0')
         program++;
     for (;;) {
@@ -298,7 +308,7 @@ static void execute(const struct xl_image *im)
             end++;
         length = (size_t)(end - dir);
         if (length + 1 + program + 1 > sizeof candidate) {
-            errno = ENAMETOOLONG;
+            r = -ENAMETOOLONG;
         } else {
             size_t at = 0;
 
@@ -308,42 +318,45 @@ static void execute(const struct xl_image *im)
                 candidate[at++] = '/';
             for (i = 0; i <= program; i++)
                 candidate[at++] = im->path[i];
-            (void)syscall(SYS_execve, candidate, im->argv, im->envp);
+            r = run_file(im, candidate);
         }
-        if (errno == EACCES)
+        if (r == -EACCES)
             denied = 1;
-        else if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
-            return;
+        else if (r != -ENOENT && r != -ENOTDIR && r != -ENAMETOOLONG)
+            return r;
         if (*end == '\0')
             break;
         dir = end + 1;
     }
-    if (denied)
-        errno = EACCES;
+    return denied ? -EACCES : r;
 }
 
 static void wait_at_gate(const struct xl_image *im)
 {
     char byte;
-    ssize_t n;
+    long n;
 
     do
-        n = syscall(SYS_read, im->gate_fd, &byte, 1);
-    while (n < 0 && errno == EINTR);
+        n = call(SYS_read, im->gate_fd, address(&byte), 1);
+    while (n == -EINTR);
     if (n != 1)
         leave(127); /* the parent gave up on us */
 }
 
-static void fail(struct xl_image *im, libxl_childproc_stage stage)
+/* Goes on after a step that went well; ends the child after one that did
+ * not. */
+static void check(struct xl_image *im, libxl_childproc_stage stage, long r)
 {
     struct xl_image_failure failure;
 
-    failure.errnoval = errno;
+    if (r >= 0)
+        return;
+    failure.errnoval = (int)-r;
     failure.stage = (int)stage;
     im->errnoval = failure.errnoval;
     im->stage = failure.stage;
     if (im->tell_fd >= 0)
-        (void)!syscall(SYS_write, im->tell_fd, &failure, sizeof failure);
+        (void)call(SYS_write, im->tell_fd, address(&failure), sizeof failure);
     leave(127);
 }
 
@@ -354,50 +367,43 @@ int xl_image_run(void *arg)
 
     im->ran = 1;
     im->tell_fd = im->error_fd;
-    if (im->shared_files &&
-        syscall(SYS_close_range, (unsigned)im->fds.highest_needed + 1, ~0U,
-                CLOSE_RANGE_UNSHARE) != 0) {
+    if (im->shared_files && call(SYS_close_range, im->fds.highest_needed + 1,
+                                 ~0U, CLOSE_RANGE_UNSHARE) != 0) {
         /* the table is still the parent's: touch nothing */
         im->unshare_refused = 1;
         leave(127);
     }
     if (im->gate_fd >= 0)
         wait_at_gate(im);
-    if (session(spec) != 0)
-        fail(im, LIBXL_STAGE_SESSION);
-    if ((spec->flags & LIBXL_SPAWN_SET_CTTY) &&
-        call(SYS_ioctl, spec->ctty_fd, TIOCSCTTY, 0) != 0)
-        fail(im, LIBXL_STAGE_CTTY);
-    if (im->cgroup_procs != NULL && join_cgroup(im->cgroup_procs) != 0)
-        fail(im, LIBXL_STAGE_CGROUP);
-    if (move_fds(im) != 0)
-        fail(im, LIBXL_STAGE_FDS);
-    if (rlimits(spec) != 0)
-        fail(im, LIBXL_STAGE_RLIMIT);
-    if ((spec->flags & LIBXL_SPAWN_SET_NICE) &&
-        call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice) != 0)
-        fail(im, LIBXL_STAGE_NICE);
+    check(im, LIBXL_STAGE_SESSION, session(spec));
+    if (spec->flags & LIBXL_SPAWN_SET_CTTY)
+        check(im, LIBXL_STAGE_CTTY,
+              call(SYS_ioctl, spec->ctty_fd, TIOCSCTTY, 0));
+    if (im->cgroup_procs != NULL)
+        check(im, LIBXL_STAGE_CGROUP, join_cgroup(im->cgroup_procs));
+    check(im, LIBXL_STAGE_FDS, move_fds(im));
+    check(im, LIBXL_STAGE_RLIMIT, rlimits(spec));
+    if (spec->flags & LIBXL_SPAWN_SET_NICE)
+        check(im, LIBXL_STAGE_NICE,
+              call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice));
     if (spec->flags & LIBXL_SPAWN_SET_UMASK)
         (void)call(SYS_umask, (long)spec->umask, 0, 0);
-    if ((spec->flags & LIBXL_SPAWN_SET_GROUPS) &&
-        syscall(SYS_setgroups, spec->ngroups, spec->groups) != 0)
-        fail(im, LIBXL_STAGE_GROUPS);
-    if ((spec->flags & LIBXL_SPAWN_SET_GID) &&
-        syscall(SYS_setresgid, spec->gid, spec->gid, spec->gid) != 0)
-        fail(im, LIBXL_STAGE_GID);
-    if ((spec->flags & LIBXL_SPAWN_SET_UID) &&
-        syscall(SYS_setresuid, spec->uid, spec->uid, spec->uid) != 0)
-        fail(im, LIBXL_STAGE_UID);
-    if (im->cwd != NULL && syscall(SYS_chdir, im->cwd) != 0)
-        fail(im, LIBXL_STAGE_CHDIR);
-    if ((spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) && death_signal(im) != 0)
-        fail(im, LIBXL_STAGE_PDEATHSIG);
-    if (signals(im) != 0 ||
-        syscall(SYS_rt_sigprocmask, SIG_SETMASK, &im->final_mask, NULL,
-                sizeof im->final_mask) != 0)
-        fail(im, LIBXL_STAGE_SIGNALS);
-    execute(im);
-    fail(im, LIBXL_STAGE_EXEC);
+    if (spec->flags & LIBXL_SPAWN_SET_GROUPS)
+        check(
+            im, LIBXL_STAGE_GROUPS,
+            call(SYS_setgroups, (long)spec->ngroups, address(spec->groups), 0));
+    if (spec->flags & LIBXL_SPAWN_SET_GID)
+        check(im, LIBXL_STAGE_GID,
+              call(SYS_setresgid, spec->gid, spec->gid, spec->gid));
+    if (spec->flags & LIBXL_SPAWN_SET_UID)
+        check(im, LIBXL_STAGE_UID,
+              call(SYS_setresuid, spec->uid, spec->uid, spec->uid));
+    if (im->cwd != NULL)
+        check(im, LIBXL_STAGE_CHDIR, call(SYS_chdir, address(im->cwd), 0, 0));
+    if (spec->flags & LIBXL_SPAWN_SET_PDEATHSIG)
+        check(im, LIBXL_STAGE_PDEATHSIG, death_signal(im));
+    check(im, LIBXL_STAGE_SIGNALS, signals(im));
+    check(im, LIBXL_STAGE_EXEC, execute(im));
     return 127;
 }
 
@@ -411,5 +417,5 @@ int xl_image_probe_unshare(void *arg)
 {
     (void)arg;
     /* no fd is that high: this only unshares */
-    leave(syscall(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
+    leave(call(SYS_close_range, 0x7ffffff0U, ~0U, CLOSE_RANGE_UNSHARE) != 0);
 }

@@ -32,6 +32,11 @@ static inline void xl_list_append(struct xl_list *l, struct xl_list *node)
     l->prev = node;
 }
 
+static inline void xl_list_prepend(struct xl_list *l, struct xl_list *node)
+{
+    xl_list_append(l->next, node);
+}
+
 static inline void xl_list_remove(struct xl_list *node)
 {
     node->prev->next = node->next;

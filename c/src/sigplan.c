@@ -16,6 +16,8 @@
 
 #define LOOK_LASTS_NS 10000000 /* at which signals are ignored */
 
+static atomic_int traced;
+
 static void set_from_bits(xl_sigset *set, uint64_t bits)
 {
     xl_sigset_empty(set);
@@ -34,6 +36,8 @@ static int read_ignored(int stat_fd, uint64_t *ret_bits)
     if (n <= 0)
         return -1;
     buffer[n] = '\0';
+    at = strstr(buffer, "\nTracerPid:");
+    atomic_store(&traced, at != NULL && strtol(at + 11, NULL, 10) != 0);
     at = strstr(buffer, "\nSigIgn:");
     if (at == NULL)
         return -1;
@@ -66,26 +70,43 @@ static const uint64_t usual =
     BIT(SIGALRM) | BIT(SIGTERM) | BIT(SIGUSR1) | BIT(SIGUSR2) | BIT(SIGTSTP) |
     BIT(SIGTTIN) | BIT(SIGTTOU) | BIT(SIGXCPU) | BIT(SIGXFSZ) | BIT(SIGWINCH);
 
-/* Those that a child may find ignored and has to reset: the usual ones always,
- * for doing so costs no more than asking; for the others a recent look is
- * good enough. Resetting one that is not ignored changes nothing. */
-static void maybe_ignored(int stat_fd, xl_sigset *ret_set)
+/* A look at all signals, recent enough. 0 or -1. */
+static int look(int stat_fd, uint64_t *ret_bits)
 {
     static _Atomic uint64_t seen;
     static _Atomic int64_t seen_at; /* 0: never */
     int64_t at = atomic_load(&seen_at);
     int64_t now = xl_now();
-    uint64_t bits = atomic_load(&seen);
 
-    if (at == 0 || now - at > LOOK_LASTS_NS) {
-        if (read_ignored(stat_fd, &bits) != 0) {
-            xl_sigset_fill(ret_set);
-            return;
-        }
-        atomic_store(&seen, bits);
-        atomic_store(&seen_at, now);
-    }
-    set_from_bits(ret_set, bits | usual);
+    *ret_bits = atomic_load(&seen);
+    if (at != 0 && now - at <= LOOK_LASTS_NS)
+        return 0;
+    if (read_ignored(stat_fd, ret_bits) != 0)
+        return -1;
+    atomic_store(&seen, *ret_bits);
+    atomic_store(&seen_at, now);
+    return 0;
+}
+
+/* Those that a child may find ignored and has to reset: the usual ones always,
+ * for doing so costs no more than asking; for the others a recent look is
+ * good enough. Resetting one that is not ignored changes nothing. */
+static void maybe_ignored(int stat_fd, xl_sigset *ret_set)
+{
+    uint64_t bits;
+
+    if (look(stat_fd, &bits) == 0)
+        set_from_bits(ret_set, bits | usual);
+    else
+        xl_sigset_fill(ret_set);
+}
+
+int xl_sigplan_traced(int stat_fd)
+{
+    uint64_t bits;
+
+    (void)look(stat_fd, &bits);
+    return atomic_load(&traced);
 }
 
 static void restore(struct xl_image *im, int signo)

@@ -12,5 +12,7 @@
 void xl_sigplan_make(const struct xl_start_request *request,
                      struct xl_image *im, int cleared,
                      const xl_sigset *caller_mask);
+/* Whether somebody traces this process, or did a few milliseconds ago. */
+int xl_sigplan_traced(int stat_fd);
 
 #endif

@@ -47,7 +47,7 @@ static void give_stack(libxl_ctx *ctx, void *memory)
     if (memory == NULL)
         return;
     xl_list_init(&head->link);
-    xl_list_append(&ctx->stacks, &head->link);
+    xl_list_prepend(&ctx->stacks, &head->link); /* still in the caches */
 }
 
 void xl_spawn_free_stacks(libxl_ctx *ctx)
@@ -99,89 +99,154 @@ static void set_failure(struct xl_spawn *spawn, libxl_childproc_stage stage,
     spawn->failure.argument = argument;
 }
 
-int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
+static int refuse(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
-    struct xl_start_request request;
-    struct xl_child *child = NULL;
-    const char *why = NULL;
-    int saved;
-    int rc;
+    xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_childproc_spawn: bad argument: %s",
+           spawn->failure.argument);
+    return ERROR_INVAL;
+}
 
-    rc = xl_spec_check(spawn->spec, &spawn->failure);
-    if (rc == 0 && !xl_report_ok(spawn->report)) {
+static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    if (xl_spec_check(spawn->spec, &spawn->failure) != 0)
+        return refuse(ctx, spawn);
+    if (!xl_report_ok(spawn->report)) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");
-        rc = ERROR_INVAL;
+        return refuse(ctx, spawn);
     }
-    if (rc == 0 && (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) &&
+    if ((spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) &&
         ctx->mode.asked == libxl_sigchld_owner_mainloop) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
-        rc = ERROR_INVAL;
+        return refuse(ctx, spawn);
     }
-    if (rc != 0) {
-        xl_log(ctx, LIBXL_LOG_ERROR, 0,
-               "libxl_childproc_spawn: bad argument: %s",
-               spawn->failure.argument);
-        return rc;
-    }
-    rc = xl_spec_sources(spawn->spec, &spawn->failure);
-    if (rc != 0)
-        return rc;
-    set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
-    ctx->nstarting++;
-    ctx->nstops += (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
-    rc = xl_mode_arm(ctx);
+    return xl_spec_sources(spawn->spec, &spawn->failure);
+}
+
+/* The spawn is under way (delta 1), or over (-1). */
+static void count(libxl_ctx *ctx, const struct xl_spawn *spawn, int delta)
+{
+    ctx->nstarting += delta;
+    if (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS)
+        ctx->nstops += delta;
+}
+
+static int arm(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    const char *why = NULL;
+    int rc = xl_mode_arm(ctx);
+
     if (rc == 0 && !exits_arrive(ctx, spawn->caller_mask, &why)) {
         xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_childproc_spawn: %s", why);
         rc = ERROR_SIGCHLD_UNAVAILABLE;
     }
     if (rc == 0)
         rc = xl_registration_arm(ctx, spawn->due);
+    return rc;
+}
+
+/* All that can fail in the parent. */
+static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int overlap)
+{
+    struct xl_start_request *request = &spawn->start.request;
+    int saved;
+    int rc = check(ctx, spawn);
+
+    if (rc != 0)
+        return rc;
+    set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
+    count(ctx, spawn, 1);
+    rc = arm(ctx, spawn);
     if (rc != 0) {
         spawn->failure.errnoval = rc == ERROR_SYSTEM ? errno : 0;
         goto out;
     }
-    rc = xl_child_new(ctx, spawn->spec, spawn->report, &child);
+    rc = xl_child_new(ctx, spawn->spec, spawn->report, &spawn->child);
     if (rc != 0) {
         spawn->failure.errnoval = ENOMEM;
         goto out;
     }
     if (spawn->ao != NULL)
-        child->guardian = &spawn->ao->guardian;
+        spawn->child->guardian = &spawn->ao->guardian;
+    request->spec = spawn->spec;
+    request->fork_replacement = ctx->mode.hooks.fork_replacement;
+    request->fork_user = ctx->mode.user;
+    request->caller_mask = spawn->caller_mask;
+    request->overlap = overlap;
+    request->stat_fd = ctx->stat_fd;
+    request->entry = &spawn->child->reg;
+    if (request->fork_replacement == NULL)
+        request->stack = take_stack(ctx);
+    return 0;
+out:
+    saved = errno;
+    count(ctx, spawn, -1);
+    errno = saved;
+    return rc;
+}
 
-    memset(&request, 0, sizeof request);
-    request.spec = spawn->spec;
-    request.fork_replacement = ctx->mode.hooks.fork_replacement;
-    request.fork_user = ctx->mode.user;
-    request.caller_mask = spawn->caller_mask;
-    request.stat_fd = ctx->stat_fd;
-    request.entry = &child->reg;
-    request.stack = request.fork_replacement == NULL ? take_stack(ctx) : NULL;
-    pthread_mutex_unlock(&ctx->lock);
-    rc = xl_start(&request);
-    pthread_mutex_lock(&ctx->lock);
-    give_stack(ctx, request.stack);
+/* Only what cannot fail. rc: what the start has come to. */
+static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
+{
+    const struct xl_start_request *request = &spawn->start.request;
+    struct xl_child *child = spawn->child;
+    int saved = errno;
+
+    give_stack(ctx, request->stack);
+    count(ctx, spawn, -1);
     if (rc != 0) {
-        spawn->failure = request.failure;
+        spawn->failure = request->failure;
         xl_child_discard(ctx, child);
-        goto out;
+        errno = saved;
+        return;
     }
     spawn->id = child->id;
-    spawn->pid = request.pid;
+    spawn->pid = request->pid;
     set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
-    xl_child_started(ctx, child, request.pid, request.pidfd);
+    xl_child_started(ctx, child, request->pid, request->pidfd);
     xl_watch_new(ctx, child);
     if (spawn->ao != NULL)
         xl_ao_child_started(ctx, spawn->ao, spawn->id, spawn->pid);
-    if (request.reaped)
-        xl_child_ended(ctx, child, request.status, LIBXL_LOST_NONE,
+    if (request->reaped)
+        xl_child_ended(ctx, child, request->status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_REAPED, NULL);
     else
         xl_child_ended_early(ctx, child);
-out:
-    saved = errno;
-    ctx->nstarting--;
-    ctx->nstops -= (spawn->spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
-    errno = saved;
+}
+
+int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    int rc = before_start(ctx, spawn, 0);
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_unlock(&ctx->lock);
+    xl_start_begin(&spawn->start);
+    rc = xl_start_end(&spawn->start);
+    pthread_mutex_lock(&ctx->lock);
+    after_start(ctx, spawn, rc);
+    return rc;
+}
+
+int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    int rc = before_start(ctx, spawn, 1);
+
+    if (rc != 0)
+        return rc;
+    pthread_mutex_unlock(&ctx->lock);
+    xl_start_begin(&spawn->start);
+    pthread_mutex_lock(&ctx->lock);
+    return 0;
+}
+
+int xl_spawn_end(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    int rc;
+
+    pthread_mutex_unlock(&ctx->lock);
+    rc = xl_start_end(&spawn->start);
+    pthread_mutex_lock(&ctx->lock);
+    after_start(ctx, spawn, rc);
     return rc;
 }
 

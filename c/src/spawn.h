@@ -7,6 +7,7 @@
 #define XL_SPAWN_H
 
 #include "ao.h"
+#include "start.h"
 
 struct xl_spawn {
     /* in */
@@ -19,10 +20,17 @@ struct xl_spawn {
     libxl_childproc_id id;
     pid_t pid;
     libxl_childproc_failure failure;
+    /* between the halves */
+    struct xl_start start;
+    struct xl_child *child;
 };
 
 /* Under the lock, which it gives up while the child starts. */
 int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn);
+/* The same in halves, so that starts overlap. Without 0 from the first there
+ * is no second one. */
+int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn);
+int xl_spawn_end(libxl_ctx *ctx, struct xl_spawn *spawn);
 void xl_spawn_free_stacks(libxl_ctx *ctx);
 
 #endif

@@ -10,17 +10,28 @@
 #include <errno.h>
 
 #include "facility.h"
-#include "prepare.h"
 #include "start_forked.h"
-#include "start_shared.h"
 
-int xl_start(struct xl_start_request *request)
+void xl_start_begin(struct xl_start *start)
 {
+    struct xl_start_request *request = &start->request;
+
+    if (request->stack == NULL || request->fork_replacement != NULL) {
+        start->rc = xl_start_forked(request);
+    } else {
+        start->rc = xl_start_shared_begin(request, &start->shared);
+        start->halfway = start->rc == 0;
+    }
+}
+
+int xl_start_end(struct xl_start *start)
+{
+    struct xl_start_request *request = &start->request;
     int rc;
 
-    if (request->stack == NULL || request->fork_replacement != NULL)
-        return xl_start_forked(request);
-    rc = xl_start_shared(request);
+    if (!start->halfway)
+        return start->rc;
+    rc = xl_start_shared_end(request, &start->shared);
     if (rc == ERROR_SYSTEM && request->failure.stage == LIBXL_STAGE_FORK &&
         (request->failure.errnoval == ENOSYS ||
          request->failure.errnoval == EPERM)) {

@@ -19,6 +19,7 @@ struct xl_start_request {
     void *fork_user;
     void *stack;                  /* XL_STACK_SIZE bytes; NULL: fork */
     const xl_sigset *caller_mask; /* NULL: the calling thread's */
+    int overlap;                  /* with other starts of the same thread */
     int stat_fd;                  /* /proc/self/status; -1 */
     struct xl_registry_entry *entry;
     /* out, when xl_start returns 0 */

@@ -2,8 +2,9 @@
  *
  * Called by start.c. The child shares memory and, where that can be undone in
  * the child, the fd table; the parent sleeps until the child has executed its
- * program or failed, and finds a failure in its own memory. Next: image.c in
- * the child.
+ * program or failed, and finds a failure in its own memory. Where starts are to
+ * overlap it does not sleep in the clone but waits in the second half, so that
+ * one thread keeps several children busy. Next: image.c in the child.
  */
 #define _GNU_SOURCE
 #include "start_shared.h"
@@ -11,12 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
-#include <string.h>
+#include <sys/wait.h>
 
 #include "facility.h"
 #include "forkfd.h"
-#include "prepare.h"
 #include "process.h"
+#include "rawcall.h"
 #include "sigplan.h"
 
 #ifndef CLONE_PIDFD
@@ -31,6 +32,16 @@
 #else
 #define FORGET_FRAMES(stack) ((void)(stack))
 #endif
+
+/* The child's half must not need anything of the thread whose memory it runs
+ * on, as what a sanitizer adds to it does. */
+#if XL_RAWCALL_APART && !defined(__SANITIZE_ADDRESS__)
+#define CAN_OVERLAP 1
+#else
+#define CAN_OVERLAP 0
+#endif
+
+#define LOOK_MS 100 /* at a child that ends without telling */
 
 static int high_fds_needed(const struct xl_fd_plan *plan)
 {
@@ -66,52 +77,66 @@ static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
     xl_process_unlock();
 }
 
+/* The flags of the clone, by what the kernel allows now. */
+static int clone_flags(const struct xl_start_request *request,
+                       struct xl_image *im, unsigned have)
+{
+    int flags = CLONE_VM;
+
+    im->shared_files = (have & LIBXL_FACILITY_SHARED_FILES) &&
+                       !(request->spec->flags & LIBXL_SPAWN_KEEP_FDS) &&
+                       !high_fds_needed(&im->fds);
+    if (im->shared_files)
+        flags |= CLONE_FILES;
+    if (have & LIBXL_FACILITY_PIDFD)
+        flags |= CLONE_PIDFD;
+    /* A debugger follows a vfork, but would take this for a fork. Whether a
+     * cgroup lets the child in is to be known at once. */
+    if (CAN_OVERLAP && request->overlap && request->spec->cgroup == NULL &&
+        (have & XL_FACILITY_CLONE3) && (have & LIBXL_FACILITY_PIDFD) &&
+        !xl_sigplan_traced(request->stat_fd))
+        flags |= CLONE_CHILD_CLEARTID;
+    else
+        flags |= CLONE_VFORK;
+    return flags;
+}
+
 /* Returns the pid, or -1 and errno. Falls back on what is refused. */
 static pid_t clone_child(struct xl_start_request *request,
-                         struct xl_prepared *p, const xl_sigset *before,
-                         int cgroup, int *ret_pidfd)
+                         struct xl_shared_start *shared,
+                         const xl_sigset *before, int cgroup)
 {
-    struct xl_image *im = &p->image;
+    struct xl_image *im = &shared->prepared.image;
     const char *procs = im->cgroup_procs;
 
     for (;;) {
         unsigned have = xl_facilities();
-        int flags = CLONE_VM | CLONE_VFORK;
         int cleared = (have & XL_FACILITY_CLONE3) != 0;
+        int flags;
         pid_t pid;
 
-        im->shared_files = (have & LIBXL_FACILITY_SHARED_FILES) &&
-                           !(request->spec->flags & LIBXL_SPAWN_KEEP_FDS) &&
-                           !high_fds_needed(&im->fds);
-        if (im->shared_files)
-            flags |= CLONE_FILES;
-        if (have & LIBXL_FACILITY_PIDFD)
-            flags |= CLONE_PIDFD;
         if (!cleared && block_signals(0, NULL) != 0)
             return -1;
+        xl_sigplan_make(request, im, cleared, before);
+        flags = clone_flags(request, im, have);
+        atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
         im->ran = 0;
         im->unshare_refused = 0;
-        xl_sigplan_make(request, im, cleared, before);
-        *ret_pidfd = -1;
-        FORGET_FRAMES(request->stack);
         im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
+        shared->pidfd = -1;
+        FORGET_FRAMES(request->stack);
         if (cleared)
-            pid =
-                xl_sys.clone3(xl_image_run, request->stack, XL_STACK_SIZE,
-                              (uint64_t)(unsigned)flags, im, ret_pidfd, cgroup);
+            pid = xl_sys.clone3(xl_image_run, request->stack, XL_STACK_SIZE,
+                                (uint64_t)(unsigned)flags, im, &shared->pidfd,
+                                &shared->until_exec, cgroup);
         else
             pid = xl_sys.clone(xl_image_run,
                                (char *)request->stack + XL_STACK_SIZE,
-                               flags | SIGCHLD, im, ret_pidfd);
-        if (pid > 0 && im->unshare_refused) {
-            xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
-            xl_start_bury(pid, *ret_pidfd);
-            continue;
-        }
+                               flags | SIGCHLD, im, &shared->pidfd);
         if (pid > 0 && cleared && cgroup >= 0 && !im->ran) {
             /* Some kernels kill whoever is started in a group whose
              * cgroup.kill was ever written to: it moves there instead. */
-            xl_start_bury(pid, *ret_pidfd);
+            xl_start_bury(pid, shared->pidfd);
             cgroup = -1;
             continue;
         }
@@ -134,56 +159,96 @@ static pid_t clone_child(struct xl_start_request *request,
     }
 }
 
-int xl_start_shared(struct xl_start_request *request)
+static void make_child(struct xl_start_request *request,
+                       struct xl_shared_start *shared)
 {
-    struct xl_registry_start start;
-    struct xl_prepared p;
-    struct xl_image *im = &p.image;
     struct xl_forkfd cgroup;
     xl_sigset before;
-    pid_t pid;
-    int pidfd = -1;
-    int saved;
 
-    memset(&p, 0, sizeof p);
-    im->gate_fd = -1;
-    im->error_fd = -1;
-    if (xl_prepare(request, &p) != 0) {
-        xl_registry_unreserve();
-        return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
-    }
     open_cgroup(request->spec, &cgroup);
-    xl_registry_start_begin(&start);
+    shared->pid = -1;
     /* Where the kernel clears the handlers, SIGCHLD can do no harm in the
      * child. Blocked, one would be queued, and thrown away, for each child
      * that ends meanwhile. */
     if (block_signals(1, &before) != 0) {
-        saved = errno;
-        pid = -1;
-        goto restored;
+        shared->errnoval = errno;
+        goto out;
     }
-    pid = clone_child(request, &p,
-                      request->caller_mask != NULL ? request->caller_mask
-                                                   : &before,
-                      cgroup.fd, &pidfd);
-    saved = errno;
+    shared->pid = clone_child(
+        request, shared,
+        request->caller_mask != NULL ? request->caller_mask : &before,
+        cgroup.fd);
+    shared->errnoval = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
-restored:
+out:
     xl_forkfd_close(&cgroup);
-    xl_free(p.block);
-    if (pid > 0 && im->stage == LIBXL_STAGE_NONE) {
-        request->pid = pid;
-        request->pidfd = pidfd;
-        request->reaped = xl_registry_start_end(&start, request->entry, pid,
-                                                &request->status);
+}
+
+static int has_ended(const struct xl_shared_start *shared)
+{
+    siginfo_t info;
+
+    info.si_pid = 0;
+    return xl_sys.waitid(XL_P_PIDFD, (id_t)shared->pidfd, &info,
+                         WEXITED | WNOWAIT | WNOHANG, NULL) != 0
+               ? errno == ECHILD
+               : info.si_pid != 0;
+}
+
+/* Until the child has left our memory. Older kernels do not tell of one that
+ * ends by dumping core. */
+static void await_exec(struct xl_shared_start *shared)
+{
+    while (shared->pid > 0 && atomic_load(&shared->until_exec) != 0)
+        if (xl_sys.futex_wait(&shared->until_exec, 1, LOOK_MS) != 0 &&
+            errno == ETIMEDOUT && has_ended(shared))
+            return;
+}
+
+int xl_start_shared_begin(struct xl_start_request *request,
+                          struct xl_shared_start *shared)
+{
+    struct xl_image *im = &shared->prepared.image;
+
+    im->gate_fd = -1;
+    im->error_fd = -1;
+    if (xl_prepare(request, &shared->prepared) != 0) {
+        xl_registry_unreserve();
+        return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
+    }
+    xl_registry_start_begin(&shared->registered);
+    make_child(request, shared);
+    return 0;
+}
+
+int xl_start_shared_end(struct xl_start_request *request,
+                        struct xl_shared_start *shared)
+{
+    struct xl_image *im = &shared->prepared.image;
+
+    await_exec(shared);
+    if (shared->pid > 0 && im->unshare_refused) {
+        xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
+        xl_start_bury(shared->pid, shared->pidfd);
+        make_child(request, shared);
+        await_exec(shared);
+    }
+    xl_free(shared->prepared.block);
+    if (shared->pid > 0 && im->stage == LIBXL_STAGE_NONE) {
+        request->pid = shared->pid;
+        request->pidfd = shared->pidfd;
+        request->reaped =
+            xl_registry_start_end(&shared->registered, request->entry,
+                                  request->pid, &request->status);
         return 0;
     }
-    if (pid > 0)
-        xl_start_bury(pid, pidfd);
-    (void)xl_registry_start_end(&start, NULL, pid, &request->status);
+    if (shared->pid > 0)
+        xl_start_bury(shared->pid, shared->pidfd);
+    (void)xl_registry_start_end(&shared->registered, NULL, shared->pid,
+                                &request->status);
     xl_registry_unreserve();
-    if (pid > 0)
+    if (shared->pid > 0)
         return xl_start_failed(request, (libxl_childproc_stage)im->stage,
                                im->errnoval);
-    return xl_start_failed(request, LIBXL_STAGE_FORK, saved);
+    return xl_start_failed(request, LIBXL_STAGE_FORK, shared->errnoval);
 }

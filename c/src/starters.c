@@ -1,18 +1,15 @@
 /* starters.c - batches, and the threads that start children for a ctx
  *
- * Called by the host. A start that shares memory blocks its thread until the
- * child has executed its program, so that one thread cannot use two
- * processors. Each entry of a batch goes through spawn.c, on the calling
- * thread or on whichever starter is free; results stay in place.
+ * Called by the host. Each entry of a batch goes through flights.c, on the
+ * calling thread or on whichever starter is free; results stay in place.
  */
 #define _GNU_SOURCE
 #include "starters.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "enter.h"
-#include "spawn.h"
+#include "flights.h"
 
 #define MAX_STARTERS 64
 #define MAX_BATCH (1u << 20)
@@ -23,7 +20,8 @@ struct xl_starters {
     pthread_cond_t done; /* for the batch */
     libxl_ctx *ctx;
     libxl_childproc_batch_entry *entries;
-    size_t n, next, finished;
+    size_t n, next;
+    int nbusy;      /* have entries that are not answered yet */
     xl_sigset mask; /* of the thread that called */
     int stop;
     int nready; /* have come as far as waiting for work */
@@ -31,31 +29,40 @@ struct xl_starters {
     pthread_t threads[MAX_STARTERS];
 };
 
-static void start_entry(libxl_ctx *ctx, libxl_childproc_batch_entry *entry,
-                        const xl_sigset *mask)
-{
-    struct xl_spawn spawn;
+/* ---- threads ------------------------------------------------------------ */
 
-    memset(&spawn, 0, sizeof spawn);
-    spawn.spec = entry->spec;
-    spawn.report = entry->report;
-    spawn.due = XL_NEVER;
-    spawn.caller_mask = mask;
-    entry->id = 0;
-    entry->pid = -1;
-    entry->rc = xl_enter(ctx);
-    if (entry->rc != 0)
-        return;
-    entry->rc = xl_spawn(ctx, &spawn);
-    entry->failure = spawn.failure;
-    if (entry->rc == 0) {
-        entry->id = spawn.id;
-        entry->pid = spawn.pid;
-    }
-    (void)xl_leave(ctx, 0);
+/* A child may ask to be told when the thread that started it ends; only the
+ * starters are known to last. */
+static int wants_a_starter(const libxl_childproc_spec *spec)
+{
+    return spec != NULL && (spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) != 0;
 }
 
-/* ---- threads ------------------------------------------------------------ */
+/* The calling thread would only wait: it takes its share. */
+static libxl_childproc_batch_entry *next_for_caller(void *user)
+{
+    struct xl_starters *s = user;
+    libxl_childproc_batch_entry *entry = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->next < s->n && !wants_a_starter(s->entries[s->next].spec))
+        entry = &s->entries[s->next++];
+    pthread_mutex_unlock(&s->lock);
+    return entry;
+}
+
+/* The next of the batch, when there is one. */
+static libxl_childproc_batch_entry *next_entry(void *user)
+{
+    struct xl_starters *s = user;
+    libxl_childproc_batch_entry *entry = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->next < s->n)
+        entry = &s->entries[s->next++];
+    pthread_mutex_unlock(&s->lock);
+    return entry;
+}
 
 static void *starter(void *arg)
 {
@@ -65,17 +72,15 @@ static void *starter(void *arg)
     s->nready++;
     pthread_cond_signal(&s->done);
     while (!s->stop) {
-        libxl_childproc_batch_entry *entry;
-
         if (s->next == s->n) {
             pthread_cond_wait(&s->work, &s->lock);
             continue;
         }
-        entry = &s->entries[s->next++];
+        s->nbusy++;
         pthread_mutex_unlock(&s->lock);
-        start_entry(s->ctx, entry, &s->mask);
+        xl_flights_run(s->ctx, &s->mask, next_entry, s);
         pthread_mutex_lock(&s->lock);
-        if (++s->finished == s->n)
+        if (--s->nbusy == 0)
             pthread_cond_signal(&s->done);
     }
     pthread_mutex_unlock(&s->lock);
@@ -198,24 +203,20 @@ out:
 
 /* ---- batches ------------------------------------------------------------ */
 
-/* A child may ask to be told when the thread that started it ends; only the
- * starters are known to last. */
-static int wants_a_starter(const libxl_childproc_spec *spec)
+/* The children's parents are the starters, who block all signals, so that each
+ * end would wake the thread that waits for them, with a SIGCHLD that nobody
+ * handles. Blocked, one is kept, and thrown away when the batch is over. */
+static void hush_sigchld(libxl_ctx *ctx)
 {
-    return spec != NULL && (spec->flags & LIBXL_SPAWN_SET_PDEATHSIG) != 0;
-}
+    struct xl_sigchld_state state;
+    xl_sigset set;
 
-/* The calling thread would only wait: it takes its share. Locked. */
-static void take_part(struct xl_starters *s)
-{
-    while (s->next < s->n && !wants_a_starter(s->entries[s->next].spec)) {
-        libxl_childproc_batch_entry *entry = &s->entries[s->next++];
-
-        pthread_mutex_unlock(&s->lock);
-        start_entry(s->ctx, entry, NULL);
-        pthread_mutex_lock(&s->lock);
-        s->finished++;
-    }
+    if (ctx->mode.asked == libxl_sigchld_owner_mainloop ||
+        xl_sigchld_look(&state) != 0 || state.handler != NULL)
+        return;
+    xl_sigset_empty(&set);
+    xl_sigset_add(&set, SIGCHLD);
+    (void)xl_sys.sigprocmask(SIG_BLOCK, &set, NULL);
 }
 
 static void run_on_threads(struct xl_starters *s,
@@ -223,20 +224,36 @@ static void run_on_threads(struct xl_starters *s,
 {
     pthread_mutex_lock(&s->lock);
     (void)xl_sys.sigprocmask(SIG_SETMASK, NULL, &s->mask);
+    hush_sigchld(s->ctx);
     s->entries = entries;
-    s->next = s->finished = 0;
+    s->next = 0;
     s->n = n;
     pthread_cond_broadcast(&s->work);
-    take_part(s);
-    while (s->finished < s->n)
-        pthread_cond_wait(&s->done, &s->lock);
-    s->n = s->next = s->finished = 0;
     pthread_mutex_unlock(&s->lock);
+    xl_flights_run(s->ctx, &s->mask, next_for_caller, s);
+    pthread_mutex_lock(&s->lock);
+    while (s->next < s->n || s->nbusy > 0)
+        pthread_cond_wait(&s->done, &s->lock);
+    s->n = s->next = 0;
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &s->mask, NULL);
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct range {
+    libxl_childproc_batch_entry *next, *end;
+};
+
+static libxl_childproc_batch_entry *next_of_range(void *user)
+{
+    struct range *range = user;
+
+    return range->next < range->end ? range->next++ : NULL;
 }
 
 int libxl_childproc_spawn_many(libxl_ctx *ctx,
                                libxl_childproc_batch_entry *entries, size_t n)
 {
+    struct range range = {entries, n > 0 ? entries + n : entries};
     struct xl_starters *s;
     int started = 0;
     size_t i;
@@ -257,8 +274,7 @@ int libxl_childproc_spawn_many(libxl_ctx *ctx,
     if (s != NULL && n > 1)
         run_on_threads(s, entries, n);
     else
-        for (i = 0; i < n; i++)
-            start_entry(ctx, &entries[i], NULL);
+        xl_flights_run(ctx, NULL, next_of_range, &range);
     pthread_mutex_lock(&ctx->lock);
     if (s != NULL)
         ctx->batch_running = 0;

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,7 +161,8 @@ static long clone3_call(struct clone3_args *args, size_t size,
 #endif
 
 static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
-                         uint64_t flags, void *arg, int *ret_pidfd, int cgroup)
+                         uint64_t flags, void *arg, int *ret_pidfd,
+                         atomic_int *until_exec, int cgroup)
 {
     struct clone3_args args;
     long r;
@@ -171,6 +173,8 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
     args.exit_signal = SIGCHLD;
     args.stack = (uint64_t)(uintptr_t)stack;
     args.stack_size = stack_size;
+    if (flags & CLONE_CHILD_CLEARTID)
+        args.child_tid = (uint64_t)(uintptr_t)until_exec;
     if (cgroup >= 0) {
         args.flags |= FLAG_INTO_CGROUP;
         args.cgroup = (uint64_t)cgroup;
@@ -181,6 +185,14 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
         return -1;
     }
     return (pid_t)r;
+}
+
+static int real_futex_wait(atomic_int *word, int value, int timeout_ms)
+{
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000,
+                               .tv_nsec = timeout_ms % 1000 * 1000000};
+
+    return (int)syscall(SYS_futex, word, FUTEX_WAIT, value, &timeout, NULL, 0);
 }
 
 static int real_waitid(int idtype, id_t id, siginfo_t *ret_info, int options,
@@ -250,6 +262,7 @@ struct xl_sys xl_sys = {
     .fork = fork,
     .clone = real_clone,
     .clone3 = real_clone3,
+    .futex_wait = real_futex_wait,
     .waitid = real_waitid,
     .pidfd_open = real_pidfd_open,
     .pidfd_send_signal = real_pidfd_send_signal,

@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -65,9 +66,14 @@ struct xl_sys {
     /* libc's clone: with CLONE_PIDFD *ret_pidfd is written */
     pid_t (*clone)(int (*fn)(void *), void *stack_top, int flags, void *arg,
                    int *ret_pidfd);
-    /* clone3 with CLONE_CLEAR_SIGHAND, and CLONE_INTO_CGROUP if cgroup >= 0 */
+    /* clone3 with CLONE_CLEAR_SIGHAND, and CLONE_INTO_CGROUP if cgroup >= 0.
+     * With CLONE_CHILD_CLEARTID the kernel
+     * writes 0 to *until_exec when the child executes a program or ends. */
     pid_t (*clone3)(int (*fn)(void *), void *stack, size_t stack_size,
-                    uint64_t flags, void *arg, int *ret_pidfd, int cgroup);
+                    uint64_t flags, void *arg, int *ret_pidfd,
+                    atomic_int *until_exec, int cgroup);
+    /* While *word is value; shared with the kernel, as *until_exec is */
+    int (*futex_wait)(atomic_int *word, int value, int timeout_ms);
     int (*waitid)(int idtype, id_t id, siginfo_t *ret_info, int options,
                   struct rusage *ret_rusage);
     int (*pidfd_open)(pid_t pid, unsigned flags);

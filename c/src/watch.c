@@ -88,6 +88,11 @@ void xl_watch_new(libxl_ctx *ctx, struct xl_child *child)
     xl_watch(ctx, child, 0);
 }
 
+int xl_watch_recent_full(const libxl_ctx *ctx)
+{
+    return ctx->nrecent == MAX_RECENT;
+}
+
 struct xl_list *xl_watch_first_recent(libxl_ctx *ctx)
 {
     struct xl_list *node = &ctx->live;

@@ -20,6 +20,8 @@ void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 /* No epoll will tell: the tick looks. */
 void xl_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
 
+/* One more would have to be put under watch at once. */
+int xl_watch_recent_full(const libxl_ctx *ctx);
 /* The last few are among the last of ctx->live: from here on. */
 struct xl_list *xl_watch_first_recent(libxl_ctx *ctx);
 /* Puts one of them under watch, if it is one. */

@@ -99,14 +99,15 @@ static void end_group(struct group *g)
 
 static struct {
     pid_t (*clone3)(int (*)(void *), void *, size_t, uint64_t, void *, int *,
-                    int);
+                    atomic_int *, int);
     int calls;
     int tried;  /* … with a cgroup */
     int refuse; /* errno for those; 0 */
 } seen;
 
 static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
-                            uint64_t flags, void *arg, int *pidfd, int cgroup)
+                            uint64_t flags, void *arg, int *pidfd,
+                            atomic_int *until_exec, int cgroup)
 {
     seen.calls++;
     seen.tried += cgroup >= 0;
@@ -114,7 +115,7 @@ static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
         errno = seen.refuse;
         return -1;
     }
-    return seen.clone3(fn, stack, size, flags, arg, pidfd, cgroup);
+    return seen.clone3(fn, stack, size, flags, arg, pidfd, until_exec, cgroup);
 }
 
 static void starts_there(libxl_ctx *ctx, const struct group *g)

@@ -42,6 +42,7 @@
     X(fork, EAGAIN)                                                            \
     X(clone, EAGAIN)                                                           \
     X(clone3, EAGAIN)                                                          \
+    X(futex_wait, EINTR)                                                       \
     X(waitid, EINTR)                                                           \
     X(pidfd_open, EMFILE)                                                      \
     X(pidfd_send_signal, EPERM)                                                \
@@ -203,8 +204,10 @@ TRY(pid_t, clone,
     (fn, stack, flags, arg, pidfd))
 TRY(pid_t, clone3,
     (int (*fn)(void *), void *stack, size_t size, uint64_t flags, void *arg,
-     int *pidfd, int cgroup),
-    (fn, stack, size, flags, arg, pidfd, cgroup))
+     int *pidfd, atomic_int *until_exec, int cgroup),
+    (fn, stack, size, flags, arg, pidfd, until_exec, cgroup))
+TRY(int, futex_wait, (atomic_int *word, int value, int timeout_ms),
+    (word, value, timeout_ms))
 TRY(int, waitid,
     (int idtype, id_t id, siginfo_t *info, int options, struct rusage *usage),
     (idtype, id, info, options, usage))

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -82,11 +83,14 @@ static pid_t sim_clone(int (*fn)(void *), void *stack, int flags, void *arg,
 }
 
 static pid_t sim_clone3(int (*fn)(void *), void *stack, size_t size,
-                        uint64_t flags, void *arg, int *ret_pidfd, int cgroup)
+                        uint64_t flags, void *arg, int *ret_pidfd,
+                        atomic_int *until_exec, int cgroup)
 {
     (void)stack;
     (void)size;
     (void)cgroup;
+    if (flags & CLONE_CHILD_CLEARTID)
+        atomic_store(until_exec, 0); /* its program runs when we go on */
     return start(fn, flags, arg, ret_pidfd);
 }
 
