@@ -35,6 +35,9 @@ bench: ## compare with every peer: tables, ratios, plots (3 minutes)
 	@$(MAKE) --no-print-directory bench-programs
 	$(PYTHON) -B bench/run.py --out $(BENCH_BUILD)
 
+bench-docs: ## write the last bench run's figures into docs/performance.md
+	$(PYTHON) -B bench/docs.py $(BENCH_BUILD)
+
 bench-quick: bench-programs ## does every figure still come out? (20 seconds)
 	$(PYTHON) -B bench/run.py --quick --out $(BENCH_BUILD)/quick
 
@@ -104,6 +107,6 @@ $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	    ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
 	    -package $(BENCH_OCAML_PACKAGES) timing.ml $*_peer.ml -o ../$(@F)
 
-.PHONY: bench bench-quick bench-python bench-ocaml bench-programs
+.PHONY: bench bench-docs bench-quick bench-python bench-ocaml bench-programs
 .SECONDARY: $(BENCH_COMMON) $(BENCH_PEERS:%=$(BENCH_BUILD)/peers/%.o) \
     $(BENCH_BUILD)/peers/pidfd_loop.o

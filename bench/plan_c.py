@@ -71,25 +71,37 @@ LATENCY = ("latency_us_median", "latency_us_p999")
 BURST = ("burst_us_per_report", "drain_us_per_report") + LATENCY
 MEMORY = ("heap_bytes_per_child", "resident_bytes_per_child")
 
-# The cells that a target divides are run in every round; the others, there
-# for the tables and plots, in fewer, for they take long.
+# The cells that a target divides are run in every round, interleaved; the
+# others, there for the tables and plots, once. Either way a figure has at
+# least five values: a cell that is run less often is measured in more slices,
+# for what takes long is making the parent as it is asked for.
 IN_EVERY_ROUND = {
     "vfork/0", "libuv/0", "glib/0", "libev/0", "sdevent/0", "xlchild/0",
-    "vfork/live10000", "libuv/live10000", "xlchild/live10000",
-    "xlchild/live1000", "libxl/live1000", "xlchild/map2048",
-    "xlchild/fds10000", "batch0/0", "batch2/0", "bare2/0",
+    "posix_spawn/0", "clone_files/0", "xlchild/live1000", "libxl/live1000",
+    "xlchild/live10000", "xlchild/map2048", "xlchild/fds10000", "batch0/0",
+    "batch2/0", "bare2/0",
 }
+SLICES = 5
 
-SLOW_COLUMNS = ("live10000", "map2048")
-
-# Cells that are ready at once are run in more and shorter slices than the
-# others, for the same time: what else the machine does then hits them alike.
-SLICES = 4
+# Cells that are ready at once are run in more and shorter turns, for the same
+# time: what else the machine does then hits them alike.
+TURNS = 3
 
 # Left out of the slow cells, for they would only repeat what a neighbour of
 # theirs shows: how they start or wait is the same.
-REPEATS = {"posix_spawn": "vfork", "fork": "libev", "clone_pidfd": "vfork"}
-NOT_AT_2_GIB = ("libev", "sdevent", "clone_pidfd")  # as fork, as clone_files
+REPEATS = {"posix_spawn": "vfork", "fork": "libev", "clone_pidfd": "vfork",
+           "callback": OURS, "selective": "libxl", "occurred": "mainloop"}
+SLOW_COLUMNS = ("live10000", "map512", "map2048", "fds10000")
+NOT_AT_2_GIB = ("libev", "sdevent")  # as fork
+
+
+def wanted(row, column):
+    if column.key == "map2048" and row.key in NOT_AT_2_GIB:
+        return False
+    if column.key in ("map512", "map2048") and row.key in ("fork",
+                                                           "posix_spawn"):
+        return True
+    return column.key not in SLOW_COLUMNS or row.key not in REPEATS
 
 
 def cell(key, row, args, rounds, figures):
@@ -99,22 +111,20 @@ def cell(key, row, args, rounds, figures):
 
 def rate_cell(row, column, rounds, sizes):
     key = f"{row.key}/{column.key}"
-    for_ms, children = sizes["for_ms"], sizes["children"]
+    for_ms, slices = sizes["for_ms"], 1
     if key not in IN_EVERY_ROUND:
-        rounds = min(rounds, 1 if column.key in SLOW_COLUMNS else 3)
+        rounds, slices = 1, SLICES
     elif column.key == "0":
-        rounds *= SLICES
-        for_ms //= SLICES
-        children //= SLICES
-    args = ("--measure", "rate", "--children", str(children),
-            "--for-ms", str(for_ms), "--warmup", "16")
+        rounds *= TURNS
+    args = ("--measure", "rate", "--children", str(sizes["children"]),
+            "--for-ms", str(for_ms), "--warmup", "16",
+            "--slices", str(slices))
     return cell(key, row, args + row.args + column.args, rounds, RATE)
 
 
 def table_cells(rounds, sizes):
     cells = [rate_cell(row, column, rounds, sizes)
-             for row in ROWS for column in COLUMNS
-             if column.key != "map2048" or row.key not in NOT_AT_2_GIB]
+             for row in ROWS for column in COLUMNS if wanted(row, column)]
     cells += [rate_cell(row, COLUMNS[0], rounds, sizes) for row in BATCHES]
     by_key = {column.key: column for column in COLUMNS}
     cells += [rate_cell(row, by_key[key], rounds, sizes)
@@ -122,7 +132,7 @@ def table_cells(rounds, sizes):
     return cells
 
 
-def latency_cells(rounds, sizes):
+def latency_cells(sizes):
     cells = []
     for live in (0, sizes["latency_live"]):
         for row in PEERS + [ROWS[9], ROWS[11]]:
@@ -130,8 +140,8 @@ def latency_cells(rounds, sizes):
                 continue
             args = ("--measure", "latency", "--live", str(live),
                     "--children", str(sizes["latency_children"])) + row.args
-            cells.append(cell(f"latency/{row.key}/{live}", row, args,
-                              min(rounds, 3 if live == 0 else 1), LATENCY))
+            cells.append(cell(f"latency/{row.key}/{live}", row, args, 1,
+                              LATENCY))
     return cells
 
 
@@ -207,8 +217,8 @@ def targets(sizes):
     ]
 
 
-FULL = {"children": 5000, "for_ms": 300, "latency_live": 5000,
-        "latency_children": 1000, "burst": (100, 10000), "bursts": 20,
+FULL = {"children": 5000, "for_ms": 100, "latency_live": 5000,
+        "latency_children": 1000, "burst": (100, 10000), "bursts": 10,
         "memory_children": 10000}
 
 # Small enough for every `make check`: it shows that each figure still comes
@@ -232,7 +242,7 @@ def smaller(cell):
 
 def make(rounds, quick):
     sizes = QUICK if quick else FULL
-    cells = (table_cells(rounds, sizes) + latency_cells(rounds, sizes) +
+    cells = (table_cells(rounds, sizes) + latency_cells(sizes) +
              burst_cells(rounds, sizes) + memory_cells(sizes))
     if quick:
         cells = [smaller(cell) for cell in cells]

@@ -6,6 +6,8 @@ Used by run.py; needs matplotlib.
 import matplotlib
 
 matplotlib.use("svg")
+matplotlib.rcParams["svg.fonttype"] = "none"  # text as text: small files
+matplotlib.rcParams["svg.hashsalt"] = "xlchild"  # the same ids each time
 
 from matplotlib import pyplot  # noqa: E402
 

@@ -4,7 +4,9 @@ from statistics import median
 
 
 def values(results, key, figure):
-    return [line[figure] for line in results.get(key, []) if figure in line]
+    """Of every slice of every round."""
+    return [value for line in results.get(key, []) if figure in line
+            for value in line.get(f"{figure}_each", [line[figure]])]
 
 
 def middle(results, key, figure):
@@ -54,6 +56,7 @@ def with_spread(results, key, figure):
 
 
 def table(head, lines):
+    """The text of a Markdown table."""
     widths = [max(len(line[i]) for line in [head] + lines)
               for i in range(len(head))]
 
@@ -62,43 +65,47 @@ def table(head, lines):
                  for i, (text, width) in enumerate(zip(line, widths))]
         return "| " + " | ".join(cells) + " |"
 
-    print(row(head))
-    print("| " + " | ".join("-" * width for width in widths) + " |")
-    for line in lines:
-        print(row(line))
+    rule = "| " + " | ".join(
+        "-" * width if i == 0 else "-" * (width - 1) + ":"
+        for i, width in enumerate(widths)) + " |"
+    return "\n".join([row(head), rule] + [row(line) for line in lines])
 
 
-def print_table(asked, results):
+def cells_table(asked, results):
+    """Rows against columns; empty where nothing was measured."""
     lines = []
     for row in asked.rows:
         line = [row.text] + [with_spread(results, f"{row.key}/{c.key}",
                                          asked.figure) for c in asked.columns]
         if any(text != "-" for text in line[1:]):
             lines.append(line)
-    if lines:
-        table([asked.head] + [c.text for c in asked.columns], lines)
-        print()
+    return table([asked.head] + [c.text for c in asked.columns],
+                 lines) if lines else ""
 
 
-def print_group(results, prefix, figures):
+def group_table(results, prefix, figures):
     """Cells that share a prefix, with their figures as columns."""
     keys = [key for key in results if key.startswith(prefix) and results[key]]
-    if keys:
-        table([prefix.rstrip("/")] + list(figures),
-              [[key[len(prefix):]] + [with_spread(results, key, figure)
-                                      for figure in figures] for key in keys])
-        print()
+    if not keys:
+        return ""
+    return table([prefix.rstrip("/")] + list(figures),
+                 [[key[len(prefix):]] + [with_spread(results, key, figure)
+                                         for figure in figures]
+                  for key in keys])
+
+
+def ratio_table(ratio_rows):
+    return table(["ratio", "measured", "wanted", "verdict"],
+                 [[row["text"], number(row["ratio"]), row["bound"],
+                   row["verdict"]] for row in ratio_rows])
 
 
 def print_all(plan, results, ratio_rows, about):
     print(f"{about['processor']}, {about['cpus']} cpus, "
           f"Linux {about['kernel']}, load {about['load_before']:.2f} before, "
-          f"{about['seconds']} s. Medians (least..most) of the rounds.\n")
+          f"{about['seconds']} s. Medians (least..most).\n")
     for asked in plan.tables:
-        print_table(asked, results)
+        print(cells_table(asked, results) + "\n")
     for prefix, figures in plan.groups:
-        print_group(results, prefix, figures)
-    table(["ratio", "measured", "wanted", "verdict"],
-          [[row["text"], number(row["ratio"]), row["bound"], row["verdict"]]
-           for row in ratio_rows])
-    print()
+        print(group_table(results, prefix, figures) + "\n")
+    print(ratio_table(ratio_rows) + "\n")

@@ -61,7 +61,11 @@ def machine():
         if line.startswith("model name"):
             model = line.split(":", 1)[1].strip()
             break
+    system = platform.freedesktop_os_release()
     return {"kernel": platform.release(), "cpus": os.cpu_count(),
+            "system": f"{system['NAME'].split()[0]} "
+                      f"{system.get('VERSION_ID', '')}".strip(),
+            "date": time.strftime("%Y-%m-%d", time.gmtime()),
             "processor": model, "load_before": os.getloadavg()[0]}
 
 

@@ -27,6 +27,7 @@ struct bench_options {
     long starters;       /* threads that start children */
     long warmup;         /* children before the clock starts */
     long for_ms;         /* stop starting after so long; 0: no limit */
+    long slices;         /* measure rate: so often, beside the same parent */
     long bursts;         /* measure burst: how often, with the loop running */
     long drains;         /* and how often with the loop stopped meanwhile */
 };
@@ -59,6 +60,8 @@ int bench_main(int argc, char **argv, const struct bench_peer *peer);
 _Noreturn void bench_die(const char *what);    /* with errno's text */
 _Noreturn void bench_refuse(const char *what); /* the machine's guard: exit 3 */
 void bench_field(const char *name, double value); /* one more JSON member */
+/* The median, and as NAME_each all of them. */
+void bench_fields(const char *name, double *values, long n);
 
 /* count.c: called by the peer for every child that has ended */
 void bench_exited(pid_t pid, int status);

@@ -23,6 +23,7 @@ struct bench_options bench_options = {
     .concurrency = 16,
     .warmup = 50,
     .bursts = 1,
+    .slices = 1,
 };
 
 static char line[4096];
@@ -40,6 +41,13 @@ _Noreturn void bench_refuse(const char *what)
     exit(3);
 }
 
+static void grow_line(int n)
+{
+    if (n < 0 || (size_t)n >= sizeof(line) - line_used)
+        bench_refuse("the line of figures is too long");
+    line_used += (size_t)n;
+}
+
 static void append(const char *format, const char *name, const char *text,
                    double value)
 {
@@ -47,14 +55,22 @@ static void append(const char *format, const char *name, const char *text,
     int n = text ? snprintf(line + line_used, room, format, name, text)
                  : snprintf(line + line_used, room, format, name, value);
 
-    if (n < 0 || (size_t)n >= room)
-        bench_refuse("the line of figures is too long");
-    line_used += (size_t)n;
+    grow_line(n);
 }
 
 void bench_field(const char *name, double value)
 {
     append(", \"%s\": %.6g", name, NULL, value);
+}
+
+void bench_fields(const char *name, double *values, long n)
+{
+    append(", \"%s_each\": [", name, NULL, 0);
+    for (long i = 0; i < n; i++)
+        grow_line(snprintf(line + line_used, sizeof(line) - line_used,
+                           i ? ", %.6g" : "%.6g", values[i]));
+    grow_line(snprintf(line + line_used, sizeof(line) - line_used, "]"));
+    bench_field(name, bench_median(values, n));
 }
 
 static void text_field(const char *name, const char *text)
@@ -80,6 +96,7 @@ static const struct number {
     {"for-ms", &bench_options.for_ms, 0, 600000},
     {"bursts", &bench_options.bursts, 1, 1000},
     {"drains", &bench_options.drains, 0, 1000},
+    {"slices", &bench_options.slices, 1, 50},
 };
 
 static const struct word {

@@ -1,18 +1,14 @@
 /* bench/common/rate.c - wall and processor time for a child started and reaped
  *
  * Called by main.c. Keeps --concurrency children in flight beside --live idle
- * ones until --children have been reaped or --for-ms have passed.
+ * ones until --children have been reaped or --for-ms have passed; --slices
+ * times.
  */
 #define _GNU_SOURCE
-#include <sys/resource.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "bench.h"
-
-static double microseconds(struct timeval t)
-{
-    return (double)t.tv_sec * 1e6 + (double)t.tv_usec;
-}
 
 /* All of this process's threads, not its children. Exact where the kernel's
  * user and system times are sampled. */
@@ -56,39 +52,45 @@ static long start_and_reap(const struct bench_peer *peer,
     return started;
 }
 
-void bench_rate(const struct bench_peer *peer, const struct bench_options *o)
-{
-    struct rusage before;
-    struct rusage after;
-    double processor;
-    int64_t start;
-    int64_t took;
-    long n;
+struct slice {
+    double *us;  /* wall time a child, of each slice */
+    double *cpu; /* the parent's processor time */
+    long reaped;
+};
 
-    bench_idle_children(peer, o->live);
-    if (peer->run_all && o->starters) {
-        n = o->children;
-        getrusage(RUSAGE_SELF, &before);
-        processor = processor_ns();
-        start = bench_now();
+static void measure(const struct bench_peer *peer,
+                    const struct bench_options *o, struct slice *s, long i)
+{
+    double processor = processor_ns();
+    int64_t start = bench_now();
+    long n = o->children;
+
+    if (peer->run_all && o->starters)
         peer->run_all(o);
-    } else {
-        if (o->warmup)
-            start_and_reap(peer, o, o->warmup, 0);
-        getrusage(RUSAGE_SELF, &before);
-        processor = processor_ns();
-        start = bench_now();
+    else
         n = start_and_reap(peer, o, o->children,
                            o->for_ms ? start + o->for_ms * 1000000 : 0);
-    }
-    took = bench_now() - start;
-    processor = processor_ns() - processor;
-    getrusage(RUSAGE_SELF, &after);
-    bench_field("reaped", (double)n);
-    bench_field("us_per_child", (double)took / 1e3 / (double)n);
-    bench_field("cpu_us", processor / 1e3 / (double)n);
-    bench_field("user_us", (microseconds(after.ru_utime) -
-                            microseconds(before.ru_utime)) / (double)n);
-    bench_field("sys_us", (microseconds(after.ru_stime) -
-                           microseconds(before.ru_stime)) / (double)n);
+    s->us[i] = (double)(bench_now() - start) / 1e3 / (double)n;
+    s->cpu[i] = (processor_ns() - processor) / 1e3 / (double)n;
+    s->reaped += n;
+}
+
+void bench_rate(const struct bench_peer *peer, const struct bench_options *o)
+{
+    size_t slices = (size_t)o->slices;
+    struct slice s = {calloc(slices, sizeof(double)),
+                      calloc(slices, sizeof(double)), 0};
+
+    if (!s.us || !s.cpu)
+        bench_die("memory for slices");
+    bench_idle_children(peer, o->live);
+    if (o->warmup && !(peer->run_all && o->starters))
+        start_and_reap(peer, o, o->warmup, 0);
+    for (long i = 0; i < o->slices; i++)
+        measure(peer, o, &s, i);
+    bench_field("reaped", (double)s.reaped);
+    bench_fields("us_per_child", s.us, o->slices);
+    bench_fields("cpu_us", s.cpu, o->slices);
+    free(s.us);
+    free(s.cpu);
 }
