@@ -15,7 +15,7 @@ import tree
 
 BLOCKS = blocks.everywhere()
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
-SECONDS = 60
+SECONDS = 120
 OCAML_PACKAGES = (("Xlchild_lwt", "xlchild-lwt"),
                   ("Xlchild_supervisor", "xlchild.supervisor"))
 
@@ -116,3 +116,14 @@ def test_block(block, installed, tmp_path):
     printed = RUNNERS[block.language](block.body, installed, tmp_path)
     if block.output is not None:
         assert printed == block.output
+
+
+def test_the_asyncio_example_of_the_readme_with_ten_thousand(installed,
+                                                             tmp_path):
+    """Thirty lines, and every status right."""
+    (block,) = [b for b in BLOCKS if str(b.path) == "README.md"
+                and "COMMANDS = 200" in b.body]
+    assert block.body.count("\n") <= 30
+    printed = run_python(block.body.replace("= 200", "= 10_000"), installed,
+                         tmp_path)
+    assert printed == "11000 statuses, all of them right\n"
