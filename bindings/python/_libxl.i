@@ -15,6 +15,10 @@
 %}
 
 %init %{
+    /* Only to be dropped when the interpreter ends. SWIG 4.3 would make it
+     * then, of a type that Python warns of: where warnings are errors, it
+     * would crash. */
+    Swig_Globals_global = PyDict_New();
     if (xlpy_types_init(m) < 0)
         return NULL;
 %}
