@@ -29,6 +29,8 @@ BENCH_PROGRAMS := $(addprefix $(BENCH_BUILD)/,child $(BENCH_PEERS))
 
 bench-programs: $(BENCH_PROGRAMS)
 
+BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer ours_lwt_peer
+
 # A make of its own reads this file after the packages have come.
 bench: ## compare with every peer: tables, ratios, plots (3 minutes)
 	@scripts/deps bench
@@ -47,11 +49,17 @@ bench-python: ## the same for Python: os, asyncio, uvloop, xargs, parallel
 	PYTHONPATH=build/python $(PYTHON) -B bench/run.py --plan python \
 	    --out $(BENCH_BUILD)/python
 
-bench-ocaml: ## the same for OCaml: Unix, Lwt
+bench-ocaml: ## the same for OCaml: Unix, Lwt; and what other threads feel
 	@scripts/deps bench
-	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child \
-	    $(addprefix $(BENCH_BUILD)/ocaml/,$(BENCH_OCAML_PEERS))
+	@$(MAKE) --no-print-directory bench-ocaml-programs
 	$(PYTHON) -B bench/run.py --plan ocaml --out $(BENCH_BUILD)/ocaml
+
+bench-ocaml-quick: bench-ocaml-programs ## do its figures still come out?
+	$(PYTHON) -B bench/run.py --plan ocaml --quick \
+	    --out $(BENCH_BUILD)/quick-ocaml
+
+bench-ocaml-programs: $(BENCH_BUILD)/child \
+    $(addprefix $(BENCH_BUILD)/ocaml/,$(BENCH_OCAML_PEERS))
 
 $(BENCH_BUILD)/child: bench/child.c
 	@mkdir -p $(@D)
@@ -91,22 +99,25 @@ $(filter-out $(BENCH_BUILD)/child,$(BENCH_PROGRAMS)): \
 
 # The OCaml peers: the sources are copied, for the compiler writes beside them.
 BENCH_OCAML := $(BENCH_BUILD)/ocaml
-BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer ours_lwt_peer
 
-$(BENCH_OCAML)/unix_peer: BENCH_OCAML_PACKAGES = unix
+$(BENCH_OCAML)/unix_peer: BENCH_OCAML_PACKAGES = unix,threads.posix
 $(BENCH_OCAML)/lwt_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,lwt,lwt.unix
 $(BENCH_OCAML)/ours_peer: BENCH_OCAML_PACKAGES = unix,threads.posix,xlchild
 $(BENCH_OCAML)/ours_lwt_peer: BENCH_OCAML_PACKAGES = \
     unix,threads.posix,xlchild-lwt
 $(BENCH_OCAML)/ours_peer $(BENCH_OCAML)/ours_lwt_peer: ocaml
+$(BENCH_OCAML)/unix_peer $(BENCH_OCAML)/ours_peer: BENCH_OCAML_MORE = stall.ml
+$(BENCH_OCAML)/unix_peer $(BENCH_OCAML)/ours_peer: bench/ocaml/stall.ml
 
 $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	@mkdir -p $@.d
 	cp $(filter %.ml,$^) $@.d
 	cd $@.d && OCAMLPATH=$(CURDIR)/build/ocaml/install/default/lib \
 	    ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
-	    -package $(BENCH_OCAML_PACKAGES) timing.ml $*_peer.ml -o ../$(@F)
+	    -package $(BENCH_OCAML_PACKAGES) timing.ml $(BENCH_OCAML_MORE) \
+	    $*_peer.ml -o ../$(@F)
 
-.PHONY: bench bench-docs bench-quick bench-python bench-ocaml bench-programs
+.PHONY: bench bench-docs bench-quick bench-python bench-ocaml \
+  bench-ocaml-quick bench-ocaml-programs bench-programs
 .SECONDARY: $(BENCH_COMMON) $(BENCH_PEERS:%=$(BENCH_BUILD)/peers/%.o) \
     $(BENCH_BUILD)/peers/pidfd_loop.o

@@ -36,6 +36,7 @@ AREAS = [
     ("OCaml", "check-ocaml"),
     ("docs", "check-docs"),
     ("bench", "bench-quick"),
+    ("bench, OCaml", "bench-ocaml-quick"),
 ]
 # Only with --all, after the others.
 LONG_AREAS = [

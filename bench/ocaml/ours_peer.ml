@@ -5,6 +5,7 @@
    least of ten runs of each: what disturbs a run only ever adds to it. *)
 
 let batch = ref 0
+let stall = ref false
 let callback = ref false
 let evenables = 200
 
@@ -89,7 +90,8 @@ let () =
   Timing.parse
     ~more:
       [ ("--batch", Arg.Set_int batch, "N start so many with one call");
-        ("--callback", Arg.Set callback, " the price of a callback") ]
+        ("--callback", Arg.Set callback, " the price of a callback");
+        ("--stall", Arg.Set stall, " what another thread feels") ]
     ();
   Xlchild.with_context @@ fun ctx ->
   let command = Xlchild.command !Timing.child [] in
@@ -98,4 +100,6 @@ let () =
     Xlchild.set_starters ctx 2;
     Timing.measure "xlchild-batch" (in_batches ctx command)
   end
-  else Timing.measure "xlchild" (one_by_one ctx command)
+  else
+    (if !stall then Stall.measure else Timing.measure)
+      "xlchild" (one_by_one ctx command)

@@ -1,6 +1,6 @@
 (* bench/ocaml/timing.ml - options and figures of the OCaml peers
 
-   Used by unix_peer.ml, lwt_peer.ml and ours_*.ml, each a program that is run
+   Used by unix_peer.ml, lwt_peer.ml, ours_*.ml and stall.ml, each a program that is run
    by bench/run.py with plan_ocaml.py and prints one line of JSON. *)
 
 let children = ref 2000

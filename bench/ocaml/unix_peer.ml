@@ -19,5 +19,8 @@ let run (clock : Timing.clock) =
   done
 
 let () =
-  Timing.parse ();
-  Timing.measure "unix" run
+  let stall = ref false in
+  Timing.parse
+    ~more:[ ("--stall", Arg.Set stall, " what another thread feels") ]
+    ();
+  (if !stall then Stall.measure else Timing.measure) "unix" run

@@ -6,6 +6,8 @@
  */
 #include "stub.h"
 
+#include <caml/callback.h>
+#include <caml/fail.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -166,8 +168,13 @@ value xlchild_ml_poll(value list, value timeout_v)
     CAMLparam1(list);
     CAMLlocal1(answer);
     int n = Wosize_val(list), timeout = Int_val(timeout_v), r, errnoval;
-    struct pollfd *fds = calloc(n + 1, sizeof(*fds));
+    struct pollfd *fds;
 
+    /* a signal of just before is not slept over */
+    answer = caml_process_pending_actions_exn();
+    if (Is_exception_result(answer))
+        caml_raise(Extract_exception(answer));
+    fds = calloc(n + 1, sizeof(*fds));
     if (!fds) {
         r = -1;
         errnoval = ENOMEM;

@@ -122,6 +122,35 @@ let ended_by_policy ctx =
   Xlchild_lwt.kill c Sys.sigterm;
   Lwt_unix.close r
 
+(* Lwt's own timeout cancels: a child that ignores SIGTERM is killed when its
+   grace is over, and only then does the caller hear of it. *)
+let timed_out_by_lwt ctx =
+  let r, w = Lwt_unix.pipe_in ~cloexec:true () in
+  let deaf =
+    command ~search:false
+      ~kill:{ first_signal = Sys.sigterm; grace_ms = 20; scope = Process }
+      ~fds:(Fd_map.of_list [ (1, Fd w) ])
+      child
+      [ "ignore"; "SIGTERM"; "ready"; "1"; "pause" ]
+  in
+  let running = Xlchild_lwt.exec ctx deaf in
+  Unix.close w;
+  Lwt_unix.read r (Bytes.create 1) 0 1 >>= fun _ ->
+  Lwt.catch
+    (fun () ->
+      Lwt_unix.with_timeout 0.01 (fun () -> running) >>= fun _ ->
+      Alcotest.fail "it ended by itself")
+    (function
+      | Lwt_unix.Timeout | Lwt.Canceled -> Lwt.return_unit
+      | exn -> Lwt.fail exn)
+  >>= fun () ->
+  Lwt.catch
+    (fun () -> running >>= fun _ -> Alcotest.fail "not cancelled")
+    (function Lwt.Canceled -> Lwt.return_unit | exn -> Lwt.fail exn)
+  >>= fun () ->
+  Alcotest.(check int) "reaped" 0 (Xlchild_lwt.count ctx);
+  Lwt_unix.close r
+
 let failing ctx =
   Lwt.catch
     (fun () ->
@@ -165,6 +194,7 @@ let () =
           case "timeout" timed_out;
           case "A2 cancelling kills and waits" cancelled;
           case "C13 termination by policy" ended_by_policy;
+          case "A2 C13 Lwt's timeout ends by policy" timed_out_by_lwt;
           case "B5 a failed start" failing;
           case "B3 exceptions go to the loop's handler" to_the_hook;
         ] );

@@ -1,0 +1,30 @@
+(* bench/ocaml/stall.ml - what other threads feel of the starts
+
+   [measure name run]: a thread that wants to wake every half millisecond notes
+   how late it comes to run, while [run] starts children from another. Used by
+   unix_peer.ml and ours_peer.ml with --stall. *)
+
+let period = 0.0005
+
+let watch over late =
+  while not !over do
+    let before = Unix.gettimeofday () in
+    Thread.delay period;
+    late := (Unix.gettimeofday () -. before -. period) :: !late
+  done
+
+let measure name run =
+  let over = ref false and late = ref [] in
+  run (Timing.clock 20);
+  let thread = Thread.create (fun () -> watch over late) () in
+  run (Timing.clock !Timing.children);
+  over := true;
+  Thread.join thread;
+  let sorted = Array.of_list !late in
+  Array.sort compare sorted;
+  let n = Array.length sorted in
+  let at part = 1000. *. sorted.(min (n - 1) (n * part / 1000)) in
+  Printf.printf
+    "{\"peer\": \"%s\", \"wakes\": %d, \"late_p50_ms\": %.3f, \
+     \"late_p99_ms\": %.3f, \"late_max_ms\": %.3f}\n"
+    name n (at 500) (at 990) (at 1000)
