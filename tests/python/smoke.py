@@ -69,6 +69,12 @@ def main():
     assert [r.returncode for r in run_many(
         [[CHILD, "exit", str(n)] for n in range(20)])] == list(range(20))
 
+    done = subprocess.run(
+        [sys.executable, "-m", "xlchild", "-k", "--tag", "--report",
+         os.devnull, CHILD, "say", "{}", "exit", "{#}", ":::", "a", "b"],
+        stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (2, b"a\ta\nb\tb\n")
+
     async def several():
         return [r.returncode for r in await asyncio.gather(
             *[aio.run([CHILD, "exit", str(n)]) for n in range(10)])]

@@ -35,6 +35,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(WRONG_USE, "%s: %s\n" % (self.prog, message))
 
 
+def _formatter(prog):
+    """With a width of its own: to find out another one is slow."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=79)
+
+
 def _number(least):
     def number(text):
         try:
@@ -88,7 +93,7 @@ def _parser():
     p = _Parser(
         prog="xlchild", usage="%(prog)s [OPTION]... [COMMAND...] "
         "[::: VALUE...]...", description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
         allow_abbrev=False)
     p.add_argument("command", nargs=argparse.REMAINDER,
                    help=argparse.SUPPRESS)
@@ -133,8 +138,9 @@ def _parser():
     add("--scheduler", metavar="ADDRESS",
         help="run on the dask cluster there")
 
-    add = p.add_argument_group("output").add_argument
-    style = p.add_mutually_exclusive_group()
+    group = p.add_argument_group("output")
+    add = group.add_argument
+    style = group.add_mutually_exclusive_group()
     style.add_argument(
         "--group", dest="style", action="store_const", const="group",
         default="group", help="the output of a command in one piece, when "

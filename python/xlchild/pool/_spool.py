@@ -9,6 +9,7 @@ Making files is slow, so they are used again, but only while nobody else has
 them open for writing: the kernel grants a read lease just then. What a
 command has left in the background can so never write into another's output.
 """
+import errno
 import fcntl
 import os
 
@@ -16,6 +17,7 @@ __all__ = ["NamedSpool", "Spool", "SpoolFile", "close", "holding"]
 
 _PIECE = 1 << 16
 _WORN = 1 << 20  # a file is not used again when it has become this long
+_UNNAMED_NOT_HERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
@@ -105,13 +107,24 @@ class Spool:
         return True
 
     def _new(self):
-        import tempfile  # slow to import, and once in a while only
-        fd, path = tempfile.mkstemp("", "xlchild-", self.folder)
         try:
-            return SpoolFile(os.open(path, _READ), self)
+            fd = os.open(self.folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC,
+                         0o600)
+        except OSError as error:
+            if error.errno not in _UNNAMED_NOT_HERE:
+                raise
+            fd = self._unlinked()
+        try:
+            return SpoolFile(os.open("/proc/self/fd/%d" % fd, _READ), self)
         finally:
-            os.unlink(path)
             os.close(fd)
+
+    def _unlinked(self):
+        """A filesystem that has no files without a name."""
+        import tempfile  # slow to import
+        fd, path = tempfile.mkstemp("", "xlchild-", self.folder)
+        os.unlink(path)
+        return fd
 
 
 class NamedSpool:
