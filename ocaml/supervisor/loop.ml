@@ -210,16 +210,16 @@ let launch t m =
 (* ---- stopping ---- *)
 
 (* One that was adopted is in no cgroup that the library knows of, and leads a
-   group only as far as the kernel can signal that by its pidfd. *)
+   group only as far as the kernel can signal that by its pidfd; the members of
+   a cgroup can be signalled only where there are pidfds. *)
 let terminate m =
   let rec by_scopes child = function
     | [] -> ()
     | scope :: narrower -> (
         let policy = { m.service.stop with scope } in
         match Xlchild.Child.terminate_result ~policy child with
-        | Result.Error { code = Invalid | Not_implemented; _ } ->
-            by_scopes child narrower
-        | Ok () | Result.Error _ -> ())
+        | Ok () -> ()
+        | Result.Error _ -> by_scopes child narrower)
   in
   let scopes : Xlchild.scope list =
     match m.service.stop.scope with
@@ -449,13 +449,10 @@ let turn t ~wait =
   remove_leaving t;
   locked t (fun () -> Condition.broadcast t.changed)
 
-(* The host's handlers, and what they raise, belong to the host's threads. *)
+(* The host's handlers, and what they raise, belong to the host's threads.
+   Without pidfds the library needs SIGCHLD. *)
 let not_here =
-  Sys.
-    [
-      sigint; sigterm; sighup; sigquit; sigalrm; sigchld; sigusr1; sigusr2;
-      sigpipe;
-    ]
+  Sys.[ sigint; sigterm; sighup; sigquit; sigalrm; sigusr1; sigusr2; sigpipe ]
 
 (* What a turn cannot be expected to raise, as an exhausted system makes it: it
    is told, and the next turn tries again. *)
