@@ -39,7 +39,7 @@ struct xl_child {
     unsigned short retries; /* of learning a status that was taken */
     unsigned leads_group : 1;
     unsigned takes_rest : 1; /* who is left of timer_scope goes with it */
-    unsigned adopted : 1; /* may be no child of ours */
+    unsigned adopted : 1;    /* may be no child of ours */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */

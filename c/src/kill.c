@@ -31,6 +31,15 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     int64_t due;
     int rc = xl_send(child, first, policy->scope);
 
+    if (policy->scope == LIBXL_KILL_CGROUP &&
+        (rc == ERROR_SYSTEM || rc == ERROR_PERMISSION)) {
+        /* Without pidfds nobody in it can be signalled safely. It can be
+         * killed, though; and if not that, the child can. */
+        rc = xl_send(child, SIGKILL, LIBXL_KILL_CGROUP);
+        if (rc != 0)
+            rc = xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
+        return rc;
+    }
     if (rc != 0 || first == SIGKILL)
         return rc;
     if (child->zombie)

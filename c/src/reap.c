@@ -385,6 +385,22 @@ void xl_reap_unannounced(libxl_ctx *ctx, int all)
     }
 }
 
+/* Leaders whose group goes with them (send.c) are seen to by themselves: a
+ * wait for everybody would free their number first. With a pidfd they have
+ * been by now. */
+static void look_at_leaders(libxl_ctx *ctx)
+{
+    struct xl_list *node = ctx->live.next;
+
+    while (node != &ctx->live) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next; /* the child may go */
+        if (child->unwatched && child->takes_rest && !child->adopted)
+            (void)xl_reap_look(ctx, child);
+    }
+}
+
 void xl_reap_sigchld(libxl_ctx *ctx)
 {
     int came = ctx->mode.sigchld_due == XL_SIGCHLD_CAME;
@@ -396,10 +412,13 @@ void xl_reap_sigchld(libxl_ctx *ctx)
         look_for_stops(ctx);
     /* also when our last child has just ended: the host's may have, too */
     if (xl_owner_reaps_all(ctx->mode.in_force) &&
-        xl_sigchld_subscribed(&ctx->selfpipe))
+        xl_sigchld_subscribed(&ctx->selfpipe)) {
+        if (ctx->nunwatched > 0)
+            look_at_leaders(ctx);
         reap_all(ctx, came);
-    else if (ctx->nunwatched > 0)
+    } else if (ctx->nunwatched > 0) {
         xl_reap_unannounced(ctx, 0);
+    }
 }
 
 void xl_reap_handed(libxl_ctx *ctx)

@@ -95,6 +95,7 @@ static int each_in_cgroup(const char *cgroup, int signo)
     char path[4200];
     FILE *procs;
     pid_t pid;
+    int refused = 0;
     int found = 0;
 
     snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
@@ -107,15 +108,24 @@ static int each_in_cgroup(const char *cgroup, int signo)
         if (pid <= 1)
             continue; /* of another pid namespace */
         pidfd = xl_sys.pidfd_open(pid, 0);
-        if (pidfd < 0)
+        if (pidfd < 0) {
+            if (errno != ESRCH)
+                refused = errno;
             continue;
-        if (is_member(path, pid) &&
-            xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
-            found = 1;
+        }
+        if (is_member(path, pid)) {
+            if (xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
+                found = 1;
+            else if (errno != ESRCH)
+                refused = errno;
+        }
         xl_close(pidfd);
     }
     (void)fclose(procs);
-    return found ? 0 : ERROR_NOTFOUND;
+    if (found)
+        return 0;
+    errno = refused != 0 ? refused : ESRCH;
+    return answer(-1);
 }
 
 static int kill_cgroup(const struct xl_child *child, int signo)

@@ -15,6 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "ctx_impl.h"
+
 /* A thread that waits for one event and says so. */
 struct waiter {
     libxl_ctx *ctx;
@@ -51,6 +53,17 @@ static void start_waiter(struct waiter *w, libxl_ctx *ctx, uint64_t mask,
     w->use_predicate = use_predicate;
     xt_pipe(w->done);
     XT_EQ_INT(pthread_create(&w->thread, NULL, wait_for_one, w), 0);
+}
+
+static int somebody_blocks(void *user)
+{
+    libxl_ctx *ctx = user;
+    int blocks;
+
+    pthread_mutex_lock(&ctx->lock);
+    blocks = ctx->pump.leader != NULL;
+    pthread_mutex_unlock(&ctx->lock);
+    return blocks;
 }
 
 static int is_done(const struct waiter *w)
@@ -149,6 +162,7 @@ XT_TEST(start_wakes_a_blocked_wait, "E2 O6")
     struct waiter w;
 
     start_waiter(&w, ctx, LIBXL_EVENTMASK_ALL, 0, 0);
+    XT_EVENTUALLY(somebody_blocks, ctx);
     spawn_for(ctx, XT_CHILD("exit", "3"), 5);
     xt_await_byte(w.done[0]);
     XT_EQ_INT(w.event->for_user, 5);
@@ -168,6 +182,7 @@ XT_TEST(exited_wakes_a_blocked_wait, "E2 C2")
 
     for (int i = 0; i < 50; i++) {
         start_waiter(&w, ctx, LIBXL_EVENTMASK_ALL, 0, 0);
+    XT_EVENTUALLY(somebody_blocks, ctx);
         xt_spawn_argv(ctx, XT_CHILD("exit", "9"), &report, &pid);
         XT_EQ_INT(waitpid(pid, &status, 0), pid);
         XT_OK(libxl_childproc_exited(ctx, pid, status));
@@ -189,6 +204,7 @@ XT_TEST(abort_wakes_a_blocked_wait, "E2 A2")
     struct waiter w;
 
     start_waiter(&w, ctx, LIBXL_EVENTMASK_ALL, 77, 1);
+    XT_EVENTUALLY(somebody_blocks, ctx);
     XT_OK(libxl_childproc_exec(ctx, &spec, NULL, &result, NULL, &how));
     XT_OK(libxl_ao_abort(ctx, &how));
     xt_await_byte(w.done[0]);
@@ -221,8 +237,10 @@ XT_TEST(new_timer_wakes_a_blocked_wait, "E2 O6")
     id = xt_spawn(ctx, &spec, &report, NULL);
     xt_await_byte(p[0]);
     start_waiter(&w, ctx, LIBXL_EVENTMASK_ALL, 0, 0);
+    XT_EVENTUALLY(somebody_blocks, ctx);
     XT_OK(libxl_childproc_terminate(ctx, id, &late));
     XT_EQ_INT(is_done(&w), 0);
+    XT_EVENTUALLY(somebody_blocks, ctx);
     XT_OK(libxl_childproc_terminate(ctx, id, &soon));
     xt_await_byte(w.done[0]);
     XT_SIGNALED(&w.event->u.childproc_exit, SIGKILL);

@@ -289,6 +289,31 @@ XT_TEST(late_calls_are_harmless, "O2")
     hl_dispose(&r.loop);
 }
 
+/* A token that is not the timer's says nothing about the timer: it is known
+ * as registered still, and deregistered with the ctx. */
+XT_TEST(a_timeout_of_somebody_else_is_not_ours, "O2 X2")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_kill_policy policy = {SIGTERM, 60000, LIBXL_KILL_PROCESS};
+    struct seen s = {0, 1, {0}};
+    struct hl_loop loop;
+    libxl_childproc_id id;
+
+    hl_init(&loop);
+    hl_attach(&loop, ctx);
+    id = start_stubborn(ctx, &s);
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    XT_EQ_INT(loop.ntimers, 1);
+    libxl_osevent_occurred_timeout(ctx, &loop);
+    libxl_osevent_occurred_timeout(ctx, NULL);
+    XT_EQ_INT(loop.ntimers, 1);
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+    hl_until(&loop, all_seen, &s);
+    xt_ctx_free(ctx);
+    XT_EQ_INT(loop.ntimers, 0);
+    hl_dispose(&loop);
+}
+
 /* ---- refusals ------------------------------------------------------------ */
 
 XT_TEST(refused_registration_reaches_the_caller, "O3 C12")

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "facility.h"
 #include "hostchild.h"
 #include "probe.h"
 
@@ -227,6 +228,64 @@ XT_TEST(diagnose_tells_who_owns_sigchld, "C4 C7")
     XT_RC(libxl_childproc_diagnose(ctx, &d, NULL), ERROR_INVAL);
     XT_EQ_MEM(&d, sizeof(d), &untouched, sizeof(untouched));
     XT_RC(libxl_childproc_diagnose(NULL, NULL, &words), ERROR_INVAL);
+    xt_ctx_free(ctx);
+}
+
+static void says(libxl_ctx *ctx, const char *part)
+{
+    char *words = NULL;
+
+    XT_OK(libxl_childproc_diagnose(ctx, NULL, &words));
+    XT_CONTAINS(words, part);
+    free(words);
+}
+
+/* The same facts, for somebody who reads a log. */
+XT_TEST(diagnose_says_it_in_words, "C4 C7 C9")
+{
+    struct xh_action dfl = xh_action_get(SIGCHLD), ours;
+    libxl_childproc_diagnosis d;
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
+    sigset_t chld;
+
+    says(ctx, "mode: mainloop\n");
+    says(ctx, "SIGCHLD is at its default\n");
+    says(ctx, "children: 0\n");
+    xh_sigchld_install(SIG_IGN, 0, NULL);
+    says(ctx, "SIGCHLD is ignored\n");
+    xh_action_set(SIGCHLD, &dfl);
+    xt_ctx_free(ctx);
+
+    ctx = xt_ctx_new(libxl_sigchld_owner_libxl_always, NULL);
+    ours = xh_action_get(SIGCHLD);
+    d = xh_diagnose(ctx);
+    XT_EQ_INT(d.handler_wanted, 1);
+    XT_EQ_INT(d.handler_installed, 1);
+    XT_EQ_INT(d.handler_displaced, 0);
+    says(ctx, "treaty_mode (xlchild)\n");
+    says(ctx, "xlchild's handler is in place\n");
+    xh_sigchld_install(never, 0, NULL);
+    d = xh_diagnose(ctx);
+    XT_EQ_INT(d.handler_displaced, 1);
+    says(ctx, "xlchild's handler has been displaced\n");
+    xh_action_set(SIGCHLD, &ours);
+
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    XT_EQ_INT(pthread_sigmask(SIG_BLOCK, &chld, NULL), 0);
+    says(ctx, "SIGCHLD is blocked in this thread\n");
+    XT_EQ_INT(pthread_sigmask(SIG_UNBLOCK, &chld, NULL), 0);
+    xt_ctx_free(ctx);
+
+    /* a mode that is not to be had, and one that has held results */
+    xl_facility_limit(~(unsigned)LIBXL_FACILITY_PIDFD);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    d = xh_diagnose(ctx);
+    XT_EQ_INT(d.mode_asked, libxl_sigchld_owner_none);
+    XT_EQ_INT(d.mode_in_force, libxl_sigchld_owner_libxl_always_selective_reap);
+    says(ctx, "mode: none, in force: libxl_always_selective_reap\n");
+    says(ctx, "because: ");
+    says(ctx, " pidfd no,");
     xt_ctx_free(ctx);
 }
 
