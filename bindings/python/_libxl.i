@@ -6,6 +6,8 @@
  */
 %module(docstring="The C API, bare. Use the package xlchild.") _libxl
 
+%feature("autodoc", "0"); /* signatures, for the check against the stub */
+
 %begin %{
 #define PY_SSIZE_T_CLEAN
 %}

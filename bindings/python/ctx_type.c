@@ -11,7 +11,7 @@ PyTypeObject *xlpy_ctx_type;
 
 static PyObject *ctx_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = { "log", "min_level", NULL };
+    static char *names[] = {"log", "min_level", NULL};
     libxl_logger logger = xlpy_logger;
     PyObject *log = Py_None;
     struct xlpy_call call;
@@ -27,8 +27,7 @@ static PyObject *ctx_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     if (!self)
         return NULL;
     if (!(self->stash = PyList_New(0)) || !(self->results = PyDict_New()) ||
-        !(self->evgens = PyDict_New()) ||
-        !(self->registrations = PyDict_New()))
+        !(self->evgens = PyDict_New()) || !(self->registrations = PyDict_New()))
         goto out;
     if (log != Py_None) {
         Py_INCREF(log);
@@ -197,49 +196,60 @@ static PyObject *ctx_closed(PyObject *object, void *Py_UNUSED(closure))
     return PyBool_FromLong(!((xlpy_ctx *)object)->ctx);
 }
 
-#define FAST(name, function)                                                   \
-    { name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, NULL }
+/* The signature is for inspect, and for the check against _libxl.pyi. */
+#define FAST(name, function, signature)                             \
+    {                                                               \
+        name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, \
+            name "($self" signature ", /)\n--\n\n"                  \
+    }
+
+#define REQUEST \
+    ", argv, options, stdin, stdout, stderr, timeout_ms, linger, stream_data"
 
 static PyMethodDef ctx_methods[] = {
-    { "close", ctx_close, METH_NOARGS,
-      "Free the context. BusyError while a call on it is under way." },
-    FAST("_setmode", xlpy_setmode),
-    FAST("_register_callbacks", xlpy_register_callbacks),
-    FAST("_osevent_register", xlpy_osevent_register),
-    FAST("beforepoll", xlpy_beforepoll),
-    FAST("afterpoll", xlpy_afterpoll),
-    FAST("occurred_fd", xlpy_occurred_fd),
-    FAST("occurred_timeout", xlpy_occurred_timeout),
-    FAST("_events", xlpy_events),
-    FAST("_evenable", xlpy_evenable),
-    FAST("_evdisable", xlpy_evdisable),
-    FAST("_spawn", xlpy_spawn),
-    FAST("_spawn_many", xlpy_spawn_many),
-    FAST("_wait", xlpy_wait),
-    FAST("_adopt", xlpy_adopt),
-    FAST("_detach", xlpy_detach),
-    FAST("_diagnose", xlpy_diagnose),
-    FAST("_run", xlpy_run),
-    FAST("_exec", xlpy_exec),
-    FAST("_abort", xlpy_abort),
-    { NULL, NULL, 0, NULL },
+    {"close", ctx_close, METH_NOARGS,
+     "close($self, /)\n--\n\n"
+     "Free the context. BusyError while a call on it is under way."},
+    FAST("_setmode", xlpy_setmode, ", owner, fork_replacement, exited"),
+    FAST("_register_callbacks", xlpy_register_callbacks,
+         ", mask, event_occurs, disaster"),
+    FAST("_osevent_register", xlpy_osevent_register,
+         ", fd_register, fd_modify, fd_deregister, timeout_register, "
+         "timeout_modify, timeout_deregister"),
+    FAST("beforepoll", xlpy_beforepoll, ", timeout_ms=-1"),
+    FAST("afterpoll", xlpy_afterpoll, ", fds"),
+    FAST("occurred_fd", xlpy_occurred_fd, ", for_libxl, fd, events, revents"),
+    FAST("occurred_timeout", xlpy_occurred_timeout, ", for_libxl"),
+    FAST("_events", xlpy_events, ", max, mask, timeout_ms"),
+    FAST("_evenable", xlpy_evenable, ", pid, user"),
+    FAST("_evdisable", xlpy_evdisable, ", number"),
+    FAST("_spawn", xlpy_spawn, ", argv, options, kind, user"),
+    FAST("_spawn_many", xlpy_spawn_many, ", entries"),
+    FAST("_wait", xlpy_wait, ", id, timeout_ms"),
+    FAST("_adopt", xlpy_adopt, ", pid, start_ticks, pidfd, kind, user"),
+    FAST("_detach", xlpy_detach, ", id"),
+    FAST("_diagnose", xlpy_diagnose, ""),
+    FAST("_run", xlpy_run, REQUEST),
+    FAST("_exec", xlpy_exec, REQUEST),
+    FAST("_abort", xlpy_abort, ", number"),
+    {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef ctx_getset[] = {
-    { "closed", ctx_closed, NULL, "True once the context is freed.", NULL },
-    { NULL, NULL, NULL, NULL, NULL },
+    {"closed", ctx_closed, NULL, "True once the context is freed.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyType_Slot ctx_slots[] = {
-    { Py_tp_new, ctx_new },
-    { Py_tp_dealloc, ctx_dealloc },
-    { Py_tp_finalize, ctx_finalize },
-    { Py_tp_traverse, ctx_traverse },
-    { Py_tp_clear, ctx_clear },
-    { Py_tp_methods, ctx_methods },
-    { Py_tp_getset, ctx_getset },
-    { Py_tp_doc, "A libxl_ctx and the closures that it calls." },
-    { 0, NULL },
+    {Py_tp_new, ctx_new},
+    {Py_tp_dealloc, ctx_dealloc},
+    {Py_tp_finalize, ctx_finalize},
+    {Py_tp_traverse, ctx_traverse},
+    {Py_tp_clear, ctx_clear},
+    {Py_tp_methods, ctx_methods},
+    {Py_tp_getset, ctx_getset},
+    {Py_tp_doc, "A libxl_ctx and the closures that it calls."},
+    {0, NULL},
 };
 
 static PyType_Spec ctx_spec = {

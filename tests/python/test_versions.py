@@ -29,22 +29,3 @@ def test_smoke_in_this_one():
         timeout=100, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True)
     assert done.stdout == "fine\n"
-
-
-def test_the_stub_names_what_the_extension_has():
-    """_libxl.pyi: every name exists, and every function is named."""
-    import ast
-
-    from xlchild import _libxl
-    tree = ast.parse((ROOT / "python/xlchild/_libxl.pyi").read_text())
-    functions = {n.name for n in tree.body
-                 if isinstance(n, ast.FunctionDef)}
-    methods = {m.name for n in tree.body if isinstance(n, ast.ClassDef)
-               for m in n.body if isinstance(m, ast.FunctionDef)}
-    for name in functions:
-        assert callable(getattr(_libxl, name))
-    have = {n for n in dir(_libxl) if n.startswith("libxl_")
-            and callable(getattr(_libxl, n))}
-    assert have <= functions
-    own = {n for n in vars(_libxl.Ctx) if not n.startswith("__")}
-    assert own == methods - {"__new__"}

@@ -1,0 +1,315 @@
+"""The public names and their types; checked against the code by the tests."""
+import enum
+import resource
+import subprocess
+from os import PathLike
+from subprocess import CalledProcessError as CalledProcessError
+from subprocess import TimeoutExpired as TimeoutExpired
+from typing import (IO, Any, Callable, Dict, FrozenSet, Iterable, List,
+                    NamedTuple, Optional, Sequence, Tuple, Union)
+
+from . import _libxl
+
+__version__: str
+__all__: List[str]
+
+DEVNULL: int
+PIPE: int
+STDOUT: int
+FD_CLOSED: int
+FD_NULL: int
+ERROR_NOT_READY: int
+
+_Text = Union[str, bytes, "PathLike[Any]"]
+_Argv = Sequence[_Text]
+_File = Union[None, int, IO[Any]]
+_Output = Union[_File, _Text]
+
+class SigchldOwner(enum.IntEnum):
+    LIBXL: int
+    MAINLOOP: int
+    LIBXL_ALWAYS: int
+    SELECTIVE_REAP: int
+    NONE: int
+
+class KillScope(enum.IntEnum):
+    PROCESS: int
+    GROUP: int
+    CGROUP: int
+
+class FreePolicy(enum.IntEnum):
+    DETACH: int
+    KILL: int
+    LEAVE: int
+
+class EventType(enum.IntEnum):
+    OPERATION_COMPLETE: int
+    EXIT: int
+    STARTED: int
+    STOPPED: int
+    CONTINUED: int
+
+class StatusKind(enum.Enum):
+    EXITED: str
+    SIGNALED: str
+    LOST: str
+
+class LostReason(enum.IntEnum):
+    STOLEN: int
+    IGNORED: int
+    NOT_PASSED: int
+    NOT_OURS: int
+    @property
+    def text(self) -> str: ...
+
+class Source(enum.IntEnum):
+    NONE: int
+    REAPED: int
+    PASSED: int
+    PIDFD: int
+
+class Lost:
+    reason: LostReason
+    def __init__(self, reason: int) -> None: ...
+    def __lt__(self, other: object) -> bool: ...
+
+class Status:
+    EXITED = StatusKind.EXITED
+    SIGNALED = StatusKind.SIGNALED
+    LOST = StatusKind.LOST
+    def __init__(self, result: Tuple[Any, ...]) -> None: ...
+    @property
+    def pid(self) -> int: ...
+    @property
+    def raw(self) -> Optional[int]: ...
+    @property
+    def lost(self) -> Optional[LostReason]: ...
+    @property
+    def source(self) -> Source: ...
+    @property
+    def kind(self) -> StatusKind: ...
+    @property
+    def exitcode(self) -> Optional[int]: ...
+    @property
+    def signal(self) -> Optional[int]: ...
+    @property
+    def core_dumped(self) -> bool: ...
+    @property
+    def returncode(self) -> Union[int, Lost]: ...
+    @property
+    def success(self) -> bool: ...
+    @property
+    def rusage(self) -> Optional[resource.struct_rusage]: ...
+
+class KillPolicy(NamedTuple):
+    signal: int = ...
+    grace: float = ...
+    scope: int = ...
+
+class Event:
+    type: int
+    process: Optional[Process]
+    status: Optional[Status]
+    user: int
+    completed: Optional[CompletedProcess]
+    rc: Optional[int]
+    signal: Optional[int]
+    error: Optional[XlchildError]
+    def __init__(self, kind: int, user: int) -> None: ...
+
+class CompletedProcess(subprocess.CompletedProcess[Any]):
+    status: Optional[Status]
+    timed_out: bool
+    aborted: bool
+    held_open: bool
+    stdin_written: int
+    dropped: Tuple[int, int]
+    def __init__(self, args: Any, returncode: Union[int, Lost],
+                 stdout: Any = ..., stderr: Any = ..., *,
+                 status: Optional[Status] = ...) -> None: ...
+    @property
+    def rusage(self) -> Optional[resource.struct_rusage]: ...
+    @property
+    def lost(self) -> Optional[LostReason]: ...
+
+class Diagnosis(NamedTuple):
+    mode_asked: SigchldOwner
+    mode_in_force: SigchldOwner
+    reason: Optional[str]
+    facilities: FrozenSet[str]
+    handler_wanted: bool
+    handler_installed: bool
+    handler_displaced: bool
+    sigchld_ignored: bool
+    sigchld_blocked: bool
+    handler_object: Optional[str]
+    children: int
+    words: str
+
+class XlchildError(Exception):
+    code: int
+    stage: Optional[str]
+    errno: Optional[int]
+    def __init__(self, message: str = ..., code: Optional[int] = ...,
+                 errno: Optional[int] = ...) -> None: ...
+    @property
+    def name(self) -> str: ...
+
+class InvalidArgumentError(XlchildError, ValueError):
+    argument: Optional[str]
+
+class BusyError(XlchildError): ...
+class NotFoundError(XlchildError, LookupError): ...
+class ConflictError(XlchildError): ...
+class UnavailableError(XlchildError): ...
+class AbortedError(XlchildError): ...
+
+class LostError(XlchildError, ChildProcessError):  # type: ignore[misc]
+    status: Optional[Status]
+
+class SystemFailure(XlchildError, OSError):  # type: ignore[misc]
+    def __init__(self, message: str = ..., code: Optional[int] = ...,
+                 errno: Optional[int] = ...) -> None: ...
+
+class SpawnError(XlchildError, OSError):  # type: ignore[misc]
+    argument: Optional[str]
+    def __new__(cls, stage: str = ..., errno: int = ...,
+                filename: Optional[_Text] = ..., code: int = ...,
+                argument: Optional[str] = ...) -> SpawnError: ...
+    def __init__(self, stage: str = ..., errno: int = ...,
+                 filename: Optional[_Text] = ..., code: int = ...,
+                 argument: Optional[str] = ...) -> None: ...
+    def __reduce__(self) -> Tuple[Any, ...]: ...
+
+class Process:
+    context: Context
+    id: int
+    pid: Optional[int]
+    args: Any
+    user: int
+    def __init__(self, context: Context, args: Any,
+                 user: int = ...) -> None: ...
+    def __del__(self, _warn: Callable[..., None] = ...) -> None: ...
+    def wait(self, timeout: Optional[float] = ...) -> Status: ...
+    def poll(self) -> Optional[Status]: ...
+    @property
+    def status(self) -> Optional[Status]: ...
+    @property
+    def returncode(self) -> Union[None, int, Lost]: ...
+    def send_signal(self, signal: int, *, scope: int = ...) -> None: ...
+    def kill_signal(self, signal: int, *, scope: int = ...) -> None: ...
+    def kill(self, signal: int = ..., *, scope: int = ...) -> bool: ...
+    def terminate(self, signal: int = ..., *, grace: Optional[float] = ...,
+                  scope: int = ...) -> bool: ...
+    def detach(self) -> None: ...
+
+class Context(_libxl.Ctx):
+    def __new__(cls, owner: int = ..., *, log_level: int = ...,
+                fork_replacement: Optional[Callable[[], int]] = ...,
+                childproc_exited_callback: Optional[
+                    Callable[[int, Status], Any]] = ...) -> Context: ...
+    def __init__(self, owner: int = ..., *, log_level: int = ...,
+                 fork_replacement: Optional[Callable[[], int]] = ...,
+                 childproc_exited_callback: Optional[
+                     Callable[[int, Status], Any]] = ...) -> None: ...
+    def __enter__(self) -> Context: ...
+    def __exit__(self, *_: Any) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def forked(self) -> bool: ...
+    def setmode(self, owner: int, *,
+                fork_replacement: Optional[Callable[[], int]] = ...,
+                childproc_exited_callback: Optional[
+                    Callable[[int, Status], Any]] = ...) -> None: ...
+    def childproc_exited(self, pid: int,
+                         status: Union[int, Status]) -> bool: ...
+    def sigchld_occurred(self) -> None: ...
+    def diagnose(self) -> Diagnosis: ...
+    def spawn(self, args: _Argv, *, event: bool = ...,
+              on_exit: Optional[Callable[[Process, Status], Any]] = ...,
+              user: int = ..., **options: Any) -> Process: ...
+    def spawn_many(self, commands: Iterable[
+                       Union[_Argv, Tuple[_Argv, Dict[str, Any]]]],
+                   *, event: bool = ..., **options: Any
+                   ) -> List[Union[Process, SpawnError]]: ...
+    def set_starters(self, count: int) -> None: ...
+    def adopt(self, pid: int = ..., *, start_time: int = ...,
+              pidfd: int = ..., event: bool = ...) -> Process: ...
+    def kill(self, process: Union[Process, int], signal: int = ..., *,
+             scope: int = ...) -> bool: ...
+    @property
+    def child_count(self) -> int: ...
+    def events(self, timeout: Optional[float] = ..., *, max: int = ...,
+               types: Optional[Iterable[int]] = ...) -> List[Event]: ...
+    def wait_event(self, timeout: Optional[float] = ..., *,
+                   types: Optional[Iterable[int]] = ...) -> Event: ...
+    def register_callbacks(self,
+                           event_occurs: Optional[
+                               Callable[[Event], Any]] = ..., *,
+                           types: Optional[Iterable[int]] = ...,
+                           disaster: Optional[
+                               Callable[[int, str, int], Any]] = ...
+                           ) -> None: ...
+    def evenable_exit(self, pid: int = ..., user: int = ...) -> int: ...
+    def evdisable_exit(self, number: int) -> None: ...
+    def osevent_register(self, hooks: Any) -> None: ...
+    def fileno(self) -> int: ...
+    @property
+    def disaster_latched(self) -> int: ...
+    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
+            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
+            capture_output: bool = ..., timeout: Optional[float] = ...,
+            check: bool = ..., shell: bool = ...,
+            text: Optional[bool] = ..., encoding: Optional[str] = ...,
+            errors: Optional[str] = ...,
+            universal_newlines: Optional[bool] = ...,
+            capture_limit: int = ...,
+            on_output: Optional[Callable[[int, bytes], Any]] = ...,
+            linger_eof: bool = ...,
+            kill: Optional[Tuple[int, float, int]] = ...,
+            **options: Any) -> CompletedProcess: ...
+    def start(self, args: _Argv, *, stdin: _File = ..., input: Any = ...,
+              stdout: _Output = ..., stderr: _Output = ...,
+              capture_output: bool = ..., timeout: Optional[float] = ...,
+              capture_limit: int = ...,
+              on_output: Optional[Callable[[int, bytes], Any]] = ...,
+              linger_eof: bool = ...,
+              kill: Optional[Tuple[int, float, int]] = ...,
+              **options: Any) -> int: ...
+    def abort(self, number: int) -> bool: ...
+
+class Popen(subprocess.Popen[Any]):
+    def __init__(self, args: Union[_Text, _Argv], *rest: Any,
+                 context: Optional[Context] = ...,
+                 **options: Any) -> None: ...
+    def send_signal(self, sig: int) -> None: ...
+    @property
+    def status(self) -> Optional[Status]: ...
+    @property
+    def rusage(self) -> Optional[resource.struct_rusage]: ...
+    def __del__(self, *args: Any, **kwargs: Any) -> None: ...
+
+class _Router:
+    def __call__(self, pid: int, status: Status) -> bool: ...
+    def install(self) -> None: ...
+    def uninstall(self) -> None: ...
+    def waitpid(self, pid: int, options: int) -> Tuple[int, int]: ...
+    def pidfd_open(self, pid: int, flags: int = ...) -> int: ...
+
+route_unknown_children: _Router
+
+def spawn(args: _Argv, **options: Any) -> Process: ...
+def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
+        timeout: Optional[float] = ..., check: bool = ...,
+        **options: Any) -> CompletedProcess: ...
+def call(*popenargs: Any, timeout: Optional[float] = ...,
+         **options: Any) -> Union[int, Lost]: ...
+def check_call(*popenargs: Any, **options: Any) -> int: ...
+def check_output(*popenargs: Any, timeout: Optional[float] = ...,
+                 **options: Any) -> Any: ...
+def getstatusoutput(cmd: Union[str, bytes], **options: Any
+                    ) -> Tuple[Union[int, Lost], str]: ...
+def getoutput(cmd: Union[str, bytes], **options: Any) -> str: ...
+def default_context() -> Context: ...
+def postfork_child_noexec() -> None: ...
+def start_time(pid: int) -> int: ...
