@@ -170,19 +170,13 @@ let trouble ?errno ?argument code : Xlchild.error =
 
 let started t m child =
   let pid = Xlchild.Child.pid child in
-  match Xlchild.start_time pid with
-  | start_time ->
-      m.start_time <- start_time;
-      m.child <- Some child;
-      t.dirty <- true;
-      input t m (Launched pid)
-  | exception Xlchild.Error _ ->
-      (* /proc is not to be had: a record would name nobody *)
-      m.start_time <- 0;
-      m.child <- Some child;
-      input t m (Launched pid)
+  (* without /proc, 0: a record that names nobody *)
+  m.start_time <- Result.value (Xlchild.start_time_result pid) ~default:0;
+  m.child <- Some child;
+  input t m (Launched pid)
 
 let launch t m =
+  t.dirty <- true;
   match
     Option.iter Cgroup.prepare m.service.cgroup;
     Readiness.start ~folder:(folder t) m.service
@@ -204,7 +198,6 @@ let launch t m =
       | Ok child -> started t m child
       | Result.Error error ->
           end_watch m;
-          t.dirty <- true;
           input t m (Not_launched error))
 
 (* ---- stopping ---- *)
