@@ -1,7 +1,7 @@
 /* stub.h - what the OCaml stubs share
  *
  * The stubs only translate: values in, one call of the library with the
- * runtime lock released, values out. Policy is in ocaml/lib/xlchild.ml.
+ * runtime lock released, values out. Policy is in ocaml/lib.
  *
  * stub_ctx.c       contexts: allocation, use counts, closing, finalising
  * stub_callback.c  from the library into OCaml (the only file that does)

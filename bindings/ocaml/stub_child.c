@@ -1,6 +1,6 @@
 /* stub_child.c - the treaty and children: one external a function
  *
- * Called by ocaml/lib/xlchild.ml through Raw.
+ * Called by context.ml, children.ml and diagnosis.ml of ocaml/lib through Raw.
  */
 #include "stub.h"
 

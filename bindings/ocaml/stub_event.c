@@ -1,6 +1,6 @@
 /* stub_event.c - events: checking, waiting, hooks, evenables
  *
- * Called by ocaml/lib/xlchild.ml through Raw. Waiting is where signals and
+ * Called by ocaml/lib/events.ml through Raw. Waiting is where signals and
  * exceptions of callbacks have to reach OCaml: see xlo_wait_pending.
  */
 #include "stub.h"

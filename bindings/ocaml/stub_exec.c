@@ -1,7 +1,7 @@
 /* stub_exec.c - running a command to completion
  *
  * Synchronously, where the library does the waiting, or with a completion
- * that reaches OCaml by xlo_completed. Called by ocaml/lib/xlchild.ml through
+ * that reaches OCaml by xlo_completed. Called by ocaml/lib/run.ml through
  * Raw.
  */
 #include "stub.h"

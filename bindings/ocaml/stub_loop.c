@@ -1,7 +1,7 @@
 /* stub_loop.c - running inside the host's event loop
  *
  * Registered hooks (whose trampolines are in stub_callback.c), and the
- * poll()-shaped pair. Called by ocaml/lib/xlchild.ml through Raw. Event masks
+ * poll()-shaped pair. Called by ocaml/lib/loop.ml through Raw. Event masks
  * are poll()'s: 1 readable, 4 writable.
  */
 #include "stub.h"

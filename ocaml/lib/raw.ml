@@ -2,7 +2,7 @@
 
    One external a function of the C library. The C side enters OCaml in
    [dispatch] only; what a closure raises there is kept with the context whose
-   call is pumping, and raised by xlchild.ml when that call is back. *)
+   call is pumping, and raised by errors.ml when that call is back. *)
 
 open Types
 
