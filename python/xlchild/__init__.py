@@ -42,6 +42,18 @@ def postfork_child_noexec():
     """In a child that forked and will not exec: drop the parent's contexts.
 
     Call it once, before any other use of this package there.
+
+    >>> import os, xlchild
+    >>> pid = os.fork()
+    >>> if pid == 0:
+    ...     code = 1
+    ...     try:
+    ...         xlchild.postfork_child_noexec()
+    ...         code = xlchild.call(["sh", "-c", "exit 6"])
+    ...     finally:
+    ...         os._exit(code)
+    >>> os.waitpid(pid, 0)[1] >> 8
+    6
     """
     _libxl.postfork_child_noexec()
 

@@ -78,6 +78,15 @@ class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
     """How a child is ended: signal, then SIGKILL after grace seconds.
 
     signal 0 means SIGKILL at once.
+
+    >>> import signal, xlchild
+    >>> policy = xlchild.KillPolicy(signal.SIGINT, grace=5)
+    >>> with xlchild.Context() as ctx:
+    ...     try:
+    ...         ctx.run(["sleep", "1000"], timeout=0.05, kill=policy)
+    ...     except xlchild.TimeoutExpired:
+    ...         print("it was given 5 seconds more")
+    it was given 5 seconds more
     """
 
     __slots__ = ()
@@ -341,6 +350,13 @@ class Context(_libxl.Ctx):
         children that no context started (owners LIBXL and LIBXL_ALWAYS):
         return None or True if it is yours, False if it is not. Exceptions
         come out of the call that pumps.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.setmode(xlchild.SigchldOwner.LIBXL,
+        ...         childproc_exited_callback=xlchild.route_unknown_children)
+        ...     print(ctx.spawn(["true"]).wait())
+        exit 0
         """
         owner = SigchldOwner(owner)
         super()._setmode(int(owner), fork_replacement,
@@ -367,7 +383,13 @@ class Context(_libxl.Ctx):
         _libxl.libxl_childproc_sigchld_occurred(self)
 
     def diagnose(self):
-        """Who owns SIGCHLD now, and which mode is in force: a Diagnosis."""
+        """Who owns SIGCHLD now, and which mode is in force: a Diagnosis.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.diagnose().mode_asked.name
+        'NONE'
+        """
         d = self._diagnose()
         names = frozenset(name for name, bit in _FACILITIES.items()
                           if d[3] & bit)
@@ -395,6 +417,15 @@ class Context(_libxl.Ctx):
 
         Raises SpawnError (stage, errno) if it could not be set up or
         executed; there is no child then.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.spawn(
+        ...         ["sh", "-c", "exit 4"], cwd="/", stdin=xlchild.DEVNULL,
+        ...         on_exit=lambda process, status: print(status))
+        ...     while ctx.child_count:
+        ...         taken = ctx.events(0.01)
+        exit 4
         """
         if options:
             options = spec_options(**options)
@@ -424,6 +455,14 @@ class Context(_libxl.Ctx):
 
         Entries are argument lists, or pairs of one and a dict of options of
         their own. With set_starters() they start in parallel.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.set_starters(2)
+        ...     commands = [["sh", "-c", "exit %d" % n] for n in range(5)]
+        ...     started = ctx.spawn_many(commands, event=False)
+        ...     print([child.wait().exitcode for child in started])
+        [0, 1, 2, 3, 4]
         """
         common = spec_options(**options) if options else _SEARCH_OPTIONS
         kind = _BY_EVENT if event else _HOLD
@@ -467,6 +506,13 @@ class Context(_libxl.Ctx):
         """Watch a process that somebody else started; return its Process.
 
         Named by pidfd, or by pid and start_time (see start_time()).
+
+        >>> import os, xlchild
+        >>> pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.adopt(pid, start_time=xlchild.start_time(pid))
+        ...     print(child.kill(), child.wait())
+        True signal SIGKILL
         """
         process = Process(self, None)
         token = 0
@@ -563,6 +609,13 @@ class Context(_libxl.Ctx):
         event_occurs(event) gets those of types (None: all). disaster(type,
         message, errno) is told when reports become unreliable; it must not
         use the context.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.register_callbacks(lambda event: print(event.status))
+        ...     number = ctx.evenable_exit()
+        ...     status = ctx.spawn(["true"]).wait()
+        exit 0
         """
         mask = 0
         if event_occurs is not None:
@@ -670,6 +723,13 @@ class Context(_libxl.Ctx):
         Returns the number that the event has as ``user``, and that abort()
         takes. The event's ``completed`` is the CompletedProcess, its ``rc``
         the code (0; ERROR_TIMEDOUT -9; ERROR_ABORTED -22).
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     number = ctx.start(["echo", "x"], capture_output=True)
+        ...     event = ctx.wait_event()
+        ...     print(event.user == number, event.completed.stdout)
+        True b'x\\n'
         """
         number = self._exec(*self._request(
             args, stdin, input, stdout, stderr, capture_output, timeout,
@@ -766,6 +826,10 @@ def default_context():
     """The process's own Context, made when it is first needed.
 
     In a forked child it is made anew. Used by run() and Popen.
+
+    >>> import xlchild
+    >>> xlchild.default_context() is xlchild.default_context()
+    True
     """
     global _default, _default_lock
     current = _default

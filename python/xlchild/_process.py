@@ -30,6 +30,12 @@ class Process:
     ``pid`` is its process id; ``id`` names it for the context's life and is
     never reused. Do not signal the pid yourself: :meth:`kill` cannot hit
     another process.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["sleep", "1000"])
+    ...     print(child.poll(), child.terminate(grace=5), child.wait())
+    None True signal SIGTERM
     """
 
     __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",

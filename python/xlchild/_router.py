@@ -19,7 +19,17 @@ KEPT = 100000
 
 
 class _Router:
-    """The callback; Context.setmode installs it, close() takes it back."""
+    """The callback; Context.setmode installs it, close() takes it back.
+
+    >>> import subprocess, xlchild
+    >>> with xlchild.Context(
+    ...         xlchild.SigchldOwner.LIBXL, childproc_exited_callback=xlchild
+    ...         .route_unknown_children) as ctx:
+    ...     ours = ctx.spawn(["sh", "-c", "exit 1"])
+    ...     theirs = subprocess.Popen(["sh", "-c", "exit 2"])
+    ...     print(ours.wait().exitcode, theirs.wait())
+    1 2
+    """
 
     def __init__(self):
         self._users = 0

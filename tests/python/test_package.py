@@ -47,6 +47,21 @@ def test_every_public_name_is_documented():
             assert thing.__doc__, name
 
 
+def test_what_one_calls_has_an_example():
+    """Functions, and the classes and methods that start and end children."""
+    plain = [getattr(xlchild, name) for name in xlchild.__all__
+             if not isinstance(getattr(xlchild, name), type)
+             and callable(getattr(xlchild, name))]
+    context = [getattr(xlchild.Context, name) for name in (
+        "setmode", "spawn", "spawn_many", "adopt", "events", "run", "start",
+        "register_callbacks", "diagnose")]
+    for thing in plain + context + [
+            xlchild.Context, xlchild.Process, xlchild.Popen, xlchild.Status,
+            xlchild.CompletedProcess, xlchild.KillPolicy,
+            xlchild.SpawnError]:
+        assert ">>> " in thing.__doc__, thing
+
+
 # ---- run ------------------------------------------------------------------
 
 def test_run_like_subprocess():
