@@ -35,8 +35,8 @@ def about(machine):
     release = ".".join(machine["kernel"].split(".")[:2])
     return (f"One run of `make bench` on {machine['date']}, "
             f"{machine['seconds']:.0f} s: {machine['cpus']} cores, "
-            f"{machine['system']}, Linux {release}. Medians "
-            f"(least..most).\n")
+            f"{machine['system']}, Linux {release}. Medians, and where "
+            f"there is room (least..most).\n")
 
 
 def in_words(text, rows):
@@ -55,7 +55,7 @@ def blocks(data):
     plan = plan_c.make(5, False)
     results = data["results"]
     names = ["rates", "processor", "batches", "ablation", "ablation_processor"]
-    tables = {name: report.cells_table(asked, results)
+    tables = {name: report.cells_table(asked, results, len(asked.columns) == 1)
               for name, asked in zip(names, plan.tables)}
     for prefix, figures in plan.groups:
         tables[prefix.rstrip("/")] = in_words(

@@ -45,12 +45,12 @@ def number(value):
     return f"{value:.3g}"
 
 
-def with_spread(results, key, figure):
+def with_spread(results, key, figure, spread=True):
     found = values(results, key, figure)
     if not found:
         return "-"
     text = number(median(found))
-    if len(found) > 1:
+    if spread and len(found) > 1:
         text += f" ({number(min(found))}..{number(max(found))})"
     return text
 
@@ -71,12 +71,13 @@ def table(head, lines):
     return "\n".join([row(head), rule] + [row(line) for line in lines])
 
 
-def cells_table(asked, results):
+def cells_table(asked, results, spread=True):
     """Rows against columns; empty where nothing was measured."""
     lines = []
     for row in asked.rows:
         line = [row.text] + [with_spread(results, f"{row.key}/{c.key}",
-                                         asked.figure) for c in asked.columns]
+                                         asked.figure, spread)
+                             for c in asked.columns]
         if any(text != "-" for text in line[1:]):
             lines.append(line)
     return table([asked.head] + [c.text for c in asked.columns],
