@@ -107,8 +107,9 @@ $(eval $(call XT_VARIANT,asan,build/tests/asan,$(CC),$(XT_ASAN),))
 $(eval $(call XT_VARIANT,tsan,build/tests/tsan,$(CC),$(XT_TSAN),))
 $(eval $(call XT_VARIANT,clang,build/tests/clang,clang,-O2,))
 $(eval $(call XT_VARIANT,musl,build/tests/musl,musl-gcc,-O2 -static,))
-# Forked children count, too: harness.c writes their counters before _exit.
-XT_GCOV := -O0 --coverage -DXT_COVERAGE
+# Forked children count, too: harness.c writes their counters before _exit,
+# which needs the plain fork (gcc would flush, once and for all, before it).
+XT_GCOV := -O0 --coverage -DXT_COVERAGE -fno-builtin-fork
 comma := ,
 $(eval $(call XT_VARIANT,gcov,build/tests/gcov,$(CC),$(XT_GCOV), \
   -Wl$(comma)--wrap=_exit))
@@ -177,7 +178,7 @@ coverage: build-c-gcov build/tests/world ## line coverage of c/src by the C test
 	  $(XT_WORLD_QUICK_PROGRAMS:build/tests/plain/%=build/tests/gcov/%) \
 	  > build/tests/coverage/bare.log 2>&1; \
 	  tail -n 1 build/tests/coverage/bare.log
-	@cd build/tests/gcov/core && gcov *.gcda 2>/dev/null | \
+	@cd build/tests/gcov/core && gcov -n *.gcda 2>/dev/null | \
 	  awk -v least=$(XT_COVERAGE) \
 	      '/^File .*c\/src/ {f = $$2} \
 	       /^Lines executed/ && f {split($$2, p, /[:%]/); n = $$4; \

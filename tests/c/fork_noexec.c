@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -208,6 +209,42 @@ XT_TEST(a_child_that_just_lives, "C14")
         }
         xt_ctx_free(ctx);
     }
+}
+
+/* A signal in such a child, before it has said a word, is no work for the
+ * parent's ctx. */
+XT_TEST(a_signal_in_a_child_wakes_no_parent, "C14 O5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl_always, NULL);
+    struct pollfd p = {libxl_ctx_fileno(ctx), POLLIN, 0};
+    int told[2], go_on[2];
+    libxl_event *event;
+    pid_t pid;
+
+    xt_pipe(told);
+    xt_pipe(go_on);
+    while (poll(&p, 1, 0) == 1) /* what there was at the start */
+        XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+              ERROR_NOT_READY);
+    pid = fork();
+    XT_SYS(pid);
+    if (!pid) {
+        raise(SIGCHLD);
+        xt_write_all(told[1], "!", 1);
+        xt_await_byte(go_on[0]);
+        _exit(0);
+    }
+    xt_await_byte(told[0]);
+    XT_EQ_INT(poll(&p, 1, 0), 0);
+    xt_write_all(go_on[1], "!", 1);
+    while (!kill(pid, 0)) /* the ctx reaps it */
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 5, 0),
+              ERROR_TIMEDOUT);
+    for (int i = 0; i < 2; i++) {
+        xt_close(&told[i]);
+        xt_close(&go_on[i]);
+    }
+    xt_ctx_free(ctx);
 }
 
 /* Starter threads are made again in a child's own ctx. */

@@ -155,6 +155,28 @@ static int chained_to(void *user)
     return chained_pid == *(pid_t *)user;
 }
 
+static void spoils_errno(int signo)
+{
+    (void)signo;
+    errno = ENOTTY;
+}
+
+/* Whatever is interrupted finds its errno, also where the handler that is
+ * chained to does not keep it. */
+XT_TEST(errno_is_kept, "C7")
+{
+    struct xh_action dfl = xh_action_get(SIGCHLD);
+    libxl_ctx *ctx;
+
+    xh_sigchld_install(spoils_errno, 0, NULL);
+    ctx = xt_ctx_new(libxl_sigchld_owner_libxl_always, NULL);
+    errno = EDOM;
+    raise(SIGCHLD);
+    XT_EQ_INT(errno, EDOM);
+    xt_ctx_free(ctx);
+    xh_action_set(SIGCHLD, &dfl);
+}
+
 XT_TEST(chains_to_a_plain_handler, "C7 defect-16")
 {
     struct xh_action dfl = xh_action_get(SIGCHLD), mine;
