@@ -305,3 +305,120 @@ XT_TEST(threads_beside_a_mainloop, "X3 C2 C3 C4 C5")
 
     in_threads(owner);
 }
+
+/* ---- strangers, and who knows them --------------------------------------- */
+
+struct knower {
+    int calls, answer;
+    pid_t pid;
+    int status;
+};
+
+static int know(pid_t pid, int status, void *user)
+{
+    struct knower *k = user;
+
+    k->calls++;
+    k->pid = pid;
+    k->status = status;
+    return k->answer;
+}
+
+struct asking {
+    libxl_ctx *ctx;
+    struct knower *knower;
+};
+
+static int asked(void *user)
+{
+    struct asking *a = user;
+
+    xh_pump(a->ctx);
+    return a->knower->calls > 0;
+}
+
+/* The ctx that reaps it does not know it: the next one is asked. */
+XT_TEST(a_stranger_is_offered_to_every_ctx, "X3 C1")
+{
+    struct knower no = {.answer = ERROR_NOT_READY}, yes = {.answer = 0};
+    struct xt_log log;
+    libxl_ctx *first =
+        xh_ctx_new(libxl_sigchld_owner_libxl_always, &log, know, &no);
+    libxl_ctx *second =
+        xh_ctx_new(libxl_sigchld_owner_libxl_always, NULL, know, &yes);
+    pid_t pid;
+
+    pid = xh_fork_exit(9);
+    xh_await_zombie(pid);
+    XT_EVENTUALLY(asked, (&(struct asking){first, &no}));
+    XT_EQ_INT(no.pid, pid);
+    XT_EVENTUALLY(asked, (&(struct asking){second, &yes}));
+    XT_EQ_INT(yes.pid, pid);
+    XT_EQ_INT(WEXITSTATUS(yes.status), 9);
+    XT_EQ_INT(xt_log_count(&log, LIBXL_LOG_WARNING, "unknown child"), 0);
+    xt_ctx_free(first);
+    xt_ctx_free(second);
+    xt_log_dispose(&log);
+}
+
+struct slow_start {
+    int inside[2], go_on[2];
+    libxl_ctx *ctx;
+    libxl_childproc_id id;
+};
+
+static pid_t fork_late(void *user)
+{
+    struct slow_start *s = user;
+
+    xt_write_all(s->inside[1], "!", 1);
+    xt_await_byte(s->go_on[0]);
+    return fork();
+}
+
+static void *start_slowly(void *user)
+{
+    struct slow_start *s = user;
+
+    s->id = xt_spawn_argv(s->ctx, XT_CHILD("exit", "2"), NULL, NULL);
+    return NULL;
+}
+
+/* While a start is under way nobody can say whose a pid is: it is a stranger
+ * only when the start has ended and was not it. */
+XT_TEST(a_stranger_waits_for_the_starts_under_way, "X3 C1 C5")
+{
+    struct knower knower = {.answer = 0};
+    libxl_childproc_hooks late = {libxl_sigchld_owner_none, fork_late, NULL,
+                                  sizeof(late)};
+    libxl_ctx *reaper =
+        xh_ctx_new(libxl_sigchld_owner_libxl_always, NULL, know, &knower);
+    struct slow_start s = {.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL)};
+    libxl_childproc_result r;
+    pthread_t thread;
+    pid_t pid;
+
+    xt_pipe(s.inside);
+    xt_pipe(s.go_on);
+    XT_OK(libxl_childproc_setmode_checked(s.ctx, &late, &s));
+    XT_EQ_INT(pthread_create(&thread, NULL, start_slowly, &s), 0);
+    xt_await_byte(s.inside[0]);
+    pid = xh_fork_exit(8);
+    while (xh_is_zombie(pid) >= 0) /* until it is reaped */
+        xh_pump(reaper);
+    XT_EQ_INT(knower.calls, 0);
+    xt_write_all(s.go_on[1], "!", 1);
+    XT_EQ_INT(pthread_join(thread, NULL), 0);
+    XT_EVENTUALLY(asked, (&(struct asking){reaper, &knower}));
+    XT_EQ_INT(knower.pid, pid);
+    XT_EQ_INT(WEXITSTATUS(knower.status), 8);
+    r = xt_wait(s.ctx, s.id);
+    XT_EXITED(&r, 2);
+    XT_EQ_INT(knower.calls, 1);
+    for (int i = 0; i < 2; i++) {
+        xt_close(&s.inside[i]);
+        xt_close(&s.go_on[i]);
+    }
+    xt_ctx_free(s.ctx);
+    xt_ctx_free(reaper);
+}
