@@ -332,6 +332,18 @@ def test_nobody_reads_the_output():
     assert process.wait(60) == 141
 
 
+@pytest.mark.parametrize("closed,named", [
+    ("<&-", b"standard input: Bad file descriptor"),
+    (">&-", b"standard output: Bad file descriptor"), ("2>&-", b"")])
+def test_a_closed_standard_stream(closed, named):
+    """None of our own files takes its place."""
+    script = 'exec "$@" %s' % closed
+    done = subprocess.run(["sh", "-c", script, "sh"] + PROGRAM, timeout=60,
+                          input=b"echo a\nls /nonexistent\n",
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 255 and named in done.stderr
+
+
 @pytest.mark.parametrize("style", ["--group", "--lb"])
 def test_a_full_disk_is_said(style):
     with open("/dev/full", "wb") as full:

@@ -22,8 +22,9 @@ class Lines:
     Empty lines are left out.
     """
 
-    def __init__(self, fd, end=b"\n", count=1):
+    def __init__(self, fd, end=b"\n", count=1, name="standard input"):
         self._fd = fd
+        self._name = name
         self._end = end
         self._count = count
         self._lines = collections.deque()
@@ -45,7 +46,11 @@ class Lines:
         return True
 
     def _read(self):
-        piece = os.read(self._fd, _PIECE)
+        try:
+            piece = os.read(self._fd, _PIECE)
+        except OSError as error:
+            error.filename = self._name
+            raise
         if not piece:
             self._over = True
             piece = self._end

@@ -34,6 +34,8 @@ class Stop(Exception):
 
 def complain(words):
     """A line on stderr."""
+    if sys.stderr is None:
+        return  # closed; print() would take stdout instead
     try:
         print("xlchild: %s" % words, file=sys.stderr, flush=True)
     except OSError:
@@ -106,9 +108,11 @@ def commands_of(options, wanted, tags):
         if len(options.sources) == 1 and wanted is None:
             total = -(-len(options.sources[0]) // options.max_args)
     else:
-        fd = 0 if options.arg_file == "-" else os.open(
-            options.arg_file, os.O_RDONLY | os.O_CLOEXEC)
-        items = Lines(fd, options.delimiter or b"\n", options.max_args)
+        fd, name = 0, "standard input"
+        if options.arg_file != "-":
+            name = options.arg_file
+            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+        items = Lines(fd, options.delimiter or b"\n", options.max_args, name)
     verbose = None
     if options.verbose:
         def verbose(command):
@@ -227,8 +231,20 @@ def run(options, signals):
     return min(tally.failed, MANY)
 
 
+def keep_standard_fds():
+    """A standard stream that is closed stays useless: no file of ours may
+    take its number."""
+    for fd, useless in ((0, os.O_WRONLY), (1, os.O_RDONLY),
+                        (2, os.O_RDONLY)):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, useless)  # gets the lowest number
+
+
 def main(argv=None):
     """Run; return the exit status."""
+    keep_standard_fds()
     options = parse(argv)
     with Signals() as signals:
         try:
