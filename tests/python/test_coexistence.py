@@ -232,6 +232,10 @@ def test_c1_c4_asyncios_own_children(ours, watcher):
         jobs = [asyncio.ensure_future(one(code)) for code in CODES]
         ours()
         await asyncio.gather(*jobs)
+        if watcher is not None:
+            # it warns of threads that have just done their work
+            for thread in list(getattr(chosen, "_threads", {}).values()):
+                thread.join()
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
