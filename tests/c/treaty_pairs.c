@@ -306,6 +306,28 @@ XT_TEST(threads_beside_a_mainloop, "X3 C2 C3 C4 C5")
     in_threads(owner);
 }
 
+/* More than the handler has room for at first: each hears of its child. */
+XT_TEST(forty_contexts_with_one_handler, "X3 C3 C8")
+{
+    libxl_ctx *ctx[40];
+    libxl_childproc_id id[40];
+
+    for (int i = 0; i < 40; i++) {
+        char code[16];
+
+        snprintf(code, sizeof(code), "%d", i);
+        ctx[i] = xt_ctx_new(libxl_sigchld_owner_libxl_always_selective_reap,
+                            NULL);
+        id[i] = xt_spawn_argv(ctx[i], XT_CHILD("exit", code), NULL, NULL);
+    }
+    for (int i = 39; i >= 0; i--) {
+        libxl_childproc_result r = xt_wait(ctx[i], id[i]);
+
+        XT_EXITED(&r, i);
+        xt_ctx_free(ctx[i]);
+    }
+}
+
 /* ---- strangers, and who knows them --------------------------------------- */
 
 struct knower {
