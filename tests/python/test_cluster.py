@@ -1,4 +1,6 @@
 """xlchild.pool on a dask cluster: a scheduler, two workers, on loopback."""
+import asyncio
+import gc
 import json
 import os
 import signal
@@ -94,6 +96,10 @@ def test_a_killed_worker_loses_nothing(cluster, tmp_path):
             Pool(32, executor=client) as pool:
         done = list(pool.as_completed(commands))
     thread.join()
+    for loop in [o for o in gc.get_objects()
+                 if isinstance(o, asyncio.BaseEventLoop)]:
+        if not loop.is_running():
+            loop.close()  # dask leaves the client's open
     assert killed
     assert sorted(r.index for r in done) == list(range(300))
     assert [r.error for r in done if r.error] == []
