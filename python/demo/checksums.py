@@ -77,12 +77,12 @@ class Sum:
                                       self.failed, self.lost, rate))
 
 
-def checksum_all(name, paths, wanted, context):
+def checksum_all(name, paths, wanted, host=None, **treaty):
     """A child a file through xlchild; every digest is checked."""
     total = Sum(name)
     bar = progress(len(paths), name)
     begin = time.monotonic()
-    with Pool(JOBS, context=context) as pool:
+    with Pool(JOBS, **treaty) as pool:
         for result in pool.as_completed(["sha256sum", "--", path]
                                         for path in paths):
             total.started += result.attempts if not result.error else 0
@@ -98,8 +98,10 @@ def checksum_all(name, paths, wanted, context):
             if not result.success or digest != wanted[result.args[2]]:
                 total.failed += 1
                 print("differs: %r" % result, file=sys.stderr)
-    total.seconds = time.monotonic() - begin
-    bar.close()
+        total.seconds = time.monotonic() - begin
+        bar.close()
+        if host is not None:
+            host.finish(pool)
     return total
 
 
@@ -162,6 +164,20 @@ class Host:
             # a pid can come again once its first owner was reported
             self.wanted.setdefault(pid, []).append(code)
 
+    def finish(self, pool):
+        """Start no more, and wait until all have been reported: 10 s."""
+        self.stop.set()
+        self.thread.join()
+        until = time.monotonic() + 10
+
+        def until_reported():
+            while time.monotonic() < until \
+                    and sum(map(len, self.got.values())) < self.count():
+                yield ["sleep", "0.01"]
+
+        for _ in pool.as_completed(until_reported()):
+            pass
+
     def problems(self):
         """How many children were not reported once, with their status."""
         wrong = 0
@@ -175,19 +191,6 @@ class Host:
     def count(self):
         """How many were started."""
         return sum(map(len, self.wanted.values()))
-
-
-def drain(context, host):
-    """Until all of the host's children have been reported: at most 10 s."""
-    keeper = context.spawn(["sleep", "30"], event=True)
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        if sum(map(len, host.got.values())) >= host.count():
-            break
-        context.events(0.05)
-    keeper.kill()
-    while keeper.status is None:
-        context.events(None)
 
 
 def main():
@@ -204,20 +207,15 @@ def main():
 
     with xlchild.Context() as context:
         mode = context.diagnose().mode_in_force.name.lower()
-        runs = [checksum_all("xlchild, mode %s (pidfd)" % mode, paths,
-                             wanted, context)]
+    runs = [checksum_all("xlchild, mode %s (pidfd)" % mode, paths, wanted)]
     print(runs[-1].line())
 
     before = signal.getsignal(signal.SIGCHLD)
     host = Host()
-    with xlchild.Context(xlchild.SigchldOwner.LIBXL,
-                         childproc_exited_callback=host.reported) as context:
-        host.thread.start()
-        runs.append(checksum_all("xlchild, mode libxl", paths, wanted,
-                                 context))
-        host.stop.set()
-        host.thread.join()
-        drain(context, host)
+    host.thread.start()
+    runs.append(checksum_all("xlchild, mode libxl", paths, wanted, host,
+                             owner=xlchild.SigchldOwner.LIBXL,
+                             childproc_exited_callback=host.reported))
     print(runs[-1].line())
     bad = host.problems()
     wrong += bad

@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import pytest
 from conftest import CHILD, TINY
 
-from xlchild import Context, KillPolicy, KillScope, SpawnError
+from xlchild import Context, KillPolicy, KillScope, SigchldOwner, SpawnError
 from xlchild.pool import Halt, Pool, Result, _spool, run_many
 
 
@@ -105,8 +105,34 @@ def test_bad_kinds_of_arguments(tmp_path):
             Pool(executor=threads, stdin=0)
         with pytest.raises(ValueError, match="on_output"):
             Pool(executor=threads, on_output=print)
+        with pytest.raises(ValueError, match="childproc_exited_callback"):
+            Pool(executor=threads, childproc_exited_callback=print)
     with pytest.raises(TypeError, match="'colour'"):
         Pool(colour="red")
+
+
+@pytest.mark.own_process
+def test_c1_a_pool_that_owns_sigchld():
+    """The program's own child is reaped by the pool, which tells of it."""
+    told = []
+
+    def exited(pid, status):
+        told.append((pid, status.returncode))
+        return True
+
+    def until_told():
+        for _ in range(10000):
+            if told:
+                return
+            yield [TINY]
+
+    before = signal.getsignal(signal.SIGCHLD)
+    with Pool(2, owner=SigchldOwner.LIBXL,
+              childproc_exited_callback=exited) as pool:
+        own = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 9"], {})
+        assert all(r.success for r in pool.as_completed(until_told()))
+    assert told == [(own, 9)]
+    assert signal.getsignal(signal.SIGCHLD) == before
 
 
 def test_input_and_timeout():

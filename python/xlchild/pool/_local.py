@@ -30,9 +30,9 @@ class _Local:
 
     times_out = False  # the scheduler watches the time
 
-    def __init__(self, kill, options):
+    def __init__(self, treaty, kill, options):
         self._options = spec_options(kill=kill, **options)
-        self.context = Context()
+        self.context = Context(**treaty)
         self._running = {}
         self._spool = None
 
@@ -78,9 +78,9 @@ class InFiles(_Local):
     bytes. keep_large: not what is longer than that, which stays in its file.
     """
 
-    def __init__(self, kill, options, starters=0, spool=None, limit=0,
-                 keep_large=False):
-        super().__init__(kill, options)
+    def __init__(self, treaty, kill, options, starters=0, spool=None,
+                 limit=0, keep_large=False):
+        super().__init__(treaty, kill, options)
         try:
             self.context.set_starters(starters)
         except BaseException:
@@ -202,8 +202,8 @@ class InFiles(_Local):
 class InPipes(_Local):
     """Output is passed on as it comes: on_output(result, stream, data)."""
 
-    def __init__(self, kill, options, on_output):
-        super().__init__(kill, options)
+    def __init__(self, treaty, kill, options, on_output):
+        super().__init__(treaty, kill, options)
         self._on_output = on_output
         self._fds = dict(self._options.pop("fds"))
         self._raised = None  # by on_output

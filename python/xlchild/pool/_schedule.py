@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections import deque
 
-from .._context import KillPolicy, KillScope, kill_tuple
+from .._context import KillPolicy, KillScope, SigchldOwner, kill_tuple
 from . import _local, _spool
 from ._halt import Halt
 from ._result import Result
@@ -46,7 +46,8 @@ class Pool:
     two starts. halt: when to stop early, as Halt has it; fail_fast is short
     for ``now,fail=1``. starters: threads of the library that start children
     in parallel (0: none). executor: a concurrent.futures.Executor or a
-    dask.distributed.Client whose workers run the commands.
+    dask.distributed.Client whose workers run the commands. owner,
+    childproc_exited_callback: as for the Context that the pool runs in.
     options: as for Context.spawn; stdin is /dev/null if not given.
     ``out_of_time`` is True once the total timeout has passed.
 
@@ -74,6 +75,8 @@ class Pool:
                  halt: str = "never", fail_fast: bool = False,
                  starters: int = 0, executor: Any = None,
                  spool: Any = None, stdin: Any = None,
+                 owner: SigchldOwner = SigchldOwner.NONE,
+                 childproc_exited_callback: Any = None,
                  **options: Any) -> None:
         _at_least(1, jobs=jobs, attempts=attempts)
         _at_least(0, capture_limit=capture_limit, timeout=timeout,
@@ -102,21 +105,26 @@ class Pool:
                                  "no on_output, no spool")
             if stdin is not None:
                 raise ValueError("stdin cannot be sent to an executor")
+            if owner != SigchldOwner.NONE or childproc_exited_callback:
+                raise ValueError("an executor's workers own their SIGCHLD: no "
+                                 "owner, no childproc_exited_callback")
             self._runner: Any = _remote.ByExecutor(
                 executor, kill, options, capture, capture_limit, timeout)
             return
         options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
+        treaty = {"owner": owner,
+                  "childproc_exited_callback": childproc_exited_callback}
         if on_output is not None:
             if not callable(on_output):
                 raise TypeError("on_output must be callable")
-            self._runner = _local.InPipes(kill, options, on_output)
+            self._runner = _local.InPipes(treaty, kill, options, on_output)
             return
         keep_large = spool is not None
         if keep_large:
             capture_limit = LARGE
         elif capture:
             spool = _spool.Spool()
-        self._runner = _local.InFiles(kill, options, starters, spool,
+        self._runner = _local.InFiles(treaty, kill, options, starters, spool,
                                       capture_limit, keep_large)
 
     def __enter__(self) -> Pool:
