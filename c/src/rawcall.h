@@ -8,7 +8,7 @@
 #ifndef XL_RAWCALL_H
 #define XL_RAWCALL_H
 
-#if defined(__x86_64__) && !defined(__ILP32__)
+#if defined(__x86_64__) && !defined(__ILP32__) && !defined(__clang_analyzer__)
 
 #define XL_RAWCALL_APART 1 /* the caller's thread may run meanwhile */
 
@@ -25,7 +25,7 @@ static inline long xl_rawcall(long number, long a, long b, long c, long d)
     return r;
 }
 
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(__clang_analyzer__)
 
 #define XL_RAWCALL_APART 1
 
@@ -44,7 +44,7 @@ static inline long xl_rawcall(long number, long a, long b, long c, long d)
     return x0;
 }
 
-#else
+#else /* also for the analyser, which does not see what assembly writes */
 
 #include <errno.h>
 #include <unistd.h>

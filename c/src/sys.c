@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +36,7 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
 #endif
+#define FUTEX_WAIT 0 /* <linux/futex.h> does not come with musl */
 
 static int real_open(const char *path, int flags, mode_t mode)
 {
