@@ -148,7 +148,7 @@ void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl)
     if (xl_enter(ctx) != 0)
         return;
     if (for_libxl == &ctx->os.timer_token)
-        ctx->os.timer_registered = 0;
+        xl_registration_timer_occurred(ctx);
     xl_pump_once(ctx);
     (void)xl_leave(ctx, 0);
 }

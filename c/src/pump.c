@@ -29,6 +29,10 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
     switch (event->data.u64 & XL_TAG_MASK) {
     case XL_TAG_WAKEUP:
         reasons = xl_wakeup_take(&ctx->wakeup);
+        /* It was for the leader, who may not be asleep yet: had we kept it,
+         * nothing would wake it (E2, O6). */
+        if ((reasons & XL_WAKE_POKE) && ctx->pump.leader != NULL)
+            xl_wakeup_post(&ctx->wakeup, XL_WAKE_POKE);
         if (reasons & XL_WAKE_HANDED)
             xl_reap_handed(ctx);
         if (reasons & XL_WAKE_LIMBO)

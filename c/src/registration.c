@@ -121,6 +121,13 @@ static int timer_needed(libxl_ctx *ctx, int64_t due)
     return due < os->timer_due ? hasten_timer(ctx) : 0;
 }
 
+void xl_registration_timer_occurred(libxl_ctx *ctx)
+{
+    while (ctx->os.busy)
+        pthread_cond_wait(&ctx->os.idle, &ctx->lock);
+    ctx->os.timer_registered = 0;
+}
+
 /* ---- arming and settling ------------------------------------------------ */
 
 int xl_registration_fd_wanted(const libxl_ctx *ctx)

@@ -14,6 +14,9 @@ int xl_registration_arm(libxl_ctx *ctx, int64_t due);
 /* There is something, or may be, that the fd would tell. */
 int xl_registration_fd_wanted(const libxl_ctx *ctx);
 void xl_registration_settle(libxl_ctx *ctx);
+/* The host may drop its record of the timeout when this has returned: waits
+ * until no hook that may name it is under way. */
+void xl_registration_timer_occurred(libxl_ctx *ctx);
 /* Deregisters everything: the ctx goes. */
 void xl_registration_release(libxl_ctx *ctx);
 

@@ -253,7 +253,7 @@ static libxl_childproc_batch_entry *next_of_range(void *user)
 int libxl_childproc_spawn_many(libxl_ctx *ctx,
                                libxl_childproc_batch_entry *entries, size_t n)
 {
-    struct range range = {entries, n > 0 ? entries + n : entries};
+    struct range range;
     struct xl_starters *s;
     int started = 0;
     size_t i;
@@ -261,6 +261,8 @@ int libxl_childproc_spawn_many(libxl_ctx *ctx,
 
     if ((entries == NULL && n > 0) || n > MAX_BATCH)
         return ERROR_INVAL;
+    range.next = entries;
+    range.end = n > 0 ? entries + n : entries;
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;

@@ -278,10 +278,8 @@ int hl_round(struct hl_loop *loop, int timeout_ms)
             fired++;
         }
     while ((t = take_due(loop))) {
-        void *for_libxl = t->for_libxl;
-
+        libxl_osevent_occurred_timeout(loop->ctx, t->for_libxl);
         free(t);
-        libxl_osevent_occurred_timeout(loop->ctx, for_libxl);
         fired++;
     }
     return fired;

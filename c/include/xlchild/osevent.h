@@ -105,7 +105,10 @@ LIBXL_API void libxl_osevent_occurred_fd(libxl_ctx *ctx, void *for_libxl,
 
 /* libxl_osevent_occurred_timeout - a registered timeout passed
  * The registration is gone with it: the library does not deregister a
- * timeout that occurred. Otherwise as libxl_osevent_occurred_fd. */
+ * timeout that occurred. Until this returns timeout_modify may still name it,
+ * from another thread, so that the host keeps its record till then; and it
+ * waits for a hook that another thread is in, so that the host may hold no
+ * lock which its hooks take. Otherwise as libxl_osevent_occurred_fd. */
 LIBXL_API void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl);
 
 #ifdef __cplusplus
