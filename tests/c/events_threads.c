@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "ctx_impl.h"
+#include "sys.h"
 
 /* A thread that waits for one event and says so. */
 struct waiter {
@@ -497,4 +498,63 @@ XT_TEST(timeouts_are_monotonic_and_not_early, "O6")
     r = xt_wait(ctx, id);
     XT_SIGNALED(&r, SIGKILL);
     xt_ctx_free(ctx);
+}
+
+/* ---- a wakeup between the decision to block and blocking ----------------- */
+
+static struct {
+    libxl_ctx *ctx;
+    libxl_childproc_id id;
+    pid_t pid;
+    int times;
+    int (*epoll_wait)(int epfd, struct epoll_event *events, int max,
+                      int timeout_ms);
+} asleep;
+
+/* What the leader waits for happens, and somebody else pumps in passing. */
+static void *end_and_pump(void *unused)
+{
+    libxl_event *event;
+    siginfo_t info;
+    int i;
+
+    (void)unused;
+    XT_OK(libxl_childproc_kill(asleep.ctx, asleep.id, SIGKILL,
+                               LIBXL_KILL_PROCESS));
+    XT_SYS(waitid(P_PID, (id_t)asleep.pid, &info, WEXITED | WNOWAIT));
+    for (i = 0; i < 3; i++)
+        XT_RC(libxl_event_check(asleep.ctx, &event, 0, NULL, NULL),
+              ERROR_NOT_READY);
+    return NULL;
+}
+
+/* The leader has given the lock up, and does not sleep yet. */
+static int wait_late(int epfd, struct epoll_event *events, int max,
+                     int timeout_ms)
+{
+    pthread_t thread;
+    int n;
+
+    if (timeout_ms == 0 || asleep.times++ > 0)
+        return asleep.epoll_wait(epfd, events, max, timeout_ms);
+    XT_EQ_INT(pthread_create(&thread, NULL, end_and_pump, NULL), 0);
+    XT_EQ_INT(pthread_join(thread, NULL), 0);
+    n = asleep.epoll_wait(epfd, events, max, 0);
+    XT_GT_INT(n, 0); /* or it would have slept on */
+    return n;
+}
+
+XT_TEST(a_wakeup_is_not_taken_by_a_passer_by, "E2 O6")
+{
+    libxl_childproc_result r;
+
+    asleep.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    asleep.id = xt_spawn_argv(asleep.ctx, XT_CHILD("pause"), NULL, &asleep.pid);
+    asleep.epoll_wait = xl_sys.epoll_wait;
+    xl_sys.epoll_wait = wait_late;
+    r = xt_wait(asleep.ctx, asleep.id);
+    xl_sys.epoll_wait = asleep.epoll_wait;
+    XT_SIGNALED(&r, SIGKILL);
+    XT_GT_INT(asleep.times, 0);
+    xt_ctx_free(asleep.ctx);
 }

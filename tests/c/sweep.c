@@ -337,6 +337,21 @@ static int try_forked(const struct xs_op *op, enum kind k, int n, int err)
     return 0;
 }
 
+/* name is one of the words in list. */
+static int spared(const char *list, const char *name)
+{
+    size_t length = strlen(name);
+    const char *at = list;
+
+    while ((at = strstr(at, name)) != NULL) {
+        if ((at == list || at[-1] == ' ') &&
+            (at[length] == '\0' || at[length] == ' '))
+            return 1;
+        at += length;
+    }
+    return 0;
+}
+
 void xs_sweep(const struct xs_op *op)
 {
     int total = 0;
@@ -345,7 +360,7 @@ void xs_sweep(const struct xs_op *op)
     for (int k = 0; k < NKINDS; k++) {
         int n = 1;
 
-        if (op->spare && !strcmp(op->spare, kinds[k].name))
+        if (op->spare && spared(op->spare, kinds[k].name))
             continue;
         while (n < 500 && !try_forked(op, (enum kind)k, n, kinds[k].err))
             n++;

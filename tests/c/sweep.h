@@ -27,7 +27,8 @@ struct xs_op {
     int warm;
     /* The run itself says from when on calls fail (xs_arm_now). */
     int late;
-    /* A kind that does not fail here: after it nothing could be as before. */
+    /* Kinds that do not fail here, with spaces between: after them nothing
+     * could be as before. */
     const char *spare;
     /* It may turn out that the operation makes no call that can fail. */
     int needs_nothing;

@@ -13,9 +13,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "facility.h"
 
 static void quiet_log(void *user, libxl_log_level level, int errnoval,
                       const char *message)
@@ -47,6 +50,16 @@ static void teardown(void *state)
     XT_OK(libxl_ctx_free(state));
 }
 
+/* Where pidfds are refused, or signals by them, a handler that cannot be put
+ * back stays, and a child that cannot be signalled lives. */
+static const char *nothing_instead(void)
+{
+    int pidfd_signals = syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0) != 0 &&
+                        errno == EBADF;
+
+    return pidfd_signals && xl_facility_pidfds(0) ? NULL : "sigaction kill";
+}
+
 static void sweep(const char *name, libxl_sigchld_owner o, int (*run)(void *),
                   int needs_nothing)
 {
@@ -56,6 +69,7 @@ static void sweep(const char *name, libxl_sigchld_owner o, int (*run)(void *),
                        .teardown = teardown,
                        .also = start_codes,
                        .warm = 1,
+                       .spare = nothing_instead(),
                        .needs_nothing = needs_nothing};
 
     owner = o;
@@ -297,7 +311,8 @@ XT_TEST_SLOW(ctx_free_with_children, "X5 X2", 120)
                        .run = free_run,
                        .teardown = no_teardown,
                        .late = 1,
-                       .spare = "sigaction"};
+                       .spare = nothing_instead() ? nothing_instead()
+                                                : "sigaction"};
 
     for (int o = libxl_sigchld_owner_libxl; o <= (int)libxl_sigchld_owner_none;
          o++) {
