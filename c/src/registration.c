@@ -16,10 +16,15 @@
 
 /* ---- hooks, one at a time ----------------------------------------------- */
 
-static void hooks_begin(libxl_ctx *ctx)
+static void await_hooks(libxl_ctx *ctx)
 {
     while (ctx->os.busy)
         pthread_cond_wait(&ctx->os.idle, &ctx->lock);
+}
+
+static void hooks_begin(libxl_ctx *ctx)
+{
+    await_hooks(ctx);
     ctx->os.busy = 1;
 }
 
@@ -123,8 +128,7 @@ static int timer_needed(libxl_ctx *ctx, int64_t due)
 
 void xl_registration_timer_occurred(libxl_ctx *ctx)
 {
-    while (ctx->os.busy)
-        pthread_cond_wait(&ctx->os.idle, &ctx->lock);
+    await_hooks(ctx);
     ctx->os.timer_registered = 0;
 }
 
