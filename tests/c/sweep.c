@@ -280,11 +280,16 @@ static int documented(const struct xs_op *op, int rc)
     return 0;
 }
 
+/* Static: a leak checker in what the operation forks finds them, too. */
+static struct xt_state *at_start, *before;
+
 static int try_once(const struct xs_op *op, enum kind k, int n, int err)
 {
-    struct xt_state *at_start = xt_state_take(), *before;
-    void *state = op->setup();
+    void *state;
     int rc;
+
+    at_start = xt_state_take();
+    state = op->setup();
 
     if (op->warm) {
         XT_OK(op->run(state));

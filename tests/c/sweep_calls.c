@@ -306,13 +306,13 @@ static void no_teardown(void *state)
 
 XT_TEST_SLOW(ctx_free_with_children, "X5 X2", 120)
 {
+    const char *spare = nothing_instead();
     struct xs_op op = {.name = "ctx_free",
                        .setup = nothing,
                        .run = free_run,
                        .teardown = no_teardown,
                        .late = 1,
-                       .spare = nothing_instead() ? nothing_instead()
-                                                : "sigaction"};
+                       .spare = spare ? spare : "sigaction"};
 
     for (int o = libxl_sigchld_owner_libxl; o <= (int)libxl_sigchld_owner_none;
          o++) {
