@@ -89,6 +89,48 @@ XT_TEST(coalesced_signals_lose_no_exit, "C8")
     xt_ctx_free(ctx);
 }
 
+/* Not by and by, when some later look finds it: the look that follows the
+ * signal. Twenty times, because a tick that is due could hide one. */
+XT_TEST(the_first_look_after_the_signal_finds_it, "C8 C1 C3")
+{
+    static const libxl_sigchld_owner owners[] = {
+        libxl_sigchld_owner_libxl, libxl_sigchld_owner_libxl_always,
+        libxl_sigchld_owner_libxl_always_selective_reap,
+        libxl_sigchld_owner_none};
+
+    for (size_t o = 0; o < sizeof(owners) / sizeof(owners[0]); o++) {
+        libxl_ctx *ctx = xt_ctx_new(owners[o], NULL);
+        libxl_childproc_id held;
+        libxl_childproc_result r;
+        int gate;
+
+        held = xh_spawn_held(ctx, XH_EXIT(2), NULL, NULL, &gate, NULL);
+        for (int i = 0; i < 20; i++) {
+            libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+            libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "3"));
+            libxl_event *event = NULL;
+            pid_t pid, stranger = 0;
+
+            xt_spawn(ctx, &spec, &report, &pid);
+            xh_await_zombie(pid);
+            XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
+                                    NULL));
+            XT_EQ_INT(event->u.childproc_exit.pid, pid);
+            libxl_event_free(ctx, event);
+            if (owners[o] <= libxl_sigchld_owner_libxl_always) {
+                stranger = xh_fork_exit(4);
+                xh_await_zombie(stranger);
+                xh_pump(ctx);
+                XT_EQ_INT(xh_is_zombie(stranger), -1);
+            }
+        }
+        xt_close(&gate);
+        r = xt_wait(ctx, held);
+        XT_EXITED(&r, 2);
+        xt_ctx_free(ctx);
+    }
+}
+
 /* ---- the alternate stack ------------------------------------------------- */
 
 static volatile char *seen_sp;
