@@ -55,6 +55,15 @@ static pid_t start(libxl_ctx *ctx, const char *helper, const char *verb,
     return pid;
 }
 
+static void await_end(pid_t pid)
+{
+    siginfo_t info;
+
+    while (waitid(P_PID, pid, &info, WEXITED | WNOWAIT))
+        if (errno != EINTR)
+            die("waitid", 0);
+}
+
 static void take(libxl_ctx *ctx, int n)
 {
     while (n) {
@@ -105,24 +114,19 @@ int main(int argc, char **argv)
             pid[i] = start(ctx, argv[4], "hold", gate[0], LIBXL_REPORT_EVENT);
         close(gate[0]);
         close(gate[1]);
-        for (int i = 0; i < n; i++) {
-            siginfo_t info;
-
-            while (waitid(P_PID, pid[i], &info, WEXITED | WNOWAIT))
-                if (errno != EINTR)
-                    die("waitid", 0);
-        }
+        for (int i = 0; i < n; i++)
+            await_end(pid[i]);
         mark("<");
         take(ctx, n);
     } else {
         /* What is only done once is no part of it. */
         for (int i = 0; i < 3; i++) {
-            start(ctx, argv[4], "exit", -1, LIBXL_REPORT_EVENT);
+            await_end(start(ctx, argv[4], "exit", -1, LIBXL_REPORT_EVENT));
             take(ctx, 1);
         }
         mark("<");
         for (int i = 0; i < n; i++) {
-            start(ctx, argv[4], "exit", -1, LIBXL_REPORT_EVENT);
+            await_end(start(ctx, argv[4], "exit", -1, LIBXL_REPORT_EVENT));
             take(ctx, 1);
         }
     }
