@@ -58,7 +58,7 @@ BINDING = sorted(glob.glob("bindings/python/*.c"))
 setup(
     packages=["xlchild", "xlchild.pool", "xlchild.cli"],
     package_dir={"": "python"},
-    package_data={"xlchild": ["py.typed", "*.pyi"]},
+    package_data={"": ["*.pyi"], "xlchild": ["py.typed"]},
     cmdclass={"build_ext": SwigBuild},
     ext_modules=[Extension(
         "xlchild._libxl",

@@ -5,13 +5,27 @@ import subprocess
 from os import PathLike
 from subprocess import CalledProcessError as CalledProcessError
 from subprocess import TimeoutExpired as TimeoutExpired
-from typing import (IO, Any, Callable, Dict, FrozenSet, Iterable, List,
-                    NamedTuple, Optional, Sequence, Tuple, Union)
+from typing import (IO, Any, AnyStr, Callable, Dict, FrozenSet,
+                    Iterable, List, NamedTuple, Optional, Sequence, Tuple,
+                    TypeVar, Union, overload)
+
+from typing_extensions import Literal, Self
 
 from . import _libxl
 
 __version__: str
-__all__: List[str]
+__all__ = [
+    "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
+    "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
+    "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
+    "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
+    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
+    "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
+    "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
+    "call", "check_call", "check_output", "default_context", "getoutput",
+    "getstatusoutput", "postfork_child_noexec", "route_unknown_children",
+    "run", "spawn", "start_time",
+]
 
 DEVNULL: int
 PIPE: int
@@ -24,54 +38,60 @@ _Text = Union[str, bytes, "PathLike[Any]"]
 _Argv = Sequence[_Text]
 _File = Union[None, int, IO[Any]]
 _Output = Union[_File, _Text]
+_T = TypeVar("_T")
+_True = Literal[True]
+_NotTrue = Optional[Literal[False]]
 
 class SigchldOwner(enum.IntEnum):
-    LIBXL: int
-    MAINLOOP: int
-    LIBXL_ALWAYS: int
-    SELECTIVE_REAP: int
-    NONE: int
+    LIBXL = 0
+    MAINLOOP = 1
+    LIBXL_ALWAYS = 2
+    SELECTIVE_REAP = 3
+    NONE = 4
 
 class KillScope(enum.IntEnum):
-    PROCESS: int
-    GROUP: int
-    CGROUP: int
+    PROCESS = 0
+    GROUP = 1
+    CGROUP = 2
 
 class FreePolicy(enum.IntEnum):
-    DETACH: int
-    KILL: int
-    LEAVE: int
+    DETACH = 0
+    KILL = 1
+    LEAVE = 2
 
 class EventType(enum.IntEnum):
-    OPERATION_COMPLETE: int
-    EXIT: int
-    STARTED: int
-    STOPPED: int
-    CONTINUED: int
+    OPERATION_COMPLETE = 4
+    EXIT = 32
+    STARTED = 33
+    STOPPED = 34
+    CONTINUED = 35
 
 class StatusKind(enum.Enum):
-    EXITED: str
-    SIGNALED: str
-    LOST: str
+    EXITED = "exited"
+    SIGNALED = "signaled"
+    LOST = "lost"
 
 class LostReason(enum.IntEnum):
-    STOLEN: int
-    IGNORED: int
-    NOT_PASSED: int
-    NOT_OURS: int
+    STOLEN = 1
+    IGNORED = 2
+    NOT_PASSED = 3
+    NOT_OURS = 4
     @property
     def text(self) -> str: ...
 
 class Source(enum.IntEnum):
-    NONE: int
-    REAPED: int
-    PASSED: int
-    PIDFD: int
+    NONE = 0
+    REAPED = 1
+    PASSED = 2
+    PIDFD = 3
 
 class Lost:
     reason: LostReason
     def __init__(self, reason: int) -> None: ...
     def __lt__(self, other: object) -> bool: ...
+    def __gt__(self, other: object) -> bool: ...
+    def __le__(self, other: object) -> bool: ...
+    def __ge__(self, other: object) -> bool: ...
 
 class Status:
     EXITED = StatusKind.EXITED
@@ -111,13 +131,13 @@ class Event:
     process: Optional[Process]
     status: Optional[Status]
     user: int
-    completed: Optional[CompletedProcess]
+    completed: Optional[CompletedProcess[bytes]]
     rc: Optional[int]
     signal: Optional[int]
     error: Optional[XlchildError]
     def __init__(self, kind: int, user: int) -> None: ...
 
-class CompletedProcess(subprocess.CompletedProcess[Any]):
+class CompletedProcess(subprocess.CompletedProcess[_T]):
     status: Optional[Status]
     timed_out: bool
     aborted: bool
@@ -125,7 +145,7 @@ class CompletedProcess(subprocess.CompletedProcess[Any]):
     stdin_written: int
     dropped: Tuple[int, int]
     def __init__(self, args: Any, returncode: Union[int, Lost],
-                 stdout: Any = ..., stderr: Any = ..., *,
+                 stdout: Optional[_T] = ..., stderr: Optional[_T] = ..., *,
                  status: Optional[Status] = ...) -> None: ...
     @property
     def rusage(self) -> Optional[resource.struct_rusage]: ...
@@ -212,7 +232,7 @@ class Context(_libxl.Ctx):
                  fork_replacement: Optional[Callable[[], int]] = ...,
                  childproc_exited_callback: Optional[
                      Callable[[int, Status], Any]] = ...) -> None: ...
-    def __enter__(self) -> Context: ...
+    def __enter__(self) -> Self: ...
     def __exit__(self, *_: Any) -> None: ...
     def close(self) -> None: ...
     @property
@@ -256,6 +276,32 @@ class Context(_libxl.Ctx):
     def fileno(self) -> int: ...
     @property
     def disaster_latched(self) -> int: ...
+    @overload
+    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
+            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
+            capture_output: bool = ..., timeout: Optional[float] = ...,
+            check: bool = ..., shell: bool = ...,
+            text: _True, encoding: Optional[str] = ...,
+            errors: Optional[str] = ...,
+            universal_newlines: Optional[bool] = ...,
+            capture_limit: int = ...,
+            on_output: Optional[Callable[[int, bytes], Any]] = ...,
+            linger_eof: bool = ...,
+            kill: Optional[Tuple[int, float, int]] = ...,
+            **options: Any) -> CompletedProcess[str]: ...
+    @overload
+    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
+            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
+            capture_output: bool = ..., timeout: Optional[float] = ...,
+            check: bool = ..., shell: bool = ...,
+            text: _NotTrue = ..., encoding: None = ...,
+            errors: None = ..., universal_newlines: _NotTrue = ...,
+            capture_limit: int = ...,
+            on_output: Optional[Callable[[int, bytes], Any]] = ...,
+            linger_eof: bool = ...,
+            kill: Optional[Tuple[int, float, int]] = ...,
+            **options: Any) -> CompletedProcess[bytes]: ...
+    @overload
     def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
             input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
             capture_output: bool = ..., timeout: Optional[float] = ...,
@@ -267,7 +313,7 @@ class Context(_libxl.Ctx):
             on_output: Optional[Callable[[int, bytes], Any]] = ...,
             linger_eof: bool = ...,
             kill: Optional[Tuple[int, float, int]] = ...,
-            **options: Any) -> CompletedProcess: ...
+            **options: Any) -> CompletedProcess[Any]: ...
     def start(self, args: _Argv, *, stdin: _File = ..., input: Any = ...,
               stdout: _Output = ..., stderr: _Output = ...,
               capture_output: bool = ..., timeout: Optional[float] = ...,
@@ -278,9 +324,26 @@ class Context(_libxl.Ctx):
               **options: Any) -> int: ...
     def abort(self, number: int) -> bool: ...
 
-class Popen(subprocess.Popen[Any]):
-    def __init__(self, args: Union[_Text, _Argv], *rest: Any,
+class Popen(subprocess.Popen[AnyStr]):
+    @overload
+    def __init__(self: Popen[str], args: Union[_Text, _Argv], *rest: Any,
                  context: Optional[Context] = ...,
+                 text: _True, encoding: Optional[str] = ...,
+                 errors: Optional[str] = ...,
+                 universal_newlines: Optional[bool] = ...,
+                 **options: Any) -> None: ...
+    @overload
+    def __init__(self: Popen[bytes], args: Union[_Text, _Argv], *rest: Any,
+                 context: Optional[Context] = ...,
+                 text: _NotTrue = ..., encoding: None = ...,
+                 errors: None = ..., universal_newlines: _NotTrue = ...,
+                 **options: Any) -> None: ...
+    @overload
+    def __init__(self: Popen[Any], args: Union[_Text, _Argv], *rest: Any,
+                 context: Optional[Context] = ...,
+                 text: Optional[bool] = ..., encoding: Optional[str] = ...,
+                 errors: Optional[str] = ...,
+                 universal_newlines: Optional[bool] = ...,
                  **options: Any) -> None: ...
     def send_signal(self, sig: int) -> None: ...
     @property
@@ -299,13 +362,45 @@ class _Router:
 route_unknown_children: _Router
 
 def spawn(args: _Argv, **options: Any) -> Process: ...
+@overload
 def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
         timeout: Optional[float] = ..., check: bool = ...,
-        **options: Any) -> CompletedProcess: ...
+        text: _True, encoding: Optional[str] = ...,
+        errors: Optional[str] = ...,
+        universal_newlines: Optional[bool] = ...,
+        **options: Any) -> CompletedProcess[str]: ...
+@overload
+def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
+        timeout: Optional[float] = ..., check: bool = ...,
+        text: _NotTrue = ..., encoding: None = ...,
+        errors: None = ..., universal_newlines: _NotTrue = ...,
+        **options: Any) -> CompletedProcess[bytes]: ...
+@overload
+def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
+        timeout: Optional[float] = ..., check: bool = ...,
+        text: Optional[bool] = ..., encoding: Optional[str] = ...,
+        errors: Optional[str] = ...,
+        universal_newlines: Optional[bool] = ...,
+        **options: Any) -> CompletedProcess[Any]: ...
 def call(*popenargs: Any, timeout: Optional[float] = ...,
          **options: Any) -> Union[int, Lost]: ...
 def check_call(*popenargs: Any, **options: Any) -> int: ...
+@overload
 def check_output(*popenargs: Any, timeout: Optional[float] = ...,
+                 text: _True, encoding: Optional[str] = ...,
+                 errors: Optional[str] = ...,
+                 universal_newlines: Optional[bool] = ...,
+                 **options: Any) -> str: ...
+@overload
+def check_output(*popenargs: Any, timeout: Optional[float] = ...,
+                 text: _NotTrue = ..., encoding: None = ...,
+                 errors: None = ..., universal_newlines: _NotTrue = ...,
+                 **options: Any) -> bytes: ...
+@overload
+def check_output(*popenargs: Any, timeout: Optional[float] = ...,
+                 text: Optional[bool] = ..., encoding: Optional[str] = ...,
+                 errors: Optional[str] = ...,
+                 universal_newlines: Optional[bool] = ...,
                  **options: Any) -> Any: ...
 def getstatusoutput(cmd: Union[str, bytes], **options: Any
                     ) -> Tuple[Union[int, Lost], str]: ...

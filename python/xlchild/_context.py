@@ -543,7 +543,10 @@ class Context(_libxl.Ctx):
 
     @property
     def child_count(self):
-        """How many children have not been reported yet."""
+        """How many children have not been reported yet.
+
+        An end that waits as an event for events() has been reported.
+        """
         return _libxl.libxl_childproc_count(self)
 
     # ---- events -------------------------------------------------------

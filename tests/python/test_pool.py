@@ -408,6 +408,9 @@ def test_executors(kind):
             done = list(pool.map(jobs))
         with Pool(8, executor=executor, timeout=0.1) as pool:
             late = next(pool.map([command("pause")]))
+        with Pool(1, executor=executor, timeout=0.1,
+                  kill=(signal.SIGINT, 5)) as pool:
+            gently = next(pool.map([command("pause")]))
     assert codes(done[:30]) == [n % 7 for n in range(30)]
     assert [r.stdout for r in done[:30]] == [b"%d\n" % n for n in range(30)]
     assert [r.attempts for r in done[:30]] \
@@ -415,6 +418,7 @@ def test_executors(kind):
     assert isinstance(done[30].error, FileNotFoundError)
     assert done[31].stdout == b"in"
     assert late.timed_out and late.returncode == -signal.SIGTERM
+    assert gently.timed_out and gently.returncode == -signal.SIGINT
     assert {r.host for r in done} == {os.uname().nodename}
 
 

@@ -1,9 +1,11 @@
 """The stubs say what is there: every name, with that signature.
 
-mypy's stubtest compares the package with its .pyi files; what SWIG generated
-has no signature that Python could tell, and is compared by its docstring.
+mypy's stubtest compares the public modules with their .pyi files; what SWIG
+generated has no signature that Python could tell, and is compared by its
+docstring. A user's program (typed_program.py) is read by mypy --strict.
 """
 import ast
+import importlib
 import inspect
 import os
 import re
@@ -20,13 +22,20 @@ from xlchild import _libxl
 
 pytestmark = pytest.mark.own_process
 STUBS = ROOT / "python" / "xlchild"
-OWN = re.compile(r"error: xlchild\.(_(?!libxl\b)\w+|aio|pool)\b")
+PUBLIC = {"xlchild": "__init__", "xlchild.aio": "aio",
+          "xlchild.cli": "cli/__init__", "xlchild.pool": "pool/__init__"}
+PROGRAM = Path(__file__).parent / "typed_program.py"
+# a module without a stub is the package's own
+OWN = re.compile(r"error: xlchild(\.\w+)*\.(?!_libxl\b)_\w+\.")
 # stubtest on what a stub cannot say otherwise: a named tuple with defaults in
 # __new__, members of an enum as members of a class, an object of a class that
-# is private
+# is private; and the extension's numbers, which its stub has by __getattr__
 SET_ASIDE = re.compile(
     r"error: xlchild\.(KillPolicy\.__new__|Status\.(EXITED|SIGNALED|LOST)"
-    r"|route_unknown_children)\b")
+    r"|route_unknown_children|_libxl\.\w+ is not present in stub)\b")
+needs_mypy = pytest.mark.skipif(not shutil.which("stubtest"),
+                                reason="no mypy")
+
 
 
 def parameters(function):
@@ -66,33 +75,50 @@ def test_the_extension_is_as_its_stub_says():
             == parameters(function), name
 
 
-def test_every_public_name_is_in_the_stub():
-    tree = ast.parse((STUBS / "__init__.pyi").read_text())
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_in_the_stub(name):
+    tree = ast.parse((STUBS / (PUBLIC[name] + ".pyi")).read_text())
     named = set()
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef,
+                             ast.ClassDef)):
             named.add(node.name)
         elif isinstance(node, ast.AnnAssign):
             named.add(node.target.id)
         elif isinstance(node, ast.ImportFrom):
             named |= {alias.asname for alias in node.names}
-    assert set(xlchild.__all__) <= named
+    assert set(importlib.import_module(name).__all__) <= named
 
 
-@pytest.mark.skipif(not shutil.which("stubtest"), reason="no mypy")
-def test_the_package_is_as_its_stub_says(tmp_path):
-    configuration = tmp_path / "mypy.ini"
-    configuration.write_text("[mypy]\nignore_errors = True\n")
+def run_mypy(tmp_path, module, *arguments):
+    """What it prints of the package that is tested here."""
     package = str(Path(xlchild.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy.stubtest", "xlchild",
-         "--ignore-missing-stub", "--mypy-config-file", str(configuration)],
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         cwd=tmp_path, timeout=200,
         env=dict(os.environ, MYPYPATH=package, PYTHONPATH=package))
+
+
+@needs_mypy
+def test_the_package_is_as_its_stubs_say(tmp_path):
+    configuration = tmp_path / "mypy.ini"
+    configuration.write_text("[mypy]\nignore_errors = True\n")
+    done = run_mypy(tmp_path, "mypy.stubtest", "xlchild",
+                    "--mypy-config-file", str(configuration))
     assert "modules" in done.stdout, done.stdout
-    # a module without a stub is its own
     wrong = [line for line in done.stdout.splitlines()
              if line.startswith("error:") and not OWN.match(line)
              and not SET_ASIDE.match(line)]
     assert wrong == []
+
+
+@needs_mypy
+def test_a_strict_program_is_typed(tmp_path):
+    done = run_mypy(tmp_path, "mypy", "--strict", str(PROGRAM))
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_strict_program_runs():
+    subprocess.run([sys.executable, "-W", "error", str(PROGRAM)], check=True,
+                   timeout=120)

@@ -4,8 +4,6 @@ Takes commands from the list as slots come free, has them started and hands
 them out ended; tries again, watches the time, stops early. What really runs
 them is a runner: _local.py or _remote.py.
 """
-from __future__ import annotations
-
 import heapq
 import select
 import signal
@@ -13,18 +11,10 @@ import subprocess
 import time
 from collections import deque
 
-from .._context import KillPolicy, KillScope, SigchldOwner, kill_tuple
+from .._context import KillPolicy, SigchldOwner, kill_tuple
 from . import _local, _spool
 from ._halt import Halt
 from ._result import Result
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable, Iterator, List, Optional, \
-        Sequence, Tuple, Union
-
-    Text = Union[str, bytes]
-    Command = Union[Sequence[Text], Tuple[Sequence[Text], bytes]]
 
 __all__ = ["Pool", "run_many"]
 
@@ -64,20 +54,12 @@ class Pool:
     [0, 1, 2]
     """
 
-    def __init__(self, jobs: int = 16, *, capture: bool = True,
-                 capture_limit: int = 0,
-                 on_output: Optional[Callable[[Result, int, bytes],
-                                              object]] = None,
-                 timeout: Optional[float] = None,
-                 total_timeout: Optional[float] = None,
-                 kill: Optional[KillPolicy] = None, attempts: int = 1,
-                 backoff: float = 0.1, delay: float = 0.0,
-                 halt: str = "never", fail_fast: bool = False,
-                 starters: int = 0, executor: Any = None,
-                 spool: Any = None, stdin: Any = None,
-                 owner: SigchldOwner = SigchldOwner.NONE,
-                 childproc_exited_callback: Any = None,
-                 **options: Any) -> None:
+    def __init__(self, jobs=16, *, capture=True, capture_limit=0,
+                 on_output=None, timeout=None, total_timeout=None, kill=None,
+                 attempts=1, backoff=0.1, delay=0.0, halt="never",
+                 fail_fast=False, starters=0, executor=None, spool=None,
+                 stdin=None, owner=SigchldOwner.NONE,
+                 childproc_exited_callback=None, **options):
         _at_least(1, jobs=jobs, attempts=attempts)
         _at_least(0, capture_limit=capture_limit, timeout=timeout,
                   total_timeout=total_timeout, backoff=backoff, delay=delay,
@@ -90,14 +72,13 @@ class Pool:
         self.total_timeout = total_timeout
         self.halt = "now,fail=1" if fail_fast else halt
         Halt(self.halt)  # is it one?
-        if kill is None:
-            kill = KillPolicy(signal.SIGTERM, 1.0)
-        self._at_once = kill_tuple((0, 0, kill[2] if len(kill) > 2
-                                    else KillScope.PROCESS))
+        kill = KillPolicy(signal.SIGTERM, 1.0) if kill is None \
+            else KillPolicy(*kill)
+        self._at_once = kill_tuple((0, 0, kill.scope))
         self.out_of_time = False
         self._cancelled = self._stopped = False
-        self._halted: Optional[str] = None
-        self._horizon: Optional[int] = None
+        self._halted = None
+        self._horizon = None
         if executor is not None:
             from . import _remote
             if on_output is not None or spool is not None:
@@ -108,7 +89,7 @@ class Pool:
             if owner != SigchldOwner.NONE or childproc_exited_callback:
                 raise ValueError("an executor's workers own their SIGCHLD: no "
                                  "owner, no childproc_exited_callback")
-            self._runner: Any = _remote.ByExecutor(
+            self._runner = _remote.ByExecutor(
                 executor, kill, options, capture, capture_limit, timeout)
             return
         options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
@@ -127,13 +108,13 @@ class Pool:
         self._runner = _local.InFiles(treaty, kill, options, starters, spool,
                                       capture_limit, keep_large)
 
-    def __enter__(self) -> Pool:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *_):
         self.close()
 
-    def close(self) -> None:
+    def close(self):
         """End what still runs, wait for it, and close."""
         runner = self._runner
         self.cancel()
@@ -142,11 +123,11 @@ class Pool:
                 _spool.close(result.files)
         runner.close()
 
-    def stop(self) -> None:
+    def stop(self):
         """Nothing more starts; what runs goes on."""
         self._stopped = True
 
-    def cancel(self, at_once: bool = False) -> None:
+    def cancel(self, at_once=False):
         """Nothing more starts; what runs is ended by the kill policy.
 
         at_once: by SIGKILL, even if it is being ended already.
@@ -155,13 +136,13 @@ class Pool:
         self._end_all(self._at_once if at_once else None)
 
     @property
-    def running(self) -> int:
+    def running(self):
         """How many commands run now."""
         return len(self._runner)
 
     # ---- results --------------------------------------------------------
 
-    def as_completed(self, commands: Iterable[Command]) -> Iterator[Result]:
+    def as_completed(self, commands):
         """Run them; yield a Result each, in the order in which they end.
 
         commands is any iterable of argument lists, or of (list, bytes) for
@@ -172,8 +153,7 @@ class Pool:
         for batch in self.batches(commands):
             yield from batch
 
-    def map(self, commands: Iterable[Command],
-            window: int = WINDOW) -> Iterator[Result]:
+    def map(self, commands, window=WINDOW):
         """As as_completed, but in the order of the commands.
 
         No command starts that is more than window places behind one whose
@@ -182,14 +162,13 @@ class Pool:
         for batch in self.batches(commands, window):
             yield from batch
 
-    def batches(self, commands: Iterable[Command],
-                window: int = 0) -> Iterator[List[Result]]:
+    def batches(self, commands, window=0):
         """Lists of Results, each of what ended meanwhile; window as in map
         (0: in the order in which they end)."""
         if not window:
             yield from self._run(commands)
             return
-        early: dict[int, Result] = {}
+        early = {}
         wanted = 0
         window = max(window, self.jobs)
         self._horizon = window
@@ -211,7 +190,7 @@ class Pool:
 
     # ---- the loop -------------------------------------------------------
 
-    def _run(self, commands: Iterable[Command]) -> Iterator[List[Result]]:
+    def _run(self, commands):
         run = _Run(self, commands)
         runner = self._runner
         self._halted = None
@@ -244,10 +223,10 @@ class Pool:
             yield given_up
 
     @property
-    def _ending(self) -> bool:
+    def _ending(self):
         return self._cancelled or self._stopped or self._halted is not None
 
-    def _over(self, result: Result, run: _Run) -> bool:
+    def _over(self, result, run):
         """It has ended; False if it is tried again."""
         success = result.success
         if success:
@@ -261,13 +240,13 @@ class Pool:
                 self._end_all()
         return True
 
-    def _end_late(self, run: _Run) -> None:
+    def _end_late(self, run):
         """Ends what its timeout has passed for."""
         for result in run.late():
             if self._runner.stop(result):
                 result.timed_out = True
 
-    def _end_all(self, policy: Any = None) -> None:
+    def _end_all(self, policy=None):
         for result in self._runner:
             if self._runner.stop(result, policy):
                 result.cancelled = True
@@ -276,14 +255,14 @@ class Pool:
 class _Run:
     """One list of commands on its way through a pool."""
 
-    def __init__(self, pool: Pool, commands: Iterable[Command]) -> None:
+    def __init__(self, pool, commands):
         self._pool = pool
         self._source = enumerate(commands)
         self._ready = getattr(commands, "ready", None)
         self._fileno = getattr(commands, "fileno", None)
         self._more = True
-        self._waiting: List[Tuple[float, int, Result]] = []
-        self._deadlines: deque[Tuple[float, int, Result]] = deque()
+        self._waiting = []
+        self._deadlines = deque()
         self._timeout = None if pool._runner.times_out else pool.timeout
         self._next_index = 0
         self._next_start = 0.0
@@ -292,13 +271,13 @@ class _Run:
             else time.monotonic() + pool.total_timeout
 
     @property
-    def exhausted(self) -> bool:
+    def exhausted(self):
         """There is nothing left to start."""
         return not self._more and not self._waiting
 
-    def take(self, now: float, room: int) -> List[Result]:
+    def take(self, now, room):
         """Up to room commands that may start now."""
-        taken: List[Result] = []
+        taken = []
         delay = self._pool.delay
         while len(taken) < room and now >= self._next_start:
             if self._waiting and self._waiting[0][0] <= now:
@@ -320,18 +299,18 @@ class _Run:
                 self._next_start = now + delay
         return taken
 
-    def _may_read(self) -> bool:
+    def _may_read(self):
         horizon = self._pool._horizon
         return self._more and (horizon is None or self._next_index < horizon)
 
     @property
-    def awaited(self) -> Optional[int]:
+    def awaited(self):
         """The file that the next command is to come from, if it may start."""
         if self._ready is None or not self._may_read() or self._ready():
             return None
         return self._fileno()
 
-    def again(self, result: Result, seconds: float) -> None:
+    def again(self, result, seconds):
         """It is to be tried again, in so many seconds."""
         _spool.close(result.files)
         result.status = result.error = result.files = None
@@ -340,14 +319,14 @@ class _Run:
         due = time.monotonic() + seconds
         heapq.heappush(self._waiting, (due, result.index, result))
 
-    def _watch(self, when: float, result: Result) -> None:
+    def _watch(self, when, result):
         """Each has the same time, so that the first is the first to be late.
         Those that have ended are dropped now and then."""
         if len(self._deadlines) > 64 + 2 * self._pool.jobs:
             self._deadlines = deque(filter(_still, self._deadlines))
         self._deadlines.append((when, result.attempts, result))
 
-    def late(self) -> Iterator[Result]:
+    def late(self):
         """Those that have run too long, each once."""
         if not self._deadlines:
             return
@@ -357,7 +336,7 @@ class _Run:
             if _still(deadline):
                 yield deadline[2]
 
-    def patience(self, room: bool) -> Optional[float]:
+    def patience(self, room):
         """How long to wait at most; None: until something ends."""
         times = [self.until] if self.until != float("inf") else []
         if self._deadlines:
@@ -371,7 +350,7 @@ class _Run:
             return None
         return max(0.0, min(times) - time.monotonic())
 
-    def given_up(self) -> List[Result]:
+    def given_up(self):
         """Those that would have been tried again."""
         results = [entry[2] for entry in self._waiting]
         for result in results:
@@ -379,7 +358,7 @@ class _Run:
         return results
 
 
-def _pause(seconds: Optional[float], also: Optional[int]) -> None:
+def _pause(seconds, also):
     """Nothing runs: until it is time, or the file can be read."""
     seconds = SLICE if seconds is None else min(SLICE, seconds)
     if also is None:
@@ -390,20 +369,20 @@ def _pause(seconds: Optional[float], also: Optional[int]) -> None:
         poll.poll(seconds * 1000)
 
 
-def _still(deadline: Tuple[float, int, Result]) -> bool:
+def _still(deadline):
     """The attempt that the deadline is for still runs."""
     _, attempt, result = deadline
     return result.status is None and result.attempts == attempt
 
 
-def _at_least(least: int, **arguments: Optional[float]) -> None:
+def _at_least(least, **arguments):
     for name, value in arguments.items():
         if value is not None and not value >= least:
             raise ValueError("%s must be %d or more: %r"
                              % (name, least, value))
 
 
-def _new_result(index: int, command: Any) -> Result:
+def _new_result(index, command):
     if isinstance(command, tuple) and len(command) == 2 \
             and isinstance(command[1], bytes) \
             and isinstance(command[0], (list, tuple)):
@@ -411,8 +390,7 @@ def _new_result(index: int, command: Any) -> Result:
     return Result(index, command)
 
 
-def run_many(commands: Iterable[Command], jobs: int = 16, *,
-             keep_order: bool = True, **options: Any) -> List[Result]:
+def run_many(commands, jobs=16, *, keep_order=True, **options):
     """Run commands and return the list of their Results.
 
     >>> from xlchild.pool import run_many
