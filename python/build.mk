@@ -19,6 +19,7 @@ build/python/.built: $(PY_INPUTS)
 	  --build-lib build/python \
 	  --build-temp build/python-temp > build/python.log 2>&1 || \
 	  { cat build/python.log; exit 1; }
+	@$(PYTHON) -m compileall -q build/python # as an installation does
 	@touch $@
 
 check-python: python lib build/tests/helpers/child \

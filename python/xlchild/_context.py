@@ -7,7 +7,6 @@ import atexit
 import collections
 import enum
 import itertools
-import logging
 import os
 import subprocess
 import threading
@@ -24,9 +23,8 @@ __all__ = [
     "default_context", "FD_NULL", "FD_CLOSED",
 ]
 
-log = logging.getLogger("xlchild")
-_LEVELS = {0: logging.DEBUG, 1: logging.INFO, 2: logging.WARNING,
-           3: logging.ERROR, 4: logging.CRITICAL}
+_LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
+_WARNING = _LEVELS[2]
 
 FD_NULL = _libxl.LIBXL_FD_NULL
 FD_CLOSED = _libxl.LIBXL_FD_CLOSED
@@ -193,11 +191,11 @@ _FACILITIES = {name[len("LIBXL_FACILITY_"):].lower(): getattr(_libxl, name)
 
 
 def _log(level, errno, message):
+    import logging  # hardly ever needed, and slow to import
+
     if errno:
-        log.log(_LEVELS.get(level, level), "%s: %s", message,
-                os.strerror(errno))
-    else:
-        log.log(_LEVELS.get(level, level), "%s", message)
+        message = "%s: %s" % (message, os.strerror(errno))
+    logging.getLogger("xlchild").log(_LEVELS.get(level, level), "%s", message)
 
 
 def kill_tuple(policy):
@@ -289,7 +287,7 @@ class Context(_libxl.Ctx):
     exit 0
     """
 
-    def __new__(cls, owner=SigchldOwner.NONE, *, log_level=logging.WARNING,
+    def __new__(cls, owner=SigchldOwner.NONE, *, log_level=_WARNING,
                 fork_replacement=None, childproc_exited_callback=None):
         """Allocate the C context; its messages go to logging."""
         level = 0
@@ -302,7 +300,7 @@ class Context(_libxl.Ctx):
         self._router = None
         return self
 
-    def __init__(self, owner=SigchldOwner.NONE, *, log_level=logging.WARNING,
+    def __init__(self, owner=SigchldOwner.NONE, *, log_level=_WARNING,
                  fork_replacement=None, childproc_exited_callback=None):
         self._pid = os.getpid()
         try:
