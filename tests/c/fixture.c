@@ -185,6 +185,27 @@ void xt_signaled(const char *file, int line, const libxl_childproc_result *r,
                 (int)r->pid, (unsigned)r->status, signo);
 }
 
+char *xt_output(libxl_ctx *ctx, const libxl_childproc_spec *spec)
+{
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_exec_result r;
+
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    XT_OK(libxl_childproc_exec(ctx, spec, &opts, &r, NULL, NULL));
+    XT_EXITED(&r.child, 0);
+    return r.out.data; /* the rest of the result is empty */
+}
+
+void xt_prints(const char *file, int line, libxl_ctx *ctx,
+               const libxl_childproc_spec *spec, const char *text)
+{
+    char *got = xt_output(ctx, spec);
+
+    xt_eq_str(file, line, "what it printed", got ? got : "", "text", text);
+    free(got);
+}
+
 /* ---- descriptors --------------------------------------------------------- */
 
 void xt_pipe(int ret_pipe[2])

@@ -56,6 +56,14 @@ libxl_childproc_id xt_spawn_argv(libxl_ctx *ctx, const char *const *argv,
 /* Waits for a held child; its result. */
 libxl_childproc_result xt_wait(libxl_ctx *ctx, libxl_childproc_id id);
 
+/* Runs it; it exits with 0. What it printed: free() it. */
+char *xt_output(libxl_ctx *ctx, const libxl_childproc_spec *spec);
+/* … and that is this text. */
+void xt_prints(const char *file, int line, libxl_ctx *ctx,
+               const libxl_childproc_spec *spec, const char *text);
+#define XT_PRINTS(ctx, spec, text)                                             \
+    xt_prints(__FILE__, __LINE__, ctx, spec, text)
+
 /* The result is the kernel's and says exit with this code, or signal. */
 void xt_exited(const char *file, int line, const libxl_childproc_result *r,
                int code);

@@ -1,8 +1,8 @@
 /* start_asked.c - the child gets what was asked and no more
  *
  * Proves C16 where the tables of tests/vectors cannot: fd maps with swaps and
- * cycles, leaks of the host's fds, kept masks and dispositions, controlling
- * terminals, parent-death signals. And C15 by comparison with real exits.
+ * cycles, leaks of the host's fds, controlling terminals, parent-death
+ * signals. And C15 by comparison with real exits.
  */
 #define _GNU_SOURCE
 #include "hostchild.h"
@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,27 +19,22 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* What the child prints, with this spec. */
+/* What the child prints, with this spec and a ctx of its own. */
 static char *output(libxl_childproc_spec *spec)
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_exec_opts opts;
-    libxl_childproc_exec_result r;
+    char *got = xt_output(ctx, spec);
 
-    libxl_childproc_exec_opts_init(&opts);
-    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
-    XT_OK(libxl_childproc_exec(ctx, spec, &opts, &r, NULL, NULL));
-    XT_EXITED(&r.child, 0);
     xt_ctx_free(ctx);
-    return r.out.data; /* free() it: the rest of the result is empty */
+    return got;
 }
 
 static void expect(libxl_childproc_spec *spec, const char *text)
 {
-    char *got = output(spec);
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
 
-    XT_EQ_STR(got ? got : "", text);
-    free(got);
+    XT_PRINTS(ctx, spec, text);
+    xt_ctx_free(ctx);
 }
 
 /* ---- descriptors --------------------------------------------------------- */
@@ -302,97 +296,6 @@ XT_TEST(fd_ours_are_close_on_exec, "C14")
     }
 }
 
-/* ---- signals ------------------------------------------------------------- */
-
-XT_TEST(signals_are_reset, "C16")
-{
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("mask", "ignored", "caught"));
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    struct xh_action old_usr1 = xh_action_get(SIGUSR1);
-    struct xh_action old_pipe = xh_action_get(SIGPIPE);
-    sigset_t set, old;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGRTMIN + 3);
-    XT_SYS(sigaction(SIGUSR1, &ignore, NULL));
-    XT_SYS(sigaction(SIGPIPE, &ignore, NULL));
-    XT_EQ_INT(pthread_sigmask(SIG_SETMASK, &set, &old), 0);
-    expect(&spec, "");
-    spec.flags = LIBXL_SPAWN_KEEP_SIGMASK;
-    spec.argv = XT_CHILD("mask");
-    {
-        char want[64];
-
-        snprintf(want, sizeof(want), "SIGTERM\n%d\n", SIGRTMIN + 3);
-        expect(&spec, want);
-    }
-    spec.flags = LIBXL_SPAWN_KEEP_SIGIGN;
-    spec.argv = XT_CHILD("ignored");
-    expect(&spec, "SIGUSR1\nSIGPIPE\n");
-    spec.flags |= LIBXL_SPAWN_RESTORE_SIGPIPE;
-    expect(&spec, "SIGUSR1\n");
-    spec.flags = LIBXL_SPAWN_IGNORE_SIGPIPE;
-    expect(&spec, "SIGPIPE\n");
-    spec.flags = 0;
-    spec.argv = XT_CHILD("mask");
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR2);
-    spec.sigmask = &set;
-    expect(&spec, "SIGUSR2\n");
-    XT_EQ_INT(pthread_sigmask(SIG_SETMASK, &old, NULL), 0);
-    xh_action_set(SIGUSR1, &old_usr1);
-    xh_action_set(SIGPIPE, &old_pipe);
-}
-
-/* A handler of the host's never runs in the child, however early the signal
- * comes: the group, children included, is flooded while they start. */
-static pid_t home;
-static atomic_int at_home, elsewhere, stop;
-
-static void handler(int signo)
-{
-    (void)signo;
-    if (getpid() == home)
-        atomic_fetch_add(&at_home, 1);
-    else
-        atomic_fetch_add(&elsewhere, 1);
-}
-
-static void *flood_group(void *user)
-{
-    (void)user;
-    while (!atomic_load(&stop))
-        XT_SYS(kill(-home, SIGURG));
-    return NULL;
-}
-
-XT_TEST(handlers_never_run_in_the_child, "C16 C17")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    struct sigaction action = {.sa_handler = handler, .sa_flags = SA_RESTART};
-    struct xh_action old = xh_action_get(SIGURG);
-    libxl_childproc_result r;
-    pthread_t thread;
-
-    home = getpid();
-    XT_GT_INT(home, 1);
-    XT_EQ_INT(getpgrp(), home);
-    XT_SYS(sigaction(SIGURG, &action, NULL));
-    XT_EQ_INT(pthread_create(&thread, NULL, flood_group, NULL), 0);
-    while (!atomic_load(&at_home))
-        ;
-    for (int i = 0; i < 200; i++) {
-        r = xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("exit", "3"), NULL, NULL));
-        XT_EXITED(&r, 3);
-    }
-    atomic_store(&stop, 1);
-    XT_EQ_INT(pthread_join(thread, NULL), 0);
-    XT_EQ_INT(atomic_load(&elsewhere), 0);
-    xh_action_set(SIGURG, &old);
-    xt_ctx_free(ctx);
-}
-
 /* ---- the rest of the struct ---------------------------------------------- */
 
 XT_TEST(environment_of_the_caller, "C16")
@@ -403,6 +306,48 @@ XT_TEST(environment_of_the_caller, "C16")
     XT_SYS(setenv("XT_ONLY_HERE", "a value", 1));
     expect(&spec, "a value\n");
     XT_SYS(unsetenv("XT_ONLY_HERE"));
+}
+
+/* Where a program without a slash is looked for when the spec names no path:
+ * what the child's environment says, what the caller's says, the usual. */
+XT_TEST(where_programs_are_searched, "C16")
+{
+    char *dir = xt_tmpdir(), tool[4096], in_env[4200], long_path[10100];
+    const char *before = getenv("PATH");
+    char *saved = before ? strdup(before) : NULL;
+    const char *const say[] = {"tool", "say", "x", NULL};
+    const char *const usual[] = {"env", NULL};
+    const char *elsewhere[] = {"PATH=/nonexistent", NULL};
+    const char *there[] = {in_env, NULL};
+    const char *nothing[] = {NULL};
+    libxl_childproc_spec spec = xt_spec(say);
+
+    snprintf(tool, sizeof(tool), "%s/tool", dir);
+    XT_SYS(symlink(xt_child_path(), tool));
+    snprintf(in_env, sizeof(in_env), "PATH=%s", dir);
+    spec.flags = LIBXL_SPAWN_SEARCH_PATH;
+    XT_SYS(setenv("PATH", "/nonexistent", 1));
+    spec.envp = there;
+    expect(&spec, "x\n");
+    spec.search_path = dir; /* before either */
+    spec.envp = elsewhere;
+    expect(&spec, "x\n");
+    /* a directory whose name is too long is no reason to stop */
+    memset(long_path, 'x', 5000);
+    snprintf(long_path + 5000, sizeof(long_path) - 5000, ":%s", dir);
+    spec.search_path = long_path;
+    expect(&spec, "x\n");
+    spec.search_path = NULL;
+    XT_SYS(setenv("PATH", dir, 1));
+    spec.envp = nothing;
+    expect(&spec, "x\n");
+    XT_SYS(unsetenv("PATH"));
+    spec.argv = usual;
+    expect(&spec, "");
+    if (saved)
+        XT_SYS(setenv("PATH", saved, 1));
+    free(saved);
+    xt_tmpdir_remove(dir);
 }
 
 XT_TEST(joining_a_group, "C16")

@@ -10,9 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "facility.h"
 #include "hostchild.h"
-#include "probe.h"
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
@@ -185,128 +183,6 @@ XT_TEST(the_unchecked_twin_logs_its_failure, "X5 C1")
     XT_GT_INT(xt_log_count(&log, LIBXL_LOG_WARNING, NULL), said);
     xt_ctx_free(ctx);
     xt_log_dispose(&log);
-}
-
-static void never(int signo)
-{
-    (void)signo;
-}
-
-/* What diagnose says of a process without any of our doings. */
-XT_TEST(diagnose_tells_who_owns_sigchld, "C4 C7")
-{
-    struct xh_action dfl = xh_action_get(SIGCHLD);
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
-    libxl_childproc_diagnosis d = xh_diagnose(ctx), untouched;
-    char *words = NULL;
-
-    XT_EQ_STR(d.handler_object, "");
-    XT_EQ_INT(d.sigchld_ignored, 0);
-    XT_EQ_INT(d.sigchld_blocked, 0);
-    XT_EQ_INT(d.children, 0);
-    XT_EQ_INT(d.mode_in_force, libxl_sigchld_owner_mainloop);
-
-    xh_sigchld_install(never, SA_RESTART, NULL);
-    d = xh_diagnose(ctx);
-    XT_CONTAINS(d.handler_object, "treaty_mode");
-    XT_EQ_INT(d.handler_installed, 0);
-    XT_EQ_INT(d.handler_displaced, 0);
-    XT_OK(libxl_childproc_diagnose(ctx, NULL, &words));
-    XT_CONTAINS(words, "treaty_mode");
-    XT_CONTAINS(words,
-                libxl_childproc_owner_name(libxl_sigchld_owner_mainloop));
-    free(words);
-    xh_sigchld_install(SIG_IGN, 0, NULL);
-    d = xh_diagnose(ctx);
-    XT_EQ_STR(d.handler_object, "");
-    XT_EQ_INT(d.sigchld_ignored, 1);
-    xh_action_set(SIGCHLD, &dfl);
-
-    memset(&d, 0xee, sizeof(d));
-    d.size = 0;
-    untouched = d;
-    XT_RC(libxl_childproc_diagnose(ctx, &d, NULL), ERROR_INVAL);
-    XT_EQ_MEM(&d, sizeof(d), &untouched, sizeof(untouched));
-    XT_RC(libxl_childproc_diagnose(NULL, NULL, &words), ERROR_INVAL);
-    xt_ctx_free(ctx);
-}
-
-static void says(libxl_ctx *ctx, const char *part)
-{
-    char *words = NULL;
-
-    XT_OK(libxl_childproc_diagnose(ctx, NULL, &words));
-    XT_CONTAINS(words, part);
-    free(words);
-}
-
-/* The same facts, for somebody who reads a log. */
-XT_TEST(diagnose_says_it_in_words, "C4 C7 C9")
-{
-    struct xh_action dfl = xh_action_get(SIGCHLD);
-    struct sigaction ours;
-    libxl_childproc_diagnosis d;
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
-    sigset_t chld;
-
-    says(ctx, "mode: mainloop\n");
-    says(ctx, "SIGCHLD is at its default\n");
-    says(ctx, "children: 0\n");
-    xh_sigchld_install(SIG_IGN, 0, NULL);
-    says(ctx, "SIGCHLD is ignored\n");
-    xh_action_set(SIGCHLD, &dfl);
-    xt_ctx_free(ctx);
-
-    ctx = xt_ctx_new(libxl_sigchld_owner_libxl_always, NULL);
-    XT_EQ_INT(sigaction(SIGCHLD, NULL, &ours), 0); /* as TSan sees it, too */
-    d = xh_diagnose(ctx);
-    XT_EQ_INT(d.handler_wanted, 1);
-    XT_EQ_INT(d.handler_installed, 1);
-    XT_EQ_INT(d.handler_displaced, 0);
-    says(ctx, "treaty_mode (xlchild)\n");
-    says(ctx, "xlchild's handler is in place\n");
-    xh_sigchld_install(never, 0, NULL);
-    d = xh_diagnose(ctx);
-    XT_EQ_INT(d.handler_displaced, 1);
-    says(ctx, "xlchild's handler has been displaced\n");
-    XT_EQ_INT(sigaction(SIGCHLD, &ours, NULL), 0);
-
-    sigemptyset(&chld);
-    sigaddset(&chld, SIGCHLD);
-    XT_EQ_INT(pthread_sigmask(SIG_BLOCK, &chld, NULL), 0);
-    says(ctx, "SIGCHLD is blocked in this thread\n");
-    XT_EQ_INT(pthread_sigmask(SIG_UNBLOCK, &chld, NULL), 0);
-    xt_ctx_free(ctx);
-
-    /* a mode that is not to be had, and one that has held results */
-    xl_facility_limit(~(unsigned)LIBXL_FACILITY_PIDFD);
-    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    d = xh_diagnose(ctx);
-    XT_EQ_INT(d.mode_asked, libxl_sigchld_owner_none);
-    XT_EQ_INT(d.mode_in_force, libxl_sigchld_owner_libxl_always_selective_reap);
-    says(ctx, "mode: none, in force: libxl_always_selective_reap\n");
-    says(ctx, "because: ");
-    says(ctx, " pidfd no,");
-    xt_ctx_free(ctx);
-}
-
-/* The facilities that diagnose names are those that a probe of ours finds. */
-XT_TEST(diagnose_tells_what_the_kernel_offers, "C4")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    unsigned f;
-
-    one_child(ctx, 1);
-    f = xh_diagnose(ctx).facilities;
-    XT_EQ_INT(!!(f & LIBXL_FACILITY_CLOSE_RANGE), xp_close_range());
-    XT_EQ_INT(!!(f & LIBXL_FACILITY_EXIT_INFO), xp_exit_info());
-    if (!xp_pidfds())
-        XT_EQ_INT(f & LIBXL_FACILITY_PIDFD, 0);
-    if (xp_clone_pidfd() && xp_waitid_pidfd())
-        XT_TRUE(f & LIBXL_FACILITY_PIDFD);
-    if (!xp_close_range_unshare())
-        XT_EQ_INT(f & LIBXL_FACILITY_SHARED_FILES, 0);
-    xt_ctx_free(ctx);
 }
 
 XT_TEST(owners_have_names, "C1 C2 C3 C4")

@@ -1,0 +1,245 @@
+/* start_stages.c - whatever cannot be done for a child is told as what it is
+ *
+ * Proves C15 and X5 for members and steps of which the tables in tests/vectors
+ * cannot speak: pointers, limits of the host, kernels that refuse. For each
+ * the start fails by its own name, and there is no child afterwards.
+ */
+#define _GNU_SOURCE
+#include "hostchild.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pid_t plain_fork(void *user)
+{
+    (void)user;
+    return fork();
+}
+
+static libxl_ctx *forking_ctx(void)
+{
+    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none, plain_fork, NULL,
+                                   sizeof(hooks)};
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    return ctx;
+}
+
+/* It fails there, for this reason, and nothing has come of it. */
+static void fails_at(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                     libxl_childproc_stage stage, int errnoval)
+{
+    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+    libxl_childproc_id id = 4711;
+    pid_t pid = 4712;
+
+    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, &id, &pid, &failure),
+          ERROR_SPAWN);
+    XT_EQ_STR(libxl_childproc_stage_name(failure.stage),
+              libxl_childproc_stage_name(stage));
+    XT_EQ_INT(failure.errnoval, errnoval);
+    XT_EQ_PTR(failure.argument, NULL);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(pid, 4712);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    XH_NO_CHILDREN();
+}
+
+/* ---- arguments ----------------------------------------------------------- */
+
+static void refuses(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                    const char *member)
+{
+    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+
+    XT_NOTE("%s", member);
+    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, NULL, NULL, &failure),
+          ERROR_INVAL);
+    XT_EQ_INT(failure.stage, LIBXL_STAGE_ARGUMENT);
+    XT_EQ_STR(failure.argument, member);
+    XH_NO_CHILDREN();
+}
+
+XT_TEST(members_that_cannot_be_are_named, "X5 C15")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    const libxl_childproc_spec good = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_fd far = {1 << 20, 0}, *many;
+    libxl_childproc_spec spec = good;
+    char path[5000] = "/";
+
+    refuses(ctx, NULL, "spec");
+    spec.size--;
+    refuses(ctx, &spec, "size");
+    spec = good;
+    spec.argv = NULL;
+    refuses(ctx, &spec, "argv");
+    /* -1 would mean "as it is": a child that keeps what it was to lose */
+    spec = good;
+    spec.flags = LIBXL_SPAWN_SET_UID;
+    spec.uid = (uid_t)-1;
+    refuses(ctx, &spec, "uid");
+    spec = good;
+    spec.flags = LIBXL_SPAWN_SET_GID;
+    spec.gid = (gid_t)-1;
+    refuses(ctx, &spec, "gid");
+    spec = good;
+    spec.flags = LIBXL_SPAWN_SET_GROUPS;
+    spec.ngroups = 1;
+    refuses(ctx, &spec, "groups");
+    spec = good;
+    spec.nrlimits = 1;
+    refuses(ctx, &spec, "rlimits");
+    spec = good;
+    spec.nfds = 1;
+    refuses(ctx, &spec, "fds");
+    spec.fds = &far;
+    refuses(ctx, &spec, "fds");
+    many = calloc(65537, sizeof(*many));
+    XT_TRUE(many != NULL);
+    for (int i = 0; i < 65537; i++)
+        many[i].target = i;
+    spec.fds = many;
+    spec.nfds = 65537;
+    refuses(ctx, &spec, "fds");
+    free(many);
+    spec = good;
+    memset(path + 1, 'x', sizeof(path) - 2);
+    spec.cgroup = path;
+    refuses(ctx, &spec, "cgroup");
+    spec = good;
+    spec.kill.scope = (libxl_kill_scope)7;
+    refuses(ctx, &spec, "kill");
+    spec = good;
+    spec.on_free = (libxl_free_policy)-1;
+    refuses(ctx, &spec, "on_free");
+    xt_ctx_free(ctx);
+}
+
+/* ---- the parent's half --------------------------------------------------- */
+
+/* No descriptor left for the pipes of an operation. */
+XT_TEST(preparing_fails_as_such, "C15 C12")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_exec_result result;
+    struct rlimit saved, none;
+
+    if (xt_on_valgrind())
+        XT_SKIP("valgrind has its own idea of RLIMIT_NOFILE");
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    XT_SYS(getrlimit(RLIMIT_NOFILE, &saved));
+    none = saved;
+    none.rlim_cur = 0;
+    XT_SYS(setrlimit(RLIMIT_NOFILE, &none));
+    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, &failure, NULL),
+          ERROR_SYSTEM);
+    XT_SYS(setrlimit(RLIMIT_NOFILE, &saved));
+    XT_EQ_STR(libxl_childproc_stage_name(failure.stage), "prepare");
+    XT_EQ_INT(failure.errnoval, EMFILE);
+    XH_NO_CHILDREN();
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, &failure, NULL));
+    XT_EQ_INT(failure.stage, LIBXL_STAGE_NONE);
+    libxl_childproc_exec_result_dispose(&result);
+    xt_ctx_free(ctx);
+}
+
+/* ---- the child's half ---------------------------------------------------- */
+
+/* A target beyond what the child may have open. */
+XT_TEST(a_target_beyond_the_limit, "C15 C16")
+{
+    struct rlimit saved, low;
+
+    if (xt_on_valgrind())
+        XT_SKIP("valgrind has its own idea of RLIMIT_NOFILE");
+    XT_SYS(getrlimit(RLIMIT_NOFILE, &saved));
+    for (int forks = 0; forks < 2; forks++) {
+        libxl_ctx *ctx = forks ? forking_ctx()
+                               : xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+        libxl_childproc_fd fds[] = {{5, 0}, {200, 0}};
+
+        spec.fds = fds;
+        spec.nfds = 2;
+        low = saved;
+        low.rlim_cur = 128;
+        XT_SYS(setrlimit(RLIMIT_NOFILE, &low));
+        fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
+        fds[1].source = LIBXL_FD_NULL;
+        fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
+        XT_SYS(setrlimit(RLIMIT_NOFILE, &saved));
+        xt_ctx_free(ctx);
+    }
+}
+
+/* The first of several that fails is enough. */
+XT_TEST(each_limit_has_to_be_set, "C15 C16")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_rlimit limits[] = {{RLIMIT_CORE, {0, 0}},
+                                       {RLIMIT_NOFILE, {100, 50}},
+                                       {RLIMIT_CORE, {0, 0}}};
+
+    spec.rlimits = limits;
+    spec.nrlimits = 3;
+    fails_at(ctx, &spec, LIBXL_STAGE_RLIMIT, EINVAL);
+    xt_ctx_free(ctx);
+}
+
+/* From now on this process, and its children, cannot set what is done about
+ * one signal. */
+static void refuse_disposition(int signo, int errnoval)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigaction, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+                 offsetof(struct seccomp_data, args[0])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)signo, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)errnoval),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+
+    XT_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    XT_SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+}
+
+XT_TEST(a_disposition_that_cannot_be_set, "C15 C16")
+{
+    const int signo = SIGRTMIN + 3;
+    sigset_t ignored;
+
+    if (xt_on_valgrind())
+        XT_SKIP("valgrind sets no dispositions, it keeps them");
+    refuse_disposition(signo, ENOLINK);
+    sigemptyset(&ignored);
+    sigaddset(&ignored, signo);
+    for (int forks = 0; forks < 2; forks++) {
+        libxl_ctx *ctx = forks ? forking_ctx()
+                               : xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+
+        spec.sigignore = &ignored;
+        fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
+        spec.path = "/nonexistent/program"; /* not reached */
+        fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
+        xt_ctx_free(ctx);
+    }
+}
