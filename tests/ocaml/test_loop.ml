@@ -46,7 +46,10 @@ let turn h =
       (fun (fd, i, _) -> if !i.readable then Some fd else None)
       h.watches
   in
-  let readable, _, _ = Unix.select wanted [] [] wait in
+  let readable, _, _ =
+    try Unix.select wanted [] [] wait
+    with Unix.Unix_error (Unix.EINTR, _, _) -> ([], [], [])
+  in
   List.iter
     (fun (fd, _, ready) ->
       if List.mem fd readable then ready { readable = true; writable = false })
