@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -65,6 +66,29 @@ XT_TEST(signals_that_dump_core, "C6")
         spec.nrlimits = 1;
         r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
         XT_SIGNALED(&r, dumping[i]);
+        xt_ctx_free(ctx);
+    }
+}
+
+/* What it has used is the kernel's word, too: its share of what all of this
+ * process's children have. */
+XT_TEST(its_usage_is_the_kernels, "C6")
+{
+    for (size_t i = 0; i < N_REAPING; i++) {
+        libxl_ctx *ctx = xt_ctx_new(reaping[i], NULL);
+        struct rusage before, after;
+        libxl_childproc_result r;
+
+        r = xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("exit", "0"), NULL, NULL));
+        XT_EXITED(&r, 0); /* whatever the first start tries out is done */
+        XT_SYS(getrusage(RUSAGE_CHILDREN, &before));
+        r = xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("ids"), NULL, NULL));
+        XT_SYS(getrusage(RUSAGE_CHILDREN, &after));
+        XT_EQ_INT(r.has_rusage, 1);
+        XT_GT_INT(r.rusage.ru_minflt, 0);
+        XT_EQ_INT(r.rusage.ru_minflt, after.ru_minflt - before.ru_minflt);
+        XT_EQ_INT(r.rusage.ru_nvcsw, after.ru_nvcsw - before.ru_nvcsw);
+        XT_GT_INT(r.rusage.ru_maxrss, 0);
         xt_ctx_free(ctx);
     }
 }

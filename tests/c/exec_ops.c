@@ -1,72 +1,29 @@
-/* exec_ops.c - operations: how they complete, time out, are aborted, linger
+/* exec_ops.c - operations: how they complete, are aborted, tell of progress
  *
- * Proves A1, A2, A3 and the hanging half of C18.
+ * Proves A1, A2 and A3. That none hangs is in exec_hangs.c.
  */
 #define _GNU_SOURCE
-#include "sweep.h"
+#include "operation.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static libxl_childproc_exec_opts capturing(void)
-{
-    libxl_childproc_exec_opts opts;
-
-    libxl_childproc_exec_opts_init(&opts);
-    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
-    opts.stderr_stream.kind = LIBXL_STREAM_CAPTURE;
-    return opts;
-}
 
 /* ---- by callback, by event, synchronous ---------------------------------- */
-
-struct completion {
-    int calls, rc;
-    libxl_childproc_exec_result result;
-};
-
-static void completed(libxl_ctx *ctx, int rc, void *user)
-{
-    struct completion *c = user;
-
-    (void)ctx;
-    c->calls++;
-    c->rc = rc;
-    XT_GT_INT(c->result.child.pid, 1); /* filled before the completion */
-}
-
-static void pump_until(libxl_ctx *ctx, const int *flag)
-{
-    libxl_event *event;
-
-    while (!*flag)
-        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 20, 0), ERROR_TIMEDOUT);
-}
-
-static libxl_asyncop_how to(struct completion *c)
-{
-    libxl_asyncop_how how = {completed, {.for_callback = c}};
-
-    memset(c, 0, sizeof(*c));
-    return how;
-}
 
 XT_TEST(completes_by_callback_once, "A1")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "x", "exit", "5"));
-    libxl_childproc_exec_opts opts = capturing();
-    struct completion c;
-    libxl_asyncop_how how = to(&c);
+    libxl_childproc_exec_opts opts = xo_capturing();
+    struct xo_completion c;
+    libxl_asyncop_how how = xo_to(&c);
     libxl_event *event;
 
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
-    pump_until(ctx, &c.calls);
+    xo_pump_until(ctx, &c.calls);
     XT_EQ_INT(c.rc, 0);
     XT_EXITED(&c.result.child, 5);
     XT_EQ_STR(c.result.out.data, "x");
@@ -82,7 +39,7 @@ XT_TEST(completes_by_event_once, "A1 E1")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "x", "exit", "5"));
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_exec_result result;
     libxl_asyncop_how how = {NULL, {.for_event = 0xabcdef0123456789}};
     libxl_event *event;
@@ -107,7 +64,7 @@ XT_TEST(many_operations_at_once, "A1 C18")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_exec_result result[MANY];
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     char *big = malloc(200000);
     int seen[MANY] = {0};
 
@@ -148,10 +105,10 @@ XT_TEST(failed_start_is_the_calls_own, "A1 C15")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_failure failure;
-    struct completion c;
-    libxl_asyncop_how how = to(&c);
+    struct xo_completion c;
+    libxl_asyncop_how how = xo_to(&c);
     libxl_event *event;
 
     spec.path = "/nonexistent/program";
@@ -180,7 +137,7 @@ XT_TEST(synchronous_pumps_the_others, "A1 E4")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("hold", "exit", "1"));
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_exec_result result;
     int calls = 0, p[2];
     libxl_childproc_report report = {LIBXL_REPORT_CALLBACK, count_exit,
@@ -201,7 +158,7 @@ XT_TEST(synchronous_pumps_the_others, "A1 E4")
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
     XT_EXITED(&result.child, 1);
     libxl_childproc_exec_result_dispose(&result);
-    pump_until(ctx, &calls);
+    xo_pump_until(ctx, &calls);
     XT_EQ_INT(calls, 1);
     xt_close(&p[0]);
     xt_ctx_free(ctx);
@@ -247,20 +204,22 @@ XT_TEST(abort_kills_and_waits, "A2")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "seen", "pause"));
-    libxl_childproc_exec_opts opts = capturing();
-    struct completion c;
-    libxl_asyncop_how how = to(&c), other = how;
+    libxl_childproc_exec_opts opts = xo_capturing();
+    struct xo_completion c;
+    libxl_asyncop_how how = xo_to(&c), other = how, stranger = how;
     siginfo_t info;
 
     other.u.for_callback = &other;
+    stranger.callback = nest; /* not called */
     XT_RC(libxl_ao_abort(ctx, &how), ERROR_NOTFOUND);
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
     XT_RC(libxl_ao_abort(ctx, &other), ERROR_NOTFOUND);
+    XT_RC(libxl_ao_abort(ctx, &stranger), ERROR_NOTFOUND);
     XT_RC(libxl_ao_abort(ctx, NULL), ERROR_INVAL);
     XT_OK(libxl_ao_abort(ctx, &how));
     XT_EQ_INT(c.calls, 0);
     XT_RC(libxl_ao_abort(ctx, &how), ERROR_ABORTED);
-    pump_until(ctx, &c.calls);
+    xo_pump_until(ctx, &c.calls);
     XT_EQ_INT(c.rc, ERROR_ABORTED);
     XT_EQ_INT(c.result.aborted, 1);
     XT_EQ_INT(c.result.timed_out, 0);
@@ -275,12 +234,12 @@ XT_TEST(abort_kills_and_waits, "A2")
 XT_TEST(abort_follows_the_policy, "A2 C13")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_spec spec = xt_spec(
         XT_CHILD("on-signal-exit", "SIGTERM", "9", "ready", "3", "pause"));
     libxl_childproc_fd fd;
-    struct completion c;
-    libxl_asyncop_how how = to(&c);
+    struct xo_completion c;
+    libxl_asyncop_how how = xo_to(&c);
     int p[2];
 
     xt_pipe(p);
@@ -291,18 +250,18 @@ XT_TEST(abort_follows_the_policy, "A2 C13")
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
     xt_await_byte(p[0]);
     XT_OK(libxl_ao_abort(ctx, &how));
-    pump_until(ctx, &c.calls);
+    xo_pump_until(ctx, &c.calls);
     XT_TRUE(c.rc == ERROR_ABORTED);
     XT_EXITED(&c.result.child, 9);
     libxl_childproc_exec_result_dispose(&c.result);
     /* The same child, deaf to TERM: killed after the grace period. */
     spec.argv = XT_CHILD("ignore", "SIGTERM", "ready", "3", "pause");
     spec.kill.grace_ms = 30;
-    how = to(&c);
+    how = xo_to(&c);
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
     xt_await_byte(p[0]);
     XT_OK(libxl_ao_abort(ctx, &how));
-    pump_until(ctx, &c.calls);
+    xo_pump_until(ctx, &c.calls);
     XT_EQ_INT(c.rc, ERROR_ABORTED);
     XT_SIGNALED(&c.result.child, SIGKILL);
     libxl_childproc_exec_result_dispose(&c.result);
@@ -318,12 +277,12 @@ XT_TEST(abort_against_completion, "A2")
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec =
         xt_spec((const char *const[]){xt_tiny_path(), NULL});
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     int succeeded = 0, aborted = 0;
 
     for (int i = 0; i < 300; i++) {
-        struct completion c;
-        libxl_asyncop_how how = to(&c);
+        struct xo_completion c;
+        libxl_asyncop_how how = xo_to(&c);
         libxl_event *event;
         int rc;
 
@@ -334,7 +293,7 @@ XT_TEST(abort_against_completion, "A2")
         XT_TRUE(rc == 0 || rc == ERROR_NOTFOUND);
         if (rc == ERROR_NOTFOUND)
             XT_EQ_INT(c.calls, 1);
-        pump_until(ctx, &c.calls);
+        xo_pump_until(ctx, &c.calls);
         XT_EQ_INT(c.calls, 1);
         if (c.rc == 0) {
             XT_EXITED(&c.result.child, 0);
@@ -387,7 +346,7 @@ XT_TEST(progress_comes_before_completion, "A3")
     for (int i = 0; i < 50; i++) {
         libxl_childproc_spec spec =
             xt_spec((const char *const[]){xt_tiny_path(), NULL});
-        libxl_childproc_exec_opts opts = capturing();
+        libxl_childproc_exec_opts opts = xo_capturing();
         libxl_childproc_exec_result result;
         struct ordered o = {.ctx = ctx};
         libxl_asyncprogress_how started = {on_started, {.for_callback = &o}};
@@ -395,7 +354,7 @@ XT_TEST(progress_comes_before_completion, "A3")
 
         opts.started = &started;
         XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, &how));
-        pump_until(ctx, &o.calls);
+        xo_pump_until(ctx, &o.calls);
         XT_EQ_STR(o.order, "sc");
         XT_EQ_INT(o.pid, result.child.pid);
         libxl_childproc_exec_result_dispose(&result);
@@ -408,7 +367,7 @@ XT_TEST(progress_by_event, "A3 E1")
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec =
         xt_spec((const char *const[]){xt_tiny_path(), NULL});
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_exec_result result;
     libxl_asyncprogress_how started = {NULL, {.for_event = 1}};
     libxl_asyncop_how how = {NULL, {.for_event = 2}};
@@ -424,6 +383,50 @@ XT_TEST(progress_by_event, "A3 E1")
     XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_OPERATION_COMPLETE);
     XT_EQ_INT(event->for_user, 2);
     libxl_event_free(ctx, event);
+    libxl_childproc_exec_result_dispose(&result);
+    xt_ctx_free(ctx);
+}
+
+/* What it says is good for the calls that name a child. */
+XT_TEST(progress_names_the_child, "A3 C13")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+    libxl_childproc_exec_opts opts = xo_capturing();
+    struct xo_completion c;
+    libxl_asyncprogress_how started = {NULL, {.for_event = 1}};
+    libxl_asyncop_how how = xo_to(&c);
+    libxl_childproc_id found;
+    libxl_event *event;
+
+    opts.started = &started;
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_STARTED);
+    XT_OK(libxl_childproc_lookup(ctx, event->u.childproc_started.pid, &found));
+    XT_TRUE(found == event->u.childproc_started.id);
+    XT_OK(libxl_childproc_kill(ctx, found, SIGUSR1, LIBXL_KILL_PROCESS));
+    libxl_event_free(ctx, event);
+    xo_pump_until(ctx, &c.calls);
+    XT_EQ_INT(c.rc, 0);
+    XT_SIGNALED(&c.result.child, SIGUSR1);
+    libxl_childproc_exec_result_dispose(&c.result);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(progress_of_a_synchronous_call, "A3 A1")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_exec_opts opts = xo_capturing();
+    libxl_childproc_exec_result result;
+    struct ordered o = {.ctx = ctx};
+    libxl_asyncprogress_how started = {on_started, {.for_callback = &o}};
+
+    opts.started = &started;
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
+    XT_EQ_STR(o.order, "s");
+    XT_EQ_INT(o.pid, result.child.pid);
     libxl_childproc_exec_result_dispose(&result);
     xt_ctx_free(ctx);
 }
@@ -455,7 +458,7 @@ XT_TEST(data_comes_before_completion, "A3")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("out", "100000"));
-    libxl_childproc_exec_opts opts = capturing();
+    libxl_childproc_exec_opts opts = xo_capturing();
     libxl_childproc_exec_result result;
     struct ordered o = {.ctx = ctx};
     libxl_asyncop_how how = {on_complete_bytes, {.for_callback = &o}};
@@ -464,314 +467,7 @@ XT_TEST(data_comes_before_completion, "A3")
     opts.stream_data = count_bytes;
     opts.stream_user = &o;
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, &how));
-    pump_until(ctx, &o.calls);
+    xo_pump_until(ctx, &o.calls);
     libxl_childproc_exec_result_dispose(&result);
     xt_ctx_free(ctx);
-}
-
-/* ---- nothing hangs ------------------------------------------------------- */
-
-XT_TEST(timeout_kills, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "early", "pause"));
-    libxl_childproc_exec_opts opts = capturing();
-    libxl_childproc_exec_result result;
-    long long start = xt_now_ms();
-
-    opts.timeout_ms = 100;
-    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
-          ERROR_TIMEDOUT);
-    XT_GE_INT(xt_now_ms() - start, 100);
-    XT_EQ_INT(result.timed_out, 1);
-    XT_EQ_INT(result.aborted, 0);
-    XT_SIGNALED(&result.child, SIGKILL);
-    libxl_childproc_exec_result_dispose(&result);
-    xt_ctx_free(ctx);
-}
-
-XT_TEST(timeout_in_every_mode, "C18 C1 C3 C4")
-{
-    static const libxl_sigchld_owner owners[] = {
-        libxl_sigchld_owner_libxl, libxl_sigchld_owner_libxl_always,
-        libxl_sigchld_owner_libxl_always_selective_reap};
-
-    for (int o = 0; o < 3; o++) {
-        libxl_ctx *ctx = xt_ctx_new(owners[o], NULL);
-        libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
-        libxl_childproc_exec_opts opts = capturing();
-        libxl_childproc_exec_result result;
-
-        opts.timeout_ms = 20;
-        XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
-              ERROR_TIMEDOUT);
-        XT_SIGNALED(&result.child, SIGKILL);
-        libxl_childproc_exec_result_dispose(&result);
-        xt_ctx_free(ctx);
-    }
-}
-
-/* 1 MiB of stdin to a child that reads nothing, and lives until the timeout. */
-XT_TEST(stdin_that_nobody_reads, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
-    libxl_childproc_exec_opts opts = capturing();
-    libxl_childproc_exec_result result;
-    size_t length = 1 << 20;
-    char *data = calloc(1, length);
-
-    opts.stdin_stream = (libxl_stream){.kind = LIBXL_STREAM_BUFFER,
-                                       .data = data,
-                                       .length = length};
-    opts.timeout_ms = 100;
-    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
-          ERROR_TIMEDOUT);
-    XT_LT_INT(result.stdin_written, length);
-    XT_GE_INT(result.stdin_written, 4096);
-    XT_SIGNALED(&result.child, SIGKILL);
-    libxl_childproc_exec_result_dispose(&result);
-    free(data);
-    xt_ctx_free(ctx);
-}
-
-/* The host has SIGPIPE at its default, which would end it. */
-XT_TEST(child_that_closes_stdin_early, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_exec_opts opts = capturing();
-    size_t length = 1 << 20;
-    char *data = calloc(1, length);
-
-    opts.stdin_stream = (libxl_stream){.kind = LIBXL_STREAM_BUFFER,
-                                       .data = data,
-                                       .length = length};
-    for (int i = 0; i < 20; i++) {
-        libxl_childproc_spec spec =
-            xt_spec(XT_CHILD("read", "100", "close", "0", "exit", "4"));
-        libxl_childproc_exec_result result;
-
-        XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
-        XT_EXITED(&result.child, 4);
-        XT_LT_INT(result.stdin_written, length);
-        libxl_childproc_exec_result_dispose(&result);
-    }
-    free(data);
-    xt_ctx_free(ctx);
-}
-
-/* A grandchild that holds the pipe: "exited" and "streams closed" are two
- * facts. With DRAIN the operation completes with what there is. */
-static void start_grandchild(libxl_childproc_spec *spec, libxl_childproc_fd *fd,
-                             int gate[2])
-{
-    xt_pipe(gate);
-    *fd = (libxl_childproc_fd){5, gate[0]};
-    spec->fds = fd;
-    spec->nfds = 1;
-}
-
-XT_TEST(grandchild_holds_the_pipe, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec =
-        xt_spec(XT_CHILD("put", "said", "grandchild", "5", "exit", "6"));
-    libxl_childproc_exec_opts opts = capturing();
-    libxl_childproc_exec_result result;
-    libxl_childproc_fd fd;
-    int gate[2];
-
-    start_grandchild(&spec, &fd, gate);
-    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
-    XT_EXITED(&result.child, 6);
-    XT_EQ_STR(result.out.data, "said");
-    XT_EQ_INT(result.out.held_open, 1);
-    XT_EQ_INT(result.err.held_open, 1);
-    XT_EQ_INT(result.timed_out, 0);
-    libxl_childproc_exec_result_dispose(&result);
-    xt_close(&gate[0]);
-    xt_close(&gate[1]); /* now the grandchild ends */
-    xt_ctx_free(ctx);
-}
-
-/* With EOF it waits for the grandchild, or the timeout: then the child's own
- * status is the kernel's all the same. */
-XT_TEST(grandchild_and_end_of_file, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec =
-        xt_spec(XT_CHILD("put", "said", "grandchild", "5", "exit", "6"));
-    libxl_childproc_exec_opts opts = capturing();
-    libxl_childproc_exec_result result;
-    libxl_childproc_fd fd;
-    int gate[2], rc;
-
-    start_grandchild(&spec, &fd, gate);
-    opts.linger = LIBXL_LINGER_EOF;
-    opts.timeout_ms = 100;
-    rc = libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL);
-    XT_TRUE(rc == 0 || rc == ERROR_TIMEDOUT);
-    XT_EXITED(&result.child, 6);
-    XT_EQ_STR(result.out.data, "said");
-    XT_EQ_INT(result.out.held_open, 1);
-    libxl_childproc_exec_result_dispose(&result);
-    xt_close(&gate[0]);
-    xt_close(&gate[1]);
-    /* and one whose grandchild lets go */
-    {
-        struct completion c;
-        libxl_asyncop_how how = to(&c);
-        libxl_event *event;
-
-        start_grandchild(&spec, &fd, gate);
-        opts.timeout_ms = 0;
-        XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
-        xt_close(&gate[0]);
-        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 50, 0), ERROR_TIMEDOUT);
-        XT_EQ_INT(c.calls, 0);
-        xt_close(&gate[1]);
-        pump_until(ctx, &c.calls);
-        XT_EQ_INT(c.rc, 0);
-        XT_EXITED(&c.result.child, 6);
-        XT_EQ_INT(c.result.out.held_open, 0);
-        libxl_childproc_exec_result_dispose(&c.result);
-    }
-    xt_ctx_free(ctx);
-}
-
-/* An abort ends the waiting for it; the child had ended by itself. */
-XT_TEST(abort_ends_the_waiting_for_a_grandchild, "A2 C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec =
-        xt_spec(XT_CHILD("put", "said", "grandchild", "5", "exit", "6"));
-    libxl_childproc_exec_opts opts = capturing();
-    struct completion c;
-    libxl_asyncop_how how = to(&c);
-    libxl_childproc_fd fd;
-    libxl_event *event;
-    int gate[2];
-
-    start_grandchild(&spec, &fd, gate);
-    opts.linger = LIBXL_LINGER_EOF;
-    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
-    while (libxl_childproc_count(ctx))
-        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 10, 0), ERROR_TIMEDOUT);
-    XT_EQ_INT(c.calls, 0);
-    XT_OK(libxl_ao_abort(ctx, &how));
-    pump_until(ctx, &c.calls);
-    XT_EQ_INT(c.rc, 0);
-    XT_EXITED(&c.result.child, 6);
-    XT_EQ_STR(c.result.out.data, "said");
-    XT_EQ_INT(c.result.out.held_open, 1);
-    XT_EQ_INT(c.result.aborted, 0);
-    libxl_childproc_exec_result_dispose(&c.result);
-    xt_close(&gate[0]);
-    xt_close(&gate[1]);
-    xt_ctx_free(ctx);
-}
-
-/* Output that cannot be kept is told, also where the child has ended before
- * the first byte of it was read. */
-XT_TEST(output_that_cannot_be_kept, "C18 C12 A1")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("put", "lost", "exit", "6"));
-    libxl_childproc_exec_opts opts = capturing();
-
-    for (int ended = 0; ended < 2; ended++) {
-        struct completion c;
-        libxl_asyncop_how how = to(&c);
-        siginfo_t info;
-
-        spec.argv = ended ? XT_CHILD("put", "lost", "exit", "6")
-                          : XT_CHILD("put", "lost", "pause");
-        XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
-        if (ended)
-            XT_SYS(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT));
-        xs_starve();
-        pump_until(ctx, &c.calls);
-        xs_feed();
-        XT_EQ_INT(c.rc, ERROR_NOMEM);
-        if (ended)
-            XT_EXITED(&c.result.child, 6);
-        else
-            XT_SIGNALED(&c.result.child, SIGKILL);
-        XT_EQ_INT(c.result.aborted, !ended);
-        libxl_childproc_exec_result_dispose(&c.result);
-    }
-    xt_ctx_free(ctx);
-}
-
-/* Data that the child wrote just before it ended is never lost to DRAIN. */
-XT_TEST(last_words_are_kept, "C18")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_exec_opts opts = capturing();
-
-    for (int i = 0; i < 100; i++) {
-        libxl_childproc_spec spec =
-            xt_spec(XT_CHILD("out", "60000", "signal", "SIGKILL"));
-        libxl_childproc_exec_result result;
-
-        XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL));
-        XT_SIGNALED(&result.child, SIGKILL);
-        XT_EQ_INT(result.out.length, 60000);
-        libxl_childproc_exec_result_dispose(&result);
-    }
-    xt_ctx_free(ctx);
-}
-
-/* The group is killed: a grandchild in it does not go on holding what it has.
- * (Its end of the captured pipe may close a moment after the completion.) */
-XT_TEST(timeout_kills_the_group, "C18 C13")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec =
-        xt_spec(XT_CHILD("grandchild-pause", "say", "up", "pause"));
-    libxl_childproc_exec_opts opts = capturing();
-    libxl_childproc_exec_result result;
-    libxl_childproc_fd fds[1];
-    int held[2];
-    char *rest;
-
-    xt_pipe(held);
-    fds[0].target = 5;
-    fds[0].source = held[1];
-    spec.fds = fds;
-    spec.nfds = 1;
-    spec.flags |= LIBXL_SPAWN_NEW_GROUP;
-    spec.kill = (libxl_kill_policy){SIGTERM, 1000, LIBXL_KILL_GROUP};
-    opts.timeout_ms = 200;
-    opts.linger = LIBXL_LINGER_EOF;
-    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
-          ERROR_TIMEDOUT);
-    XT_SIGNALED(&result.child, SIGTERM);
-    XT_EQ_STR(result.out.data, "up\n");
-    libxl_childproc_exec_result_dispose(&result);
-    xt_close(&held[1]);
-    rest = xt_read_all(held[0], NULL); /* ends when the grandchild does */
-    XT_EQ_STR(rest, "");
-    free(rest);
-    xt_close(&held[0]);
-    xt_ctx_free(ctx);
-}
-
-/* Freeing the ctx with an operation under way. */
-XT_TEST(free_aborts_operations_without_completing, "X2 A1")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("out", "100", "pause"));
-    libxl_childproc_exec_opts opts = capturing();
-    struct completion c;
-    libxl_asyncop_how how = to(&c);
-    siginfo_t info;
-
-    spec.on_free = LIBXL_FREE_KILL;
-    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
-    xt_ctx_free(ctx);
-    XT_EQ_INT(c.calls, 0);
-    libxl_childproc_exec_result_dispose(&c.result);
-    while (!waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT))
-        ;
 }

@@ -252,6 +252,116 @@ XT_TEST(merge_follows_stdout_anywhere, "C18")
     xt_ctx_free(ctx);
 }
 
+/* Also where stdout is not a stream of ours: what the map says, or what the
+ * host has. */
+XT_TEST(merge_follows_an_inherited_stdout, "C18 C16")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_exec_opts opts = new_opts();
+
+    opts.stderr_stream.kind = LIBXL_STREAM_MERGE;
+    for (int mapped = 0; mapped < 2; mapped++) {
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("alternate", "3"));
+        libxl_childproc_exec_result r;
+        libxl_childproc_fd fd;
+        int out[2], hosts = -1;
+        char *text;
+
+        xt_pipe(out);
+        if (mapped) {
+            fd = (libxl_childproc_fd){1, out[1]};
+            spec.fds = &fd;
+            spec.nfds = 1;
+        } else {
+            hosts = XT_SYS(fcntl(1, F_DUPFD_CLOEXEC, 10));
+            XT_SYS(dup2(out[1], 1));
+        }
+        r = run(ctx, &spec, &opts);
+        if (!mapped) {
+            XT_SYS(dup2(hosts, 1));
+            xt_close(&hosts);
+        }
+        XT_EXITED(&r.child, 0);
+        libxl_childproc_exec_result_dispose(&r);
+        xt_close(&out[1]);
+        text = xt_read_all(out[0], NULL);
+        XT_EQ_STR(text, "oeoeoe");
+        free(text);
+        xt_close(&out[0]);
+    }
+    xt_ctx_free(ctx);
+}
+
+/* A stream that is asked for goes before the map. */
+XT_TEST(streams_go_before_the_map, "C18 C16")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("cat", "say", "out", "fds"));
+    libxl_childproc_exec_opts opts = new_opts();
+    libxl_childproc_exec_result r;
+    libxl_childproc_fd fds[4];
+    int other[2];
+    char *text;
+
+    xt_pipe(other);
+    for (int i = 0; i < 3; i++)
+        fds[i] = (libxl_childproc_fd){i, other[1]};
+    fds[3] = (libxl_childproc_fd){7, other[1]};
+    spec.fds = fds;
+    spec.nfds = 4;
+    opts.stdin_stream = (libxl_stream){.kind = LIBXL_STREAM_BUFFER,
+                                       .data = "in\n",
+                                       .length = 3};
+    opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
+    opts.stderr_stream.kind = LIBXL_STREAM_NULL;
+    r = run(ctx, &spec, &opts);
+    XT_EXITED(&r.child, 0);
+    XT_EQ_STR(r.out.data, "in\nout\n0\n1\n2\n7\n");
+    libxl_childproc_exec_result_dispose(&r);
+    xt_close(&other[1]);
+    text = xt_read_all(other[0], NULL);
+    XT_EQ_STR(text, "");
+    free(text);
+    xt_close(&other[0]);
+    xt_ctx_free(ctx);
+}
+
+/* A host that leads a session without a terminal does not get one by naming
+ * it as a file. */
+XT_TEST(a_terminal_as_a_file_stays_a_file, "C16")
+{
+    int master = posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC), status;
+    const char *name;
+    pid_t pid;
+
+    if (master < 0)
+        XT_SKIP("no pseudo-terminals here: %s", strerror(errno));
+    XT_SYS(grantpt(master));
+    XT_SYS(unlockpt(master));
+    name = ptsname(master);
+    pid = fork();
+    XT_SYS(pid);
+    if (!pid) {
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+        libxl_childproc_exec_opts opts = new_opts();
+        libxl_childproc_exec_result r;
+        libxl_ctx *ctx;
+
+        XT_SYS(setsid());
+        ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        opts.stdin_stream = (libxl_stream){.kind = LIBXL_STREAM_FILE,
+                                           .path = name};
+        r = run(ctx, &spec, &opts);
+        libxl_childproc_exec_result_dispose(&r);
+        XT_EQ_INT(open("/dev/tty", O_RDWR | O_CLOEXEC), -1);
+        xt_ctx_free(ctx);
+        _exit(0);
+    }
+    XT_EQ_INT(waitpid(pid, &status, 0), pid);
+    XT_EQ_INT(status, 0);
+    xt_close(&master);
+}
+
 /* The rest is read, dropped and counted: the child never blocks on it. */
 XT_TEST(capture_with_a_limit, "C18")
 {
@@ -378,15 +488,26 @@ XT_TEST(streams_that_make_no_sense, "X5")
     static const struct {
         int stream; /* 0, 1, 2 */
         libxl_stream_kind kind;
+        int fd;
+        size_t length; /* of no data */
     } bad[] = {
-        {0, LIBXL_STREAM_CAPTURE}, {0, LIBXL_STREAM_CALLBACK},
-        {0, LIBXL_STREAM_MERGE},   {0, LIBXL_STREAM_APPEND},
-        {1, LIBXL_STREAM_BUFFER},  {1, LIBXL_STREAM_MERGE},
-        {2, LIBXL_STREAM_BUFFER},  {1, (libxl_stream_kind)99},
-        {1, LIBXL_STREAM_FILE},    /* without a path */
-        {1, LIBXL_STREAM_CALLBACK},/* without stream_data */
-        {0, LIBXL_STREAM_FD},      /* fd -1 */
+        {0, LIBXL_STREAM_CAPTURE, -1, 0},
+        {0, LIBXL_STREAM_CALLBACK, -1, 0},
+        {0, LIBXL_STREAM_MERGE, -1, 0},
+        {0, LIBXL_STREAM_APPEND, -1, 0},
+        {1, LIBXL_STREAM_BUFFER, -1, 0},
+        {1, LIBXL_STREAM_MERGE, -1, 0},
+        {2, LIBXL_STREAM_BUFFER, -1, 0},
+        {1, (libxl_stream_kind)99, -1, 0},
+        {1, LIBXL_STREAM_FILE, -1, 0},     /* without a path */
+        {1, LIBXL_STREAM_APPEND, -1, 0},   /* without a path */
+        {1, LIBXL_STREAM_CALLBACK, -1, 0}, /* without stream_data */
+        {0, LIBXL_STREAM_FD, -1, 0},
+        {2, LIBXL_STREAM_FD, 3999, 0}, /* not open */
+        {0, LIBXL_STREAM_BUFFER, -1, 5},
     };
+    static const char *const names[] = {"stdin_stream", "stdout_stream",
+                                        "stderr_stream"};
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
 
@@ -399,16 +520,28 @@ XT_TEST(streams_that_make_no_sense, "X5")
                                                     : &opts.stderr_stream;
 
         stream->kind = bad[i].kind;
-        stream->fd = -1;
+        stream->fd = bad[i].fd;
+        stream->length = bad[i].length;
         XT_NOTE("stream %d, kind %d", bad[i].stream, (int)bad[i].kind);
         XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &r, &failure, NULL),
               ERROR_INVAL);
         XT_EQ_INT(failure.stage, LIBXL_STAGE_ARGUMENT);
-        XT_TRUE(failure.argument != NULL);
+        XT_EQ_STR(failure.argument,
+                  bad[i].kind == LIBXL_STREAM_CALLBACK && bad[i].stream
+                      ? "stream_data"
+                      : names[bad[i].stream]);
     }
     {
         libxl_childproc_exec_opts opts = new_opts();
         libxl_childproc_exec_result r;
+        libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+
+        XT_RC(libxl_childproc_exec(ctx, &spec, &opts, NULL, &failure, NULL),
+              ERROR_INVAL);
+        XT_EQ_STR(failure.argument, "ret_result");
+        XT_RC(libxl_childproc_exec(ctx, NULL, &opts, &r, &failure, NULL),
+              ERROR_INVAL);
+        XT_EQ_STR(failure.argument, "spec");
 
         opts.size = 3;
         XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &r, NULL, NULL),

@@ -80,7 +80,8 @@ typedef struct libxl_captured {
 
 typedef struct libxl_childproc_exec_result {
     libxl_childproc_result child;
-    int timed_out;      /* the timeout passed before the child ended */
+    int timed_out;      /* the timeout passed before the child ended or, with
+                           LIBXL_LINGER_EOF, before its output did */
     int aborted;        /* libxl_ao_abort or a failing stream made us kill it */
     size_t stdin_written; /* bytes of the buffer that the child's pipe took */
     libxl_captured out;
@@ -101,7 +102,8 @@ typedef struct libxl_childproc_exec_result {
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0: done (how NULL) or started. The completion's rc is
  *   0              the child ended by itself; see ret_result->child
- *   ERROR_TIMEDOUT it was killed after timeout_ms -> the result is filled
+ *   ERROR_TIMEDOUT it was killed after timeout_ms, or had ended and its output
+ *                  was still held open then -> the result is filled
  *   ERROR_ABORTED  it was killed for libxl_ao_abort (it may have been ending
  *                  by itself at that moment) -> the result is filled
  *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
