@@ -197,14 +197,32 @@ static PyObject *ctx_closed(PyObject *object, void *Py_UNUSED(closure))
 }
 
 /* The signature is for inspect, and for the check against _libxl.pyi. */
-#define FAST(name, function, signature)                             \
+#define PUBLIC(name, function, signature, words)                    \
     {                                                               \
         name, (PyCFunction)(void (*)(void))function, METH_FASTCALL, \
-            name "($self" signature ", /)\n--\n\n"                  \
+            name "($self" signature ", /)\n--\n\n" words            \
     }
+#define FAST(name, function, signature) PUBLIC(name, function, signature, "")
 
 #define REQUEST \
     ", argv, options, stdin, stdout, stderr, timeout_ms, linger, stream_data"
+
+#define BEFOREPOLL                                                         \
+    "What to poll: [(fd, events)], and how long: milliseconds, or -1.\n\n" \
+    "timeout_ms is how long the program would wait by itself (-1: for "    \
+    "ever).\n\n"                                                           \
+    ">>> import select, xlchild\n"                                         \
+    ">>> with xlchild.Context() as ctx:\n"                                 \
+    "...     child = ctx.spawn(['true'], event=True)\n"                    \
+    "...     while child.status is None:\n"                                \
+    "...         fds, timeout = ctx.beforepoll()\n"                        \
+    "...         poll = select.poll()\n"                                   \
+    "...         for fd, events in fds:\n"                                 \
+    "...             poll.register(fd, events)\n"                          \
+    "...         ctx.afterpoll(poll.poll(timeout))\n"                      \
+    "...         taken = ctx.events()\n"                                   \
+    "...     print(child.status)\n"                                        \
+    "exit 0\n"
 
 static PyMethodDef ctx_methods[] = {
     {"close", ctx_close, METH_NOARGS,
@@ -216,10 +234,17 @@ static PyMethodDef ctx_methods[] = {
     FAST("_osevent_register", xlpy_osevent_register,
          ", fd_register, fd_modify, fd_deregister, timeout_register, "
          "timeout_modify, timeout_deregister"),
-    FAST("beforepoll", xlpy_beforepoll, ", timeout_ms=-1"),
-    FAST("afterpoll", xlpy_afterpoll, ", fds"),
-    FAST("occurred_fd", xlpy_occurred_fd, ", for_libxl, fd, events, revents"),
-    FAST("occurred_timeout", xlpy_occurred_timeout, ", for_libxl"),
+    PUBLIC("beforepoll", xlpy_beforepoll, ", timeout_ms=-1", BEFOREPOLL),
+    PUBLIC("afterpoll", xlpy_afterpoll, ", fds",
+           "Pass on what poll() said, (fd, revents) each: callbacks run.\n\n"
+           "See beforepoll()."),
+    PUBLIC("occurred_fd", xlpy_occurred_fd, ", for_libxl, fd, events, revents",
+           "A host loop saw an fd that it was asked to watch.\n\n"
+           "events are those asked for, revents those seen (select.POLLIN "
+           "and so on).\nSee Context.osevent_register()."),
+    PUBLIC("occurred_timeout", xlpy_occurred_timeout, ", for_libxl",
+           "A time that a host loop was asked to watch has come.\n\n"
+           "It is asked no more. See Context.osevent_register()."),
     FAST("_events", xlpy_events, ", max, mask, timeout_ms"),
     FAST("_evenable", xlpy_evenable, ", pid, user"),
     FAST("_evdisable", xlpy_evdisable, ", number"),

@@ -134,7 +134,6 @@ class Event:
     completed: Optional[CompletedProcess[bytes]]
     rc: Optional[int]
     signal: Optional[int]
-    error: Optional[XlchildError]
     def __init__(self, kind: int, user: int) -> None: ...
 
 class CompletedProcess(subprocess.CompletedProcess[_T]):

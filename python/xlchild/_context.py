@@ -41,7 +41,13 @@ _TOKEN = 1 << 63  # marks our own numbers among the users'
 
 
 class SigchldOwner(enum.IntEnum):
-    """Who owns SIGCHLD and who reaps (Context.setmode)."""
+    """Who owns SIGCHLD and who reaps (Context.setmode).
+
+    >>> import xlchild
+    >>> with xlchild.Context(xlchild.SigchldOwner.LIBXL_ALWAYS) as ctx:
+    ...     ctx.diagnose().handler_installed
+    True
+    """
 
     #: the library, while it has children; it reaps all of the process's
     LIBXL = _libxl.libxl_sigchld_owner_libxl
@@ -57,7 +63,14 @@ class SigchldOwner(enum.IntEnum):
 
 
 class KillScope(enum.IntEnum):
-    """What a signal is sent to."""
+    """What a signal is sent to.
+
+    >>> import xlchild
+    >>> child = xlchild.spawn(["sh", "-c", "sleep 1000 & wait"],
+    ...                       new_group=True)
+    >>> print(child.kill(scope=xlchild.KillScope.GROUP), child.wait())
+    True signal SIGKILL
+    """
 
     PROCESS = _libxl.LIBXL_KILL_PROCESS
     GROUP = _libxl.LIBXL_KILL_GROUP
@@ -65,7 +78,16 @@ class KillScope(enum.IntEnum):
 
 
 class FreePolicy(enum.IntEnum):
-    """What becomes of a living child when its Context closes."""
+    """What becomes of a living child when its Context closes.
+
+    >>> import os, signal, xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["sleep", "1000"],
+    ...                       on_free=xlchild.FreePolicy.LEAVE)
+    >>> os.kill(child.pid, signal.SIGTERM)  # the program's own child now
+    >>> os.waitpid(child.pid, 0)[1] == signal.SIGTERM
+    True
+    """
 
     DETACH = _libxl.LIBXL_FREE_DETACH
     KILL = _libxl.LIBXL_FREE_KILL
@@ -95,7 +117,18 @@ class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
 
 
 class EventType(enum.IntEnum):
-    """What an Event is about."""
+    """What an Event is about.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["sh", "-c", "kill -STOP $$"], event=True,
+    ...                       report_stops=True)
+    ...     for kind in xlchild.EventType.STOPPED, xlchild.EventType.EXIT:
+    ...         print(ctx.wait_event(types=[kind]))
+    ...         _ = child.kill()
+    <Event STOPPED <Process ...: running>>
+    <Event EXIT signal SIGKILL>
+    """
 
     OPERATION_COMPLETE = _COMPLETE
     EXIT = _EXIT
@@ -111,16 +144,25 @@ class Event:
     in EXIT events, ``completed`` and ``rc`` in OPERATION_COMPLETE ones,
     ``signal`` in STOPPED and CONTINUED ones. ``user`` is the number given
     when the event was asked for.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["false"], event=True, user=7)
+    ...     event = ctx.wait_event()
+    >>> event.type == xlchild.EventType.EXIT, event.process is child
+    (True, True)
+    >>> event.user, event.status.exitcode
+    (7, 1)
     """
 
     __slots__ = ("type", "process", "status", "user", "completed", "rc",
-                 "signal", "error")
+                 "signal")
 
     def __init__(self, kind, user):
         self.type = kind
         self.user = user
         self.process = self.status = self.completed = None
-        self.rc = self.signal = self.error = None
+        self.rc = self.signal = None
 
     def __repr__(self):
         return "<Event %s %s>" % (
@@ -141,6 +183,8 @@ class CompletedProcess(subprocess.CompletedProcess):
     >>> done = xlchild.run(["sh", "-c", "exit 3"])
     >>> done.returncode, done.status.kind is xlchild.Status.EXITED
     (3, True)
+    >>> done.lost is None and done.rusage.ru_maxrss > 0
+    True
     """
 
     timed_out = aborted = held_open = False
@@ -184,7 +228,13 @@ Diagnosis.__doc__ = """Who owns SIGCHLD now, which mode is in force and why.
 
 ``facilities`` is a set of names of what the kernel offers; ``handler_object``
 is the object file that handles SIGCHLD ("" for none); ``words`` says it all
-in a few lines."""
+in a few lines.
+
+>>> import xlchild
+>>> seen = xlchild.default_context().diagnose()
+>>> seen.mode_in_force.name, seen.handler_installed, seen.sigchld_ignored
+('NONE', False, False)
+"""
 
 _FACILITIES = {name[len("LIBXL_FACILITY_"):].lower(): getattr(_libxl, name)
                for name in dir(_libxl) if name.startswith("LIBXL_FACILITY_")}
@@ -285,6 +335,8 @@ class Context(_libxl.Ctx):
     ...     child = ctx.spawn(["true"])
     ...     print(child.wait())
     exit 0
+    >>> ctx.closed
+    True
     """
 
     def __new__(cls, owner=SigchldOwner.NONE, *, log_level=_WARNING,
@@ -321,6 +373,11 @@ class Context(_libxl.Ctx):
 
         Raises BusyError from inside a callback or while another thread is
         in a call; a second close does nothing.
+
+        >>> import xlchild
+        >>> ctx = xlchild.Context()
+        >>> child = ctx.spawn(["true"], on_free=xlchild.FreePolicy.DETACH)
+        >>> ctx.close()
         """
         super().close()
         self._children.clear()
@@ -330,7 +387,16 @@ class Context(_libxl.Ctx):
 
     @property
     def forked(self):
-        """True in a process that inherited this context by fork."""
+        """True in a process that inherited this context by fork.
+
+        >>> import os, xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     pid = os.fork()
+        ...     if pid == 0:
+        ...         os._exit(ctx.forked)
+        ...     os.waitpid(pid, 0)[1] >> 8, ctx.forked
+        (1, False)
+        """
         return self._pid != os.getpid()
 
     def __repr__(self):
@@ -346,15 +412,25 @@ class Context(_libxl.Ctx):
         fork_replacement() is called instead of fork for every child and
         behaves like os.fork. childproc_exited_callback(pid, status) hears of
         children that no context started (owners LIBXL and LIBXL_ALWAYS):
-        return None or True if it is yours, False if it is not. Exceptions
-        come out of the call that pumps.
+        return None or True if it is yours, False or ERROR_NOT_READY if it is
+        not. Exceptions come out of the call that pumps.
 
-        >>> import xlchild
+        >>> import os, xlchild
+        >>> theirs = {}
+        >>> def exited(pid, status):
+        ...     if pid not in theirs:
+        ...         return xlchild.ERROR_NOT_READY
+        ...     theirs[pid] = status
         >>> with xlchild.Context() as ctx:
         ...     ctx.setmode(xlchild.SigchldOwner.LIBXL,
-        ...         childproc_exited_callback=xlchild.route_unknown_children)
-        ...     print(ctx.spawn(["true"]).wait())
-        exit 0
+        ...                 childproc_exited_callback=exited)
+        ...     ours = ctx.spawn(["sleep", "1000"])
+        ...     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "exit 7"], {})
+        ...     theirs[pid] = None
+        ...     while theirs[pid] is None:
+        ...         taken = ctx.events(0.01)
+        ...     print(theirs[pid], ours.kill(), ours.wait())
+        exit 7 True signal SIGKILL
         """
         owner = SigchldOwner(owner)
         super()._setmode(int(owner), fork_replacement,
@@ -371,13 +447,30 @@ class Context(_libxl.Ctx):
         """The program reaped pid: is it one of ours? (owner MAINLOOP)
 
         status is as from os.waitpid. True if it was a child of this context.
+
+        >>> import os, xlchild
+        >>> with xlchild.Context(xlchild.SigchldOwner.MAINLOOP) as ctx:
+        ...     child = ctx.spawn(["sh", "-c", "exit 5"])
+        ...     pid, status = os.waitpid(child.pid, 0)
+        ...     ctx.childproc_exited(pid, status), child.wait().exitcode
+        (True, 5)
         """
         if isinstance(status, Status):
             status = status.raw
         return _libxl.libxl_childproc_exited(self, pid, status)
 
     def sigchld_occurred(self):
-        """The program saw a SIGCHLD: reap those of ours that have ended."""
+        """The program saw a SIGCHLD: reap those of ours that have ended.
+
+        >>> import os, xlchild
+        >>> with xlchild.Context(xlchild.SigchldOwner.MAINLOOP) as ctx:
+        ...     child = ctx.spawn(["true"])
+        ...     ended = os.waitid(os.P_PID, child.pid,
+        ...                       os.WEXITED | os.WNOWAIT)
+        ...     ctx.sigchld_occurred()
+        ...     print(child.poll())
+        exit 0
+        """
         _libxl.libxl_childproc_sigchld_occurred(self)
 
     def diagnose(self):
@@ -424,6 +517,11 @@ class Context(_libxl.Ctx):
         ...     while ctx.child_count:
         ...         taken = ctx.events(0.01)
         exit 4
+        >>> child = xlchild.spawn(
+        ...     ["sh", "-c", "read x || test ! -e /proc/$$/fd/2"],
+        ...     fds={0: xlchild.FD_NULL, 2: xlchild.FD_CLOSED})
+        >>> print(child.wait())
+        exit 0
         """
         if options:
             options = spec_options(**options)
@@ -532,6 +630,12 @@ class Context(_libxl.Ctx):
 
         False if it has ended already. A pid that is no child of this
         context raises NotFoundError.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.spawn(["sleep", "1000"])
+        ...     print(ctx.kill(child.pid), child.wait(), ctx.kill(child))
+        True signal SIGKILL False
         """
         if isinstance(process, Process):
             return process.kill(signal, scope=scope)
@@ -573,7 +677,16 @@ class Context(_libxl.Ctx):
         return taken
 
     def wait_event(self, timeout=None, *, types=None):
-        """The next event; TimeoutError when timeout seconds passed."""
+        """The next event; TimeoutError when timeout seconds passed.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     try:
+        ...         ctx.wait_event(0.01)
+        ...     except TimeoutError as error:
+        ...         print(error)
+        no event in 0.01 seconds
+        """
         taken = self.events(timeout, max=1, types=types)
         if not taken:
             raise TimeoutError("no event in %s seconds" % timeout)
@@ -632,11 +745,26 @@ class Context(_libxl.Ctx):
         self._register_callbacks(mask, convert, disaster)
 
     def evenable_exit(self, pid=0, user=0):
-        """An extra EXIT event when pid (0: any child) ends; a number."""
+        """An extra EXIT event when pid (0: any child) ends; a number.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.spawn(["true"])
+        ...     number = ctx.evenable_exit(child.pid, user=5)
+        ...     print(child.wait(), ctx.wait_event().user)
+        exit 0 5
+        """
         return self._evenable(pid, user)
 
     def evdisable_exit(self, number):
-        """No more of the events that evenable_exit() asked for."""
+        """No more of the events that evenable_exit() asked for.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.evdisable_exit(ctx.evenable_exit())
+        ...     print(ctx.spawn(["true"]).wait(), ctx.events())
+        exit 0 []
+        """
         self._evdisable(number)
 
     def osevent_register(self, hooks):
@@ -648,6 +776,44 @@ class Context(_libxl.Ctx):
         registration, abs) and timeout_deregister(registration) get back. abs
         is seconds of the real-time clock. None: back to no host loop. Call
         occurred_fd() and occurred_timeout() with for_libxl.
+
+        >>> import select, time, xlchild
+        >>> class Loop:
+        ...     def __init__(self):
+        ...         self.fds, self.timers = {}, {}
+        ...     def fd_register(self, fd, events, for_libxl):
+        ...         self.fds[fd] = events, for_libxl
+        ...     def fd_modify(self, registration, fd, events):
+        ...         self.fds[fd] = events, self.fds[fd][1]
+        ...     def fd_deregister(self, registration, fd):
+        ...         del self.fds[fd]
+        ...     def timeout_register(self, when, for_libxl):
+        ...         self.timers[for_libxl] = when
+        ...         return for_libxl
+        ...     def timeout_modify(self, registration, when):
+        ...         self.timers[registration] = when
+        ...     def timeout_deregister(self, registration):
+        ...         self.timers.pop(registration, None)
+        ...     def turn(self, ctx):
+        ...         poll = select.poll()
+        ...         for fd, (events, _) in self.fds.items():
+        ...             poll.register(fd, events)
+        ...         for fd, revents in poll.poll(10):
+        ...             events, for_libxl = self.fds[fd]
+        ...             ctx.occurred_fd(for_libxl, fd, events, revents)
+        ...         for for_libxl, when in list(self.timers.items()):
+        ...             if when <= time.time():
+        ...                 del self.timers[for_libxl]
+        ...                 ctx.occurred_timeout(for_libxl)
+        >>> loop = Loop()
+        >>> with xlchild.Context() as ctx:
+        ...     ctx.osevent_register(loop)
+        ...     child = ctx.spawn(["sleep", "1000"], sigignore=[15],
+        ...                       on_exit=lambda p, status: print(status))
+        ...     terminated = child.terminate(grace=0.05)
+        ...     while child.status is None:
+        ...         loop.turn(ctx)
+        signal SIGKILL
         """
         if hooks is None:
             self._osevent_register(None, None, None, None, None, None)
@@ -658,12 +824,29 @@ class Context(_libxl.Ctx):
                 hooks.timeout_deregister)
 
     def fileno(self):
-        """An fd that is readable when there is work: then call events()."""
+        """An fd that is readable when there is work: then call events().
+
+        >>> import select, xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     child = ctx.spawn(["true"], event=True)
+        ...     poll = select.poll()
+        ...     poll.register(ctx.fileno(), select.POLLIN)
+        ...     while child.status is None:
+        ...         ready = poll.poll()
+        ...         taken = ctx.events()
+        ...     print(child.status)
+        exit 0
+        """
         return _libxl.libxl_ctx_fileno(self)
 
     @property
     def disaster_latched(self):
-        """0, or the code of the first disaster that no hook was told."""
+        """0, or the code of the first disaster that no hook was told.
+
+        >>> import xlchild
+        >>> xlchild.default_context().disaster_latched
+        0
+        """
         return _libxl.libxl_ctx_disaster_latched(self)
 
     # ---- running ------------------------------------------------------
@@ -739,7 +922,14 @@ class Context(_libxl.Ctx):
         return number
 
     def abort(self, number):
-        """End an operation early; False if it is finished."""
+        """End an operation early; False if it is finished.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     number = ctx.start(["sleep", "1000"])
+        ...     print(ctx.abort(number), ctx.wait_event().completed.aborted)
+        True True
+        """
         return super()._abort(number)
 
     def _request(self, args, stdin, input, stdout, stderr, capture_output,

@@ -30,6 +30,15 @@ class XlchildError(Exception):
 
     ``code`` is the C library's number (``ERROR_…``, negative), ``name`` its
     name without the prefix, ``errno`` the system's error or None.
+
+    >>> import xlchild
+    >>> child = xlchild.spawn(["true"])
+    >>> status = child.wait()
+    >>> try:
+    ...     child.send_signal(15)
+    ... except xlchild.XlchildError as error:
+    ...     print(error.name, error.code)
+    NOTFOUND -23
     """
 
     code = -1
@@ -49,50 +58,128 @@ class XlchildError(Exception):
 
 
 class InvalidArgumentError(XlchildError, ValueError):
-    """An argument that the library refuses; ``argument`` is its name."""
+    """An argument that the library refuses; ``argument`` is its name.
+
+    >>> import xlchild
+    >>> try:
+    ...     xlchild.spawn(["true"], nice=99)
+    ... except xlchild.InvalidArgumentError as error:
+    ...     print(error.argument)
+    nice
+    """
 
     code = -6
     argument = None
 
 
 class BusyError(XlchildError):
-    """In use: a call or an operation is under way, or children live."""
+    """In use: a call or an operation is under way, or children live.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["true"])
+    ...     try:
+    ...         ctx.setmode(xlchild.SigchldOwner.MAINLOOP)
+    ...     except xlchild.BusyError:
+    ...         print("not before", child.wait())
+    not before exit 0
+    """
 
     code = -131
 
 
 class NotFoundError(XlchildError, LookupError):
-    """No such child, or its end has been reported already."""
+    """No such child, or its end has been reported already.
+
+    >>> import xlchild
+    >>> try:
+    ...     xlchild.start_time(2 ** 22)  # more than any pid
+    ... except xlchild.NotFoundError as error:
+    ...     print(error)
+    start_time: not found
+    """
 
     code = -23
 
 
 class ConflictError(XlchildError):
-    """Another context of this process owns SIGCHLD incompatibly."""
+    """Another context of this process owns SIGCHLD incompatibly.
+
+    >>> import xlchild
+    >>> with xlchild.Context(xlchild.SigchldOwner.MAINLOOP):
+    ...     try:
+    ...         xlchild.Context(xlchild.SigchldOwner.LIBXL)
+    ...     except xlchild.ConflictError:
+    ...         print("the program itself reaps here")
+    the program itself reaps here
+    """
 
     code = -129
 
 
 class UnavailableError(XlchildError):
-    """There is no way here to notice the child's exit."""
+    """There is no way here to notice the child's exit.
+
+    That happens on old kernels, where SIGCHLD is ignored or blocked. Nothing
+    was started.
+
+    >>> import signal, xlchild
+    >>> try:
+    ...     child = xlchild.spawn(["true"])
+    ... except xlchild.UnavailableError:
+    ...     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    ...     child = xlchild.spawn(["true"])
+    >>> print(child.wait())
+    exit 0
+    """
 
     code = -130
 
 
 class AbortedError(XlchildError):
-    """The operation was aborted."""
+    """The operation was aborted: its number is the event's ``rc``.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     aborted = ctx.abort(ctx.start(["sleep", "1000"]))
+    ...     print(ctx.wait_event().rc == xlchild.AbortedError.code)
+    True
+    """
 
     code = -22
 
 
 class LostError(XlchildError, ChildProcessError):
-    """The status of a child could not be learnt; ``status`` says why."""
+    """The status of a child could not be learnt; ``status`` says why.
+
+    >>> import os, xlchild
+    >>> with xlchild.Popen(["sh", "-c", "exit 3"]) as p:
+    ...     stolen = os.waitpid(p.pid, 0)
+    ...     try:
+    ...         code = p.wait()  # Linux 6.15 and later still tell
+    ...     except xlchild.LostError as error:
+    ...         code = error.status.lost
+    >>> code in (3, xlchild.LostReason.STOLEN)
+    True
+    """
 
     status = None
 
 
 class SystemFailure(XlchildError, OSError):
-    """A system call failed, outside the start of a child."""
+    """A system call failed, outside the start of a child.
+
+    >>> import resource, xlchild
+    >>> limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    >>> resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    >>> try:
+    ...     xlchild.Context()
+    ... except xlchild.SystemFailure as error:
+    ...     print(error)
+    ... finally:
+    ...     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    Context: Too many open files
+    """
 
     code = -133
 
@@ -191,7 +278,7 @@ def from_code(code, errno, what, stage, argument):
         return TimeoutError(what)
     if code == -6:
         error = InvalidArgumentError(
-            "%s: invalid argument%s" % (what, ": " + argument
+            "%s: invalid argument%s" % (what or "spawn", ": " + argument
                                         if argument else ""), code)
         error.argument = argument
         error.stage = stage

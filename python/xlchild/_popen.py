@@ -95,11 +95,13 @@ class Popen(subprocess.Popen):
     (an OSError, FileNotFoundError …). With preexec_fn, Python code has to run
     in the child: that is subprocess's own way of starting, unchanged.
 
-    >>> import subprocess, xlchild
-    >>> with xlchild.Popen(["cat"], stdin=subprocess.PIPE,
-    ...                    stdout=subprocess.PIPE, text=True) as p:
+    >>> import xlchild
+    >>> with xlchild.Popen(["cat"], stdin=xlchild.PIPE, stdout=xlchild.PIPE,
+    ...                    text=True) as p:
     ...     p.communicate("hello")[0]
     'hello'
+    >>> p.returncode, p.status.success, p.rusage.ru_maxrss > 0
+    (0, True, True)
     """
 
     _id = None  # the child's, in _context; None: subprocess's own child
@@ -226,7 +228,14 @@ class Popen(subprocess.Popen):
         return self.returncode
 
     def send_signal(self, sig):
-        """Send a signal, if it has not ended; never to another process."""
+        """Send a signal, if it has not ended; never to another process.
+
+        >>> import signal, xlchild
+        >>> with xlchild.Popen(["sleep", "1000"]) as p:
+        ...     p.send_signal(signal.SIGTERM)
+        >>> p.returncode
+        -15
+        """
         if self._id is None:
             super().send_signal(sig)
             return

@@ -36,6 +36,8 @@ class Process:
     ...     child = ctx.spawn(["sleep", "1000"])
     ...     print(child.poll(), child.terminate(grace=5), child.wait())
     None True signal SIGTERM
+    >>> child.status.success, child.returncode
+    (False, -15)
     """
 
     __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",
@@ -54,6 +56,14 @@ class Process:
         timeout is in seconds, None waits for ever. Raises TimeoutError when
         it passes. A child whose end is reported by event or callback can be
         asked only once that has happened (ValueError before).
+
+        >>> import xlchild
+        >>> child = xlchild.spawn(["sleep", "1000"])
+        >>> try:
+        ...     child.wait(timeout=0.01)
+        ... except TimeoutError:
+        ...     print(child.kill(), child.wait())
+        True signal SIGKILL
         """
         if self._status is None:
             if not self._held:
@@ -91,7 +101,15 @@ class Process:
         """Send a signal; NotFoundError if the child has ended.
 
         scope is a KillScope: the process (default), the group that it leads,
-        or its cgroup.
+        or its cgroup. kill_signal is another name of it.
+
+        >>> import signal, xlchild
+        >>> child = xlchild.spawn(["sleep", "1000"])
+        >>> child.send_signal(signal.SIGSTOP)
+        >>> child.kill_signal(signal.SIGINT)
+        >>> child.send_signal(signal.SIGCONT)
+        >>> print(child.wait())
+        signal SIGINT
         """
         if self._status is not None:
             raise NotFoundError("the child has ended")
@@ -101,7 +119,13 @@ class Process:
     kill_signal = send_signal
 
     def kill(self, signal=_signal.SIGKILL, *, scope=0):
-        """Send SIGKILL, or another signal; False if it has ended already."""
+        """Send SIGKILL, or another signal; False if it has ended already.
+
+        >>> import xlchild
+        >>> child = xlchild.spawn(["sleep", "1000"])
+        >>> print(child.kill(), child.wait(), child.kill())
+        True signal SIGKILL False
+        """
         try:
             self.send_signal(signal, scope=scope)
         except NotFoundError:
@@ -127,7 +151,14 @@ class Process:
         return True
 
     def detach(self):
-        """No report any more: it runs on and is reaped in silence."""
+        """No report any more: it runs on and is reaped in silence.
+
+        >>> import xlchild
+        >>> child = xlchild.spawn(["true"])
+        >>> child.detach()
+        >>> print(child.poll())  # nobody will know
+        None
+        """
         self._held = False
         self.context._children.pop(self._token, None)
         self.context._detach(self.id)

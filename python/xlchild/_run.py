@@ -45,6 +45,9 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     >>> import xlchild
     >>> xlchild.run(["echo", "hello"], capture_output=True, text=True).stdout
     'hello\\n'
+    >>> xlchild.run(["sh", "-c", "echo oops >&2"], stdout=xlchild.PIPE,
+    ...             stderr=xlchild.STDOUT, stdin=xlchild.DEVNULL).stdout
+    b'oops\\n'
     """
     if not _NATIVE.isdisjoint(options):
         return default_context().run(
@@ -100,6 +103,11 @@ def check_call(*popenargs, **options):
     >>> import xlchild
     >>> xlchild.check_call(["true"])
     0
+    >>> try:
+    ...     xlchild.check_call(["false"])
+    ... except xlchild.CalledProcessError as error:
+    ...     print(error.returncode)
+    1
     """
     code = call(*popenargs, **options)
     if code:

@@ -14,7 +14,13 @@ _RUSAGE = struct.Struct("@18l")
 
 
 class StatusKind(enum.Enum):
-    """The three ways of having ended."""
+    """The three ways of having ended.
+
+    >>> import xlchild
+    >>> status = xlchild.run(["sh", "-c", "kill -9 $$"]).status
+    >>> status.kind is xlchild.StatusKind.SIGNALED
+    True
+    """
 
     EXITED = "exited"
     SIGNALED = "signaled"
@@ -22,7 +28,12 @@ class StatusKind(enum.Enum):
 
 
 class LostReason(enum.IntEnum):
-    """Why a status could not be learnt."""
+    """Why a status could not be learnt.
+
+    >>> import xlchild
+    >>> print(xlchild.LostReason.IGNORED.text)
+    SIGCHLD was ignored, and the kernel threw the status away
+    """
 
     STOLEN = 1
     IGNORED = 2
@@ -37,7 +48,12 @@ class LostReason(enum.IntEnum):
 
 
 class Source(enum.IntEnum):
-    """How the status reached the library."""
+    """How the status reached the library.
+
+    >>> import xlchild
+    >>> xlchild.run(["true"]).status.source is xlchild.Source.REAPED
+    True
+    """
 
     NONE = 0
     REAPED = 1
@@ -49,6 +65,11 @@ class Lost:
     """Stands where a return code would, and equals none: it is not known.
 
     True in a boolean context, so that ``if returncode:`` sees a failure.
+
+    >>> import xlchild
+    >>> returncode = xlchild.Lost(xlchild.LostReason.STOLEN)
+    >>> returncode, bool(returncode), returncode == 0, returncode < 0
+    (Lost(STOLEN), True, False, False)
     """
 
     __slots__ = ("reason",)
@@ -76,11 +97,19 @@ class Status:
 
     >>> import xlchild
     >>> with xlchild.Context() as ctx:
-    ...     status = ctx.spawn(["sh", "-c", "exit 3"]).wait()
-    >>> status.kind is xlchild.Status.EXITED, status.exitcode
-    (True, 3)
+    ...     child = ctx.spawn(["sh", "-c", "exit 3"])
+    ...     status = child.wait()
     >>> print(status)
     exit 3
+    >>> status.kind is xlchild.Status.EXITED, status.exitcode, status.success
+    (True, 3, False)
+    >>> status.raw, status.returncode, status.lost, status.source.name
+    (768, 3, None, 'REAPED')
+    >>> status.pid == child.pid, status.rusage.ru_maxrss > 0
+    (True, True)
+    >>> status = xlchild.run(["sh", "-c", "kill -TERM $$"]).status
+    >>> status.signal, status.core_dumped, status.returncode
+    (15, False, -15)
     """
 
     __slots__ = ("_result",)

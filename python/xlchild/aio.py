@@ -200,7 +200,17 @@ async def create_subprocess_exec(program, *args, stdin=None, stdout=None,
 
 async def create_subprocess_shell(cmd, stdin=None, stdout=None, stderr=None,
                                   limit=_LIMIT, **options):
-    """As asyncio.create_subprocess_shell."""
+    """As asyncio.create_subprocess_shell, with the options of Popen.
+
+    >>> import asyncio
+    >>> from xlchild import aio
+    >>> async def main():
+    ...     p = await aio.create_subprocess_shell("read x; exit $x", stdin=-1)
+    ...     await p.communicate(b"6\\n")
+    ...     return p.returncode
+    >>> asyncio.run(main())
+    6
+    """
     if not isinstance(cmd, (str, bytes)):
         raise ValueError("cmd must be a string")
     return await _connect(cmd, True, stdin, stdout, stderr, limit, options)

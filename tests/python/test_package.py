@@ -1,8 +1,5 @@
 """The package: run, Popen, events, batches, adoption, logging."""
-import doctest
-import importlib
 import os
-import pkgutil
 import select
 import signal
 import subprocess
@@ -18,48 +15,6 @@ import xlchild
 
 PROPERTY = settings(deadline=None, max_examples=60,
                     suppress_health_check=list(HealthCheck))
-
-
-def modules():
-    """Every module of the package."""
-    return ["xlchild"] + ["xlchild." + m.name for m in
-                          pkgutil.iter_modules(xlchild.__path__)
-                          if m.name not in ("_libxl", "__main__")]
-
-
-@pytest.mark.parametrize("name", modules())
-def test_docstring_examples(name):
-    module = importlib.import_module(name)
-    assert module.__doc__
-    assert doctest.testmod(module).failed == 0
-
-
-def test_docstring_examples_are_there():
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    assert sum(bool(t.examples) for name in modules()
-               for t in finder.find(importlib.import_module(name))) >= 10
-
-
-def test_every_public_name_is_documented():
-    for name in xlchild.__all__:
-        thing = getattr(xlchild, name)
-        if callable(thing):
-            assert thing.__doc__, name
-
-
-def test_what_one_calls_has_an_example():
-    """Functions, and the classes and methods that start and end children."""
-    plain = [getattr(xlchild, name) for name in xlchild.__all__
-             if not isinstance(getattr(xlchild, name), type)
-             and callable(getattr(xlchild, name))]
-    context = [getattr(xlchild.Context, name) for name in (
-        "setmode", "spawn", "spawn_many", "adopt", "events", "run", "start",
-        "register_callbacks", "diagnose")]
-    for thing in plain + context + [
-            xlchild.Context, xlchild.Process, xlchild.Popen, xlchild.Status,
-            xlchild.CompletedProcess, xlchild.KillPolicy,
-            xlchild.SpawnError]:
-        assert ">>> " in thing.__doc__, thing
 
 
 # ---- run ------------------------------------------------------------------

@@ -243,7 +243,14 @@ def keep_standard_fds():
 
 
 def main(argv=None):
-    """Run; return the exit status."""
+    """Run with these arguments (None: sys.argv's); return the exit status.
+
+    >>> from xlchild.cli import main
+    >>> main(["--dry-run", "gzip", "{}", ":::", "a", "b c"])
+    gzip a
+    gzip 'b c'
+    0
+    """
     keep_standard_fds()
     options = parse(argv)
     with Signals() as signals:

@@ -19,6 +19,13 @@ class Result:
     ``host`` names the machine if it ran by an executor. ``files`` are the
     SpoolFiles of what is large, with a spool: None or a pair with None for
     what ``stdout`` or ``stderr`` has; whoever takes the result closes them.
+
+    >>> from xlchild.pool import run_many
+    >>> good, bad = run_many([["echo", "x"], ["/nonexistent"]])
+    >>> good.success, good.returncode, good.stdout
+    (True, 0, b'x\\n')
+    >>> bad.success, bad.returncode, bad.error.stage
+    (False, None, 'exec')
     """
 
     __slots__ = ("index", "args", "status", "error", "stdout", "stderr",

@@ -115,7 +115,13 @@ class Pool:
         self.close()
 
     def close(self):
-        """End what still runs, wait for it, and close."""
+        """End what still runs, wait for it, and close.
+
+        >>> from xlchild.pool import Pool
+        >>> pool = Pool(2)
+        >>> first = next(pool.as_completed([["true"], ["sleep", "1000"]]))
+        >>> pool.close()
+        """
         runner = self._runner
         self.cancel()
         while len(runner):
@@ -124,20 +130,47 @@ class Pool:
         runner.close()
 
     def stop(self):
-        """Nothing more starts; what runs goes on."""
+        """Nothing more starts; what runs goes on.
+
+        >>> from xlchild.pool import Pool
+        >>> with Pool(jobs=1) as pool:
+        ...     for result in pool.as_completed([["true"]] * 1000):
+        ...         pool.stop()
+        ...         print(result.index)
+        0
+        """
         self._stopped = True
 
     def cancel(self, at_once=False):
         """Nothing more starts; what runs is ended by the kill policy.
 
         at_once: by SIGKILL, even if it is being ended already.
+
+        >>> from xlchild.pool import Pool
+        >>> with Pool(jobs=2) as pool:
+        ...     for result in pool.as_completed([["true"],
+        ...                                      ["sleep", "1000"]]):
+        ...         print(result.success, result.cancelled)
+        ...         pool.cancel()
+        True False
+        False True
         """
         self._cancelled = True
         self._end_all(self._at_once if at_once else None)
 
     @property
     def running(self):
-        """How many commands run now."""
+        """How many commands run now.
+
+        >>> from xlchild.pool import Pool
+        >>> with Pool(jobs=2) as pool:
+        ...     for result in pool.as_completed([["true"],
+        ...                                      ["sleep", "1000"]]):
+        ...         print(pool.running)
+        ...         pool.cancel()
+        1
+        0
+        """
         return len(self._runner)
 
     # ---- results --------------------------------------------------------
@@ -149,6 +182,12 @@ class Pool:
         one with an input; it is read as slots come free. After an early end
         the rest of it is not read. If it has the methods ready() and
         fileno(), it is read only when ready, and the file watched until then.
+
+        >>> from xlchild.pool import Pool
+        >>> with Pool(jobs=2) as pool:
+        ...     for result in pool.as_completed([(["cat"], b"input")]):
+        ...         print(result.stdout)
+        b'input'
         """
         for batch in self.batches(commands):
             yield from batch
@@ -164,7 +203,13 @@ class Pool:
 
     def batches(self, commands, window=0):
         """Lists of Results, each of what ended meanwhile; window as in map
-        (0: in the order in which they end)."""
+        (0: in the order in which they end).
+
+        >>> from xlchild.pool import Pool
+        >>> with Pool(jobs=4) as pool:
+        ...     sum(len(batch) for batch in pool.batches([["true"]] * 10))
+        10
+        """
         if not window:
             yield from self._run(commands)
             return
