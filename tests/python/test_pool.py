@@ -295,8 +295,8 @@ def test_files_are_used_again_and_bounded(tmp_path):
     assert {again, other} == {out, err}
     writer = again.writer()
     os.write(writer, b"abc")
-    assert again.size == 3 and again.read(2) == b"ab"
-    again.close()  # somebody still writes
+    assert again.finish(2, keep_large=True) is None
+    assert again.finish(2) == b"ab"  # somebody still writes
     third, fourth = spool.take(None)
     assert again not in (third, fourth)
     os.close(writer)
@@ -305,7 +305,7 @@ def test_files_are_used_again_and_bounded(tmp_path):
     os.close(writer)
     for file in (other, third, fourth):
         file.close()
-    assert third not in spool._idle  # worn out
+    assert third not in spool.idle  # worn out
     spool.close()
     assert list(tmp_path.iterdir()) == []
 
@@ -354,6 +354,33 @@ def test_an_exception_of_on_output_comes_out():
     with Pool(2, on_output=on_output) as pool:
         with pytest.raises(ValueError, match="no"):
             list(pool.map([command("say", "x")] * 3))
+
+
+def test_an_exception_of_on_output_while_the_pool_closes(tmp_path):
+    """It comes out of close(), which has ended and closed everything."""
+    os.mkfifo(tmp_path / "go")
+    go = os.open(tmp_path / "go", os.O_RDWR)
+    inner, outer = os.pipe()
+    heard = []
+
+    def on_output(result, stream, data):
+        heard.append(data)
+        if data != b"ready\n":
+            raise ValueError("no")
+        if len(heard) == 2:
+            os.write(go, b"\n")
+
+    pool = Pool(3, on_output=on_output, stdin=inner)
+    running = pool.as_completed(
+        [script("trap '' TERM; echo ready; read x; echo $x")] * 2
+        + [script("read x <$1", tmp_path / "go")])
+    assert next(running).index == 2
+    os.write(outer, b"a\nb\n")
+    with pytest.raises(ValueError, match="no"):
+        pool.close()
+    assert len(heard) == 3 and pool.running == 0
+    for fd in (go, inner, outer):
+        os.close(fd)
 
 
 def test_timeout_and_failures_with_output_as_it_comes():

@@ -86,6 +86,7 @@ class InFiles(_Local):
         except BaseException:
             self.context.close()
             raise
+        self._fds = dict(self._options["fds"])
         self._spool = spool
         self._limit = limit
         self._keep_large = keep_large
@@ -133,16 +134,19 @@ class InFiles(_Local):
 
     def _connected(self, result, lent):
         """The options for one with files of its own."""
-        fds = dict(self._options["fds"])
+        fds = self._fds.copy()
         if result._input is not None:
-            fds[0] = _spool.holding(result._input)
-            lent.append(fds[0])
+            fds[0] = fd = _spool.holding(result._input)
+            lent.append(fd)
         if self._spool is not None:
-            result.files = self._spool.take(result)
-            for number, file in enumerate(result.files, 1):
-                fds[number] = file.writer()
-                lent.append(fds[number])
-        return dict(self._options, fds=list(fds.items()))
+            out, err = result.files = self._spool.take(result)
+            fds[1] = fd = out.writer()
+            lent.append(fd)
+            fds[2] = fd = err.writer()
+            lent.append(fd)
+        options = self._options.copy()
+        options["fds"] = list(fds.items())
+        return options
 
     def _spawn(self, entries):
         """(id, pid) or an exception for each."""
@@ -177,15 +181,12 @@ class InFiles(_Local):
 
     def _read_one(self, result, file):
         """What it holds, or the file itself."""
-        text = None
         try:
-            if self._keep_large and file.size > self._limit:
-                return None, file
-            text = file.read(self._limit)
+            text = file.finish(self._limit, self._keep_large)
         except (OSError, MemoryError) as error:
             result.error = error
-        file.close()
-        return text, None
+            return None, None
+        return text, file if text is None else None
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
@@ -233,14 +234,14 @@ class InPipes(_Local):
         return failed
 
     def _passing(self, result):
-        on_output = self._on_output
-
         def passing(stream, data):
-            if data and self._raised is None:
+            on_output = self._on_output
+            if data and on_output is not None:
                 try:
                     on_output(result, stream, data)
                 except BaseException as error:
                     self._raised = error
+                    self._on_output = None  # once is enough
         return passing
 
     def collect(self, timeout, also=None):

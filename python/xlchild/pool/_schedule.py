@@ -123,11 +123,17 @@ class Pool:
         >>> pool.close()
         """
         runner = self._runner
+        raised = None
         self.cancel()
         while len(runner):
-            for result in runner.collect(None):
-                _spool.close(result.files)
+            try:
+                for result in runner.collect(None):
+                    _spool.close(result.files)
+            except Exception as error:  # on_output's, once at most
+                raised = error
         runner.close()
+        if raised is not None:
+            raise raised
 
     def stop(self):
         """Nothing more starts; what runs goes on.

@@ -20,40 +20,56 @@ _WORN = 1 << 20  # a file is not used again when it has become this long
 _UNNAMED_NOT_HERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class SpoolFile:
     """What one command writes to one stream: begins where it was taken."""
 
-    __slots__ = ("_fd", "_spool", "_begin")
+    __slots__ = ("_fd", "_name", "_spool", "_begin")
 
-    def __init__(self, fd, spool=None):
+    def __init__(self, fd, spool):
         self._fd = fd
+        self._name = str(fd)
         self._spool = spool
         self._begin = 0
 
     def writer(self):
         """A new fd that appends to it."""
-        return os.open("/proc/self/fd/%d" % self._fd, _WRITE)
+        return os.open(self._name, _WRITE, dir_fd=self._spool.fds)
 
-    @property
-    def size(self):
-        """How many bytes have been written."""
-        return os.lseek(self._fd, 0, os.SEEK_END) - self._begin
+    def finish(self, limit=0, keep_large=False):
+        """The command has ended: what it wrote, or the first limit bytes
+        (0: all). The file is closed, and may be used for another.
 
-    def read(self, limit=0):
-        """What was written, or the first limit bytes of it (0: all)."""
-        size = self.size
-        if limit and limit < size:
+        keep_large: None if it wrote more than that; nothing is closed.
+        """
+        alone = self._alone()
+        end = os.lseek(self._fd, 0, os.SEEK_END)
+        size = end - self._begin
+        if limit and size > limit:
+            if keep_large:
+                return None
             size = limit
+        try:
+            text = self._read(size) if size else b""
+        except BaseException:
+            alone = False
+            raise
+        finally:
+            self._leave(alone, end)
+        return text
+
+    def _read(self, size):
         if size <= _PIECE:
-            return os.pread(self._fd, size, self._begin) if size else b""
+            return os.pread(self._fd, size, self._begin)
         return b"".join(self.pieces(size))
 
     def pieces(self, size=None):
-        """The same, piece by piece."""
+        """What was written, piece by piece."""
         at = self._begin
-        end = at + (self.size if size is None else size)
+        end = os.lseek(self._fd, 0, os.SEEK_END) if size is None \
+            else at + size
         while at < end:
             piece = os.pread(self._fd, min(end - at, _PIECE), at)
             if not piece:
@@ -63,31 +79,57 @@ class SpoolFile:
 
     def close(self):
         """It may be used for another command, if nobody writes any more."""
-        if self._spool is None or not self._spool._again(self):
-            os.close(self._fd)
+        self._leave(self._alone(), os.lseek(self._fd, 0, os.SEEK_END))
 
-    def _free(self):
-        """Nobody has it open for writing; it begins at its end now."""
+    def _alone(self):
+        """It may be used again, and nobody has it open for writing."""
+        if self._spool.idle is None:
+            return False
         try:
             fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
             fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
         except OSError:
             return False  # or the filesystem has no leases
-        self._begin = os.lseek(self._fd, 0, os.SEEK_END)
-        return self._begin < _WORN
+        return True
+
+    def _leave(self, alone, end):
+        if alone and end < _WORN:
+            self._begin = end
+            self._spool.idle.append(self)
+        else:
+            os.close(self._fd)
 
 
-class Spool:
+class _Fds:
+    """The folder of this process's fds, once it is wanted: opening a file
+    again by its fd is quicker from there."""
+
+    _place = None
+
+    @property
+    def fds(self):
+        if self._place is None:
+            self._place = os.open("/proc/self/fd", _PLACE)
+        return self._place
+
+    def close(self):
+        """Nothing is kept open."""
+        if self._place is not None:
+            os.close(self._place)
+            self._place = None
+
+
+class Spool(_Fds):
     """Files without a name in a folder (None: the system's temporary one)."""
 
     def __init__(self, folder=None):
         self.folder = folder or os.environ.get("TMPDIR") or "/tmp"
-        self._idle = []
+        self.idle = []
         os.close(self._new()._fd)  # does it work there?
 
     def take(self, _result):
         """Two files, for stdout and stderr."""
-        idle = self._idle
+        idle = self.idle
         out = idle.pop() if idle else self._new()
         try:
             return out, idle.pop() if idle else self._new()
@@ -97,14 +139,10 @@ class Spool:
 
     def close(self):
         """The idle files are closed."""
-        while self._idle:
-            os.close(self._idle.pop()._fd)
-
-    def _again(self, file):
-        if not file._free():
-            return False
-        self._idle.append(file)
-        return True
+        while self.idle:
+            os.close(self.idle.pop()._fd)
+        self.idle = None
+        super().close()
 
     def _new(self):
         try:
@@ -127,8 +165,10 @@ class Spool:
         return fd
 
 
-class NamedSpool:
+class NamedSpool(_Fds):
     """Files that stay: ``folder/SEQ/stdout`` and ``stderr``, SEQ from 1."""
+
+    idle = None  # none is used again
 
     def __init__(self, folder):
         self.folder = folder
@@ -145,13 +185,9 @@ class NamedSpool:
             out.close()
             raise
 
-    def close(self):
-        """Nothing is kept open."""
-
-    @staticmethod
-    def _new(path):
+    def _new(self, path):
         os.close(os.open(path, _WRITE | os.O_CREAT | os.O_TRUNC, 0o666))
-        return SpoolFile(os.open(path, _READ))
+        return SpoolFile(os.open(path, _READ), self)
 
 
 def close(files):
