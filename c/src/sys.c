@@ -269,6 +269,7 @@ struct xl_sys xl_sys = {
     .pidfd_exit_info = real_pidfd_exit_info,
     .kill = kill,
     .pthread_create = pthread_create,
+    .clock_gettime = clock_gettime,
 };
 
 void xl_free(void *memory)

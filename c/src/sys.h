@@ -82,6 +82,8 @@ struct xl_sys {
     int (*kill)(pid_t pid, int signo);
     int (*pthread_create)(pthread_t *ret_thread, const pthread_attr_t *attr,
                           void *(*fn)(void *), void *arg);
+    /* cannot fail, but a simulated kernel has a time of its own */
+    int (*clock_gettime)(clockid_t clock, struct timespec *ret_time);
 };
 
 extern struct xl_sys xl_sys;

@@ -8,11 +8,13 @@
 #include <stddef.h>
 #include <time.h>
 
+#include "sys.h"
+
 int64_t xl_now(void)
 {
     struct timespec t;
 
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    (void)xl_sys.clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
