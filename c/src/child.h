@@ -33,13 +33,12 @@ struct xl_child {
     int pidfd;                              /* -1: the kernel refused */
     libxl_childproc_report_kind report : 8; /* small: many may live */
     libxl_free_policy on_free : 8;
-    libxl_kill_scope timer_scope : 8;
+    libxl_kill_scope end_scope : 8; /* who goes with it, at the latest */
     libxl_kill_policy kill;
     int exited_grace_ms;
     unsigned short retries; /* of learning a status that was taken */
     unsigned leads_group : 1;
-    unsigned takes_rest : 1; /* who is left of timer_scope goes with it */
-    unsigned adopted : 1;    /* may be no child of ours */
+    unsigned adopted : 1; /* may be no child of ours */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */

@@ -118,6 +118,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     xl_notices_send(ctx, &child->notices, NULL);
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_send(child, SIGKILL, child->kill.scope);
+    (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
         free_child(child);
         return;

@@ -21,16 +21,24 @@ static void kill_now(libxl_ctx *ctx, struct xl_timer *timer)
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
 
     (void)ctx;
-    (void)xl_send(child, SIGKILL, child->timer_scope);
+    (void)xl_send(child, SIGKILL, child->end_scope);
 }
 
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
                  const libxl_kill_policy *policy)
 {
     int first = policy->first_signal != 0 ? policy->first_signal : SIGKILL;
+    libxl_kill_scope before = child->end_scope;
     int64_t due;
-    int rc = xl_send(child, first, policy->scope);
+    int rc;
 
+    /* Of two scopes that were asked for the wider one counts. It is set before
+     * the signal, which may be the end of the child. */
+    if (first != SIGKILL && !child->zombie && policy->scope > before)
+        (void)xl_send_goes_with(child, policy->scope);
+    rc = xl_send(child, first, policy->scope);
+    if (rc != 0)
+        (void)xl_send_goes_with(child, before);
     if (policy->scope == LIBXL_KILL_CGROUP &&
         (rc == ERROR_SYSTEM || rc == ERROR_PERMISSION)) {
         /* Without pidfds nobody in it can be signalled safely. It can be
@@ -48,8 +56,6 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     if (xl_timer_armed(&child->timer) && child->timer.due <= due)
         return 0;
     child->timer.fire = kill_now;
-    child->timer_scope = policy->scope;
-    child->takes_rest = policy->scope != LIBXL_KILL_PROCESS;
     xl_timer_arm(&ctx->timers, &child->timer, due);
     return 0;
 }

@@ -118,7 +118,8 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
     siginfo_t info;
     int r;
 
-    xl_send_rest(child);
+    if (!xl_send_rest(child))
+        return 0;
     r = wait_for(child, WEXITED, &info, &rusage);
     if (r == 0)
         return 0;
@@ -158,7 +159,7 @@ static void adopted_ended(libxl_ctx *ctx, struct xl_child *child, int status,
                           libxl_childproc_source source,
                           const struct rusage *rusage)
 {
-    xl_send_rest(child);
+    (void)xl_send_rest(child);
     xl_child_ended(ctx, child, status, lost, source, rusage);
 }
 
@@ -232,6 +233,8 @@ static void watch_host(libxl_ctx *ctx, struct xl_child *child, unsigned events)
     }
     if (events & EPOLLHUP)
         child->reaped = 1;
+    else
+        (void)xl_send_rest(child);
     child->timer.fire = grace_over;
     xl_timer_arm(&ctx->timers, &child->timer,
                  xl_after_ms(child->exited_grace_ms));
@@ -297,6 +300,37 @@ static void found_nobody(libxl_ctx *ctx)
         xl_timer_arm(&ctx->timers, &ctx->tick, due);
 }
 
+static int wait_by(int idtype, pid_t pid, int options, siginfo_t *info,
+                   struct rusage *rusage)
+{
+    int r;
+
+    do {
+        info->si_pid = 0;
+        r = xl_sys.waitid(idtype, (id_t)pid, info, options | WEXITED | WNOHANG,
+                          rusage);
+    } while (r != 0 && errno == EINTR);
+    return r;
+}
+
+/* As waitid gives it. Where somebody's group goes with its leader, which would
+ * give its number free, a look comes first. */
+static int wait_for_anybody(siginfo_t *info, struct rusage *rusage)
+{
+    int r;
+
+    do {
+        if (!xl_registry_some_group_goes())
+            return wait_by(P_ALL, 0, 0, info, rusage);
+        r = wait_by(P_ALL, 0, WNOWAIT, info, NULL);
+        if (r != 0 || info->si_pid == 0)
+            return r;
+        xl_registry_last_of_group(info->si_pid);
+        r = wait_by(P_PID, info->si_pid, 0, info, rusage);
+    } while (r != 0 && errno == ECHILD); /* somebody was quicker */
+    return r;
+}
+
 /* Every child of the process, ours or not, until there is none. */
 static void reap_all(libxl_ctx *ctx, int sigchld_came)
 {
@@ -312,11 +346,8 @@ static void reap_all(libxl_ctx *ctx, int sigchld_came)
 
         if (xl_registry_limbo_full())
             break;
-        info.si_pid = 0;
         xl_registry_reaping(1);
-        do
-            r = xl_sys.waitid(P_ALL, 0, &info, WEXITED | WNOHANG, &rusage);
-        while (r != 0 && errno == EINTR);
+        r = wait_for_anybody(&info, &rusage);
         if (r != 0 || info.si_pid == 0) {
             xl_registry_reaping(-1);
             if (n == 0 && sigchld_came)
@@ -328,6 +359,7 @@ static void reap_all(libxl_ctx *ctx, int sigchld_came)
         xl_registry_reaping(-1);
         switch (answer) {
         case XL_PID_OURS:
+            xl_send_rest_late(xl_container(entry, struct xl_child, reg));
             xl_child_ended(ctx, xl_container(entry, struct xl_child, reg),
                            status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
                            &rusage);
@@ -385,22 +417,6 @@ void xl_reap_unannounced(libxl_ctx *ctx, int all)
     }
 }
 
-/* Leaders whose group goes with them (send.c) are seen to by themselves: a
- * wait for everybody would free their number first. With a pidfd they have
- * been by now. */
-static void look_at_leaders(libxl_ctx *ctx)
-{
-    struct xl_list *node = ctx->live.next;
-
-    while (node != &ctx->live) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-
-        node = node->next; /* the child may go */
-        if (child->unwatched && child->takes_rest && !child->adopted)
-            (void)xl_reap_look(ctx, child);
-    }
-}
-
 void xl_reap_sigchld(libxl_ctx *ctx)
 {
     int came = ctx->mode.sigchld_due == XL_SIGCHLD_CAME;
@@ -413,8 +429,6 @@ void xl_reap_sigchld(libxl_ctx *ctx)
     /* also when our last child has just ended: the host's may have, too */
     if (xl_owner_reaps_all(ctx->mode.in_force) &&
         xl_sigchld_subscribed(&ctx->selfpipe)) {
-        if (ctx->nunwatched > 0)
-            look_at_leaders(ctx);
         reap_all(ctx, came);
     } else if (ctx->nunwatched > 0) {
         xl_reap_unannounced(ctx, 0);
@@ -425,10 +439,13 @@ void xl_reap_handed(libxl_ctx *ctx)
 {
     struct xl_registry_entry *entry;
 
-    while ((entry = xl_registry_take_handed(&ctx->wakeup)) != NULL)
-        xl_child_ended(ctx, xl_container(entry, struct xl_child, reg),
-                       entry->status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
-                       NULL);
+    while ((entry = xl_registry_take_handed(&ctx->wakeup)) != NULL) {
+        struct xl_child *child = xl_container(entry, struct xl_child, reg);
+
+        xl_send_rest_late(child);
+        xl_child_ended(ctx, child, entry->status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_REAPED, NULL);
+    }
 }
 
 void xl_reap_limbo(libxl_ctx *ctx)

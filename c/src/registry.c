@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -47,6 +48,7 @@ static struct {
 } reg = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static atomic_int reaping;
+static atomic_int ngroups; /* entries whose group goes with them */
 
 void xl_registry_lock(void)
 {
@@ -167,10 +169,17 @@ static void unlink_handed(struct xl_registry_entry *entry)
     }
 }
 
+static void set_group_goes(struct xl_registry_entry *entry, int goes)
+{
+    atomic_fetch_add(&ngroups, goes - entry->group_goes);
+    entry->group_goes = goes;
+}
+
 static void unlink_at(struct xl_registry_entry **at)
 {
     struct xl_registry_entry *entry = *at;
 
+    set_group_goes(entry, 0);
     *at = entry->hash_next;
     entry->hash_next = NULL;
     entry->pid = 0;
@@ -301,6 +310,36 @@ struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid)
         entry = *at;
     pthread_mutex_unlock(&reg.lock);
     return entry;
+}
+
+void xl_registry_group_goes(struct xl_registry_entry *entry, int goes)
+{
+    pthread_mutex_lock(&reg.lock);
+    if (entry->pid > 0)
+        set_group_goes(entry, goes);
+    pthread_mutex_unlock(&reg.lock);
+    if (goes)
+        xl_registry_settle();
+}
+
+int xl_registry_some_group_goes(void)
+{
+    return atomic_load(&ngroups) > 0;
+}
+
+/* Whoever reaps it first comes by here, or by its owner, who takes the mark
+ * back: as long as it is there the number is the group's. */
+void xl_registry_last_of_group(pid_t pid)
+{
+    struct xl_registry_entry **at;
+
+    pthread_mutex_lock(&reg.lock);
+    at = find(pid);
+    if (at != NULL && (*at)->group_goes && pid > 1) {
+        (void)xl_sys.kill(-pid, SIGKILL);
+        set_group_goes(*at, 0);
+    }
+    pthread_mutex_unlock(&reg.lock);
 }
 
 void xl_registry_reaping(int delta)
@@ -481,4 +520,5 @@ void xl_registry_postfork(void)
     reg.starts = NULL;
     reg.nlimbo = 0;
     atomic_store(&reaping, 0);
+    atomic_store(&ngroups, 0);
 }

@@ -6,7 +6,7 @@
  * it waits in limbo until every start that was under way has ended, and only
  * then counts as a stranger.
  *
- * The lock here is a leaf: nothing is called while it is held.
+ * The lock here is a leaf: nothing of the library's is called while it is held.
  */
 #ifndef XL_REGISTRY_H
 #define XL_REGISTRY_H
@@ -24,6 +24,8 @@ struct xl_registry_entry {
     struct xl_registry_entry *handed_next; /* in owner->handed */
     int handed_over; /* somebody else's wait(-1) took the status … */
     int status;      /* … and this is it */
+    int group_goes;  /* who is left of its group is to be killed before it is
+                        reaped, whoever reaps it */
 };
 
 /* On the stack of a start in progress. */
@@ -58,6 +60,14 @@ int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid);
 void xl_registry_remove(struct xl_registry_entry *entry);
 void xl_registry_disown(struct xl_registry_entry *entry); /* owner = NULL */
 struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid);
+
+/* From now on (or no longer) its group goes with it. Once this returns no
+ * wait(-1) is under way that does not know. */
+void xl_registry_group_goes(struct xl_registry_entry *entry, int goes);
+/* Is there any such? Then a wait(-1) has to look first whom it would reap … */
+int xl_registry_some_group_goes(void);
+/* … and before it does so call this, which kills that one's group. */
+void xl_registry_last_of_group(pid_t pid);
 
 /* Brackets a wait(-1) and its lookup. */
 void xl_registry_reaping(int delta);

@@ -134,8 +134,6 @@ static int kill_cgroup(const struct xl_child *child, int signo)
     ssize_t n;
     int fd;
 
-    if (child->cgroup == NULL)
-        return ERROR_INVAL;
     if (signo != SIGKILL)
         return each_in_cgroup(child->cgroup, signo);
     snprintf(path, sizeof path, "%s/cgroup.kill", child->cgroup);
@@ -147,15 +145,22 @@ static int kill_cgroup(const struct xl_child *child, int signo)
     return n == 1 ? 0 : ERROR_SYSTEM;
 }
 
+/* The child was not started for this scope. */
+static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
+{
+    return (scope == LIBXL_KILL_CGROUP && child->cgroup == NULL) ||
+           (scope == LIBXL_KILL_GROUP && !child->leads_group);
+}
+
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
     int group = scope == LIBXL_KILL_GROUP;
     int r;
 
+    if (out_of_scope(child, scope))
+        return ERROR_INVAL;
     if (scope == LIBXL_KILL_CGROUP)
         return kill_cgroup(child, signo);
-    if (group && !child->leads_group)
-        return ERROR_INVAL;
     /* a group may outlive its leader, whose number it keeps */
     if (!group && !child->adopted && state(child) != LIVES)
         return ERROR_NOTFOUND;
@@ -177,8 +182,36 @@ int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
     return answer(r);
 }
 
-void xl_send_rest(struct xl_child *child)
+libxl_kill_scope xl_send_goes_with(struct xl_child *child,
+                                   libxl_kill_scope scope)
 {
-    if (child->takes_rest && (child->adopted || state(child) == ENDED))
-        (void)xl_send(child, SIGKILL, child->timer_scope);
+    libxl_kill_scope before = child->end_scope;
+
+    child->end_scope = scope;
+    if ((before == LIBXL_KILL_GROUP) != (scope == LIBXL_KILL_GROUP) &&
+        !child->adopted)
+        xl_registry_group_goes(&child->reg, scope == LIBXL_KILL_GROUP);
+    return before;
+}
+
+int xl_send_rest(struct xl_child *child)
+{
+    int now = ENDED;
+
+    if (child->end_scope == LIBXL_KILL_PROCESS)
+        return 1;
+    if (!child->adopted)
+        now = state(child);
+    if (now == LIVES)
+        return 0;
+    if (now == ENDED)
+        (void)xl_send(child, SIGKILL, child->end_scope);
+    (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
+    return 1;
+}
+
+void xl_send_rest_late(struct xl_child *child)
+{
+    if (child->end_scope == LIBXL_KILL_CGROUP)
+        (void)xl_send(child, SIGKILL, LIBXL_KILL_CGROUP);
 }

@@ -378,28 +378,119 @@ XT_TEST(a_polite_child_ends_within_the_grace, "C13")
 }
 
 /* The leader obeys, and leaves behind a grandchild that does not. */
+static libxl_childproc_id leader_of_the_deaf(libxl_ctx *ctx, int *ret_out,
+                                             pid_t *ret_pid)
+{
+    libxl_childproc_spec spec = xt_spec(
+        XT_CHILD("ignore", "SIGTERM", "grandchild-pause", "on-signal-exit",
+                 "SIGTERM", "12", "put", "r", "pause"));
+
+    spec.flags |= LIBXL_SPAWN_NEW_GROUP;
+    return spawn_saying(ctx, &spec, ret_out, ret_pid);
+}
+
+static void await_end_of_rest(int *out_io)
+{
+    free(xt_read_all(*out_io, NULL)); /* its end: nobody holds it any more */
+    xt_close(out_io);
+}
+
 XT_TEST(the_rest_of_a_group_goes_with_its_leader, "C13")
 {
     for (size_t i = 0; i < N_OWNERS; i++) {
-        libxl_ctx *ctx;
         libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
-        libxl_childproc_spec spec = xt_spec(
-            XT_CHILD("ignore", "SIGTERM", "grandchild-pause", "on-signal-exit",
-                     "SIGTERM", "12", "put", "r", "pause"));
         libxl_childproc_result r;
         libxl_childproc_id id;
+        libxl_ctx *ctx;
         int out;
 
         if (all[i] == libxl_sigchld_owner_mainloop)
             continue; /* the host reaps, and may do so first */
         ctx = xt_ctx_new(all[i], NULL);
-        spec.flags |= LIBXL_SPAWN_NEW_GROUP;
-        id = spawn_saying(ctx, &spec, &out, NULL);
+        id = leader_of_the_deaf(ctx, &out, NULL);
         XT_OK(libxl_childproc_terminate(ctx, id, &policy));
         r = xt_wait(ctx, id);
         XT_EXITED(&r, 12);
-        free(xt_read_all(out, NULL)); /* its end: nobody holds it any more */
-        xt_close(&out);
+        await_end_of_rest(&out);
+        xt_ctx_free(ctx);
+    }
+}
+
+/* Whoever reaps the leader: here a ctx that waits for everybody's children. */
+XT_TEST(the_rest_goes_when_another_ctx_reaps_the_leader, "C13 C1 X3")
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
+    libxl_ctx *reaper = xt_ctx_new(libxl_sigchld_owner_libxl_always, NULL);
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    libxl_event *event;
+    pid_t pid;
+    int out;
+
+    id = leader_of_the_deaf(ctx, &out, &pid);
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    xh_await_zombie(pid);
+    XT_RC(libxl_event_check(reaper, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+          ERROR_NOT_READY);
+    XH_NO_CHILDREN(); /* it has been reaped */
+    await_end_of_rest(&out);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 12);
+    XT_EQ_INT(r.source, LIBXL_SOURCE_REAPED);
+    xt_ctx_free(ctx);
+    xt_ctx_free(reaper);
+}
+
+/* In mainloop mode, as soon as we see that the leader has ended. */
+XT_TEST(the_rest_goes_before_the_host_reaps_the_leader, "C13 C2")
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    libxl_event *event;
+    libxl_ctx *ctx;
+    pid_t pid;
+    int out;
+
+    if (!xp_pidfds())
+        XT_SKIP("nothing tells of an end that the host has not passed on");
+    ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
+    id = leader_of_the_deaf(ctx, &out, &pid);
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    xh_await_zombie(pid);
+    XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+          ERROR_NOT_READY);
+    await_end_of_rest(&out);
+    r = finish(ctx, id, pid);
+    XT_EXITED(&r, 12);
+    xt_ctx_free(ctx);
+}
+
+/* A second policy, for the process alone, takes back nothing of the first;
+ * nor does it matter which of them is the sooner. */
+XT_TEST(of_two_scopes_the_wider_counts, "C13")
+{
+    static const struct {
+        libxl_kill_policy first, second;
+    } asked[] = {
+        {{SIGCONT, 600000, LIBXL_KILL_GROUP}, {SIGTERM, 300000, 0}},
+        {{SIGCONT, 300000, 0}, {SIGTERM, 600000, LIBXL_KILL_GROUP}},
+    };
+
+    for (size_t i = 0; i < 2; i++) {
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        pid_t pid;
+        int out;
+
+        id = leader_of_the_deaf(ctx, &out, &pid);
+        XT_OK(libxl_childproc_terminate(ctx, id, &asked[i].first));
+        XT_OK(libxl_childproc_terminate(ctx, id, &asked[i].second));
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 12);
+        await_end_of_rest(&out);
         xt_ctx_free(ctx);
     }
 }
