@@ -57,6 +57,16 @@ static int state(const struct xl_child *child)
     return info.si_pid != 0 ? ENDED : LIVES;
 }
 
+/* An adopted process cannot be waited for, but its pidfd tells. */
+static int has_ended(const struct xl_child *child)
+{
+    struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
+
+    if (child->adopted)
+        return xl_sys.poll(&pollfd, 1, 0) > 0;
+    return state(child) != LIVES;
+}
+
 static int kill_by_number(const struct xl_child *child, int signo, int group)
 {
     if (child->pid <= 1 || state(child) == GONE)
@@ -162,7 +172,7 @@ int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
     if (scope == LIBXL_KILL_CGROUP)
         return kill_cgroup(child, signo);
     /* a group may outlive its leader, whose number it keeps */
-    if (!group && !child->adopted && state(child) != LIVES)
+    if (!group && has_ended(child))
         return ERROR_NOTFOUND;
     if (child->pidfd < 0)
         return kill_by_number(child, signo, group);

@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -249,6 +250,35 @@ XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
     adopted_stranger(XH_EXIT(0));
     adopted_stranger(XH_EXIT(201));
     adopted_stranger(XH_SIGNAL(SIGUSR2));
+}
+
+/* It has ended, and its parent has not looked: signals would still be taken. */
+XT_TEST(an_adopted_zombie_is_not_there_to_be_killed, "C13")
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_PROCESS};
+    struct pollfd ended = {.events = POLLIN};
+    struct family f;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    libxl_ctx *ctx;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    f = make_family(XH_EXIT(0));
+    XT_OK(libxl_childproc_start_time(f.child, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, NULL, &id));
+    XT_OK(libxl_childproc_kill(ctx, id, 0, LIBXL_KILL_PROCESS));
+    ended.fd = XT_SYS(syscall(SYS_pidfd_open, f.child, 0));
+    xt_close(&f.end_gate);
+    XT_EQ_INT(poll(&ended, 1, -1), 1);
+    xt_close(&ended.fd);
+    XT_RC(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_PROCESS),
+          ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_terminate(ctx, id, &policy), ERROR_NOTFOUND);
+    xt_close(&f.reap_gate);
+    (void)xt_wait(ctx, id);
+    XT_EQ_INT(xh_reap(f.parent), 0);
+    xt_ctx_free(ctx);
 }
 
 /* A daemon starts children, is gone, and its next life adopts them. They are
