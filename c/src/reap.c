@@ -112,6 +112,23 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
     return 1;
 }
 
+static void grace_over(libxl_ctx *ctx, struct xl_timer *timer);
+
+static void give_grace(libxl_ctx *ctx, struct xl_child *child)
+{
+    child->timer.fire = grace_over;
+    xl_timer_arm(&ctx->timers, &child->timer,
+                 xl_after_ms(child->exited_grace_ms));
+}
+
+/* Mainloop mode: whoever reaped it, rightfully, may be about to pass it on. */
+static void leave_to_host(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (!child->reaped || child->timer.fire != grace_over)
+        give_grace(ctx, child);
+    child->reaped = 1;
+}
+
 int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
 {
     struct rusage rusage;
@@ -123,6 +140,10 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
     r = wait_for(child, WEXITED, &info, &rusage);
     if (r == 0)
         return 0;
+    if (r < 0 && ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
+        leave_to_host(ctx, child);
+        return 0;
+    }
     if (r < 0)
         return recover(ctx, child);
     xl_child_ended(ctx, child, xl_wait_status(&info), LIBXL_LOST_NONE,
@@ -203,7 +224,7 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
     if (!child->reaped) {
         child->reaped = wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
                         errno == ECHILD;
-        xl_timer_arm(&ctx->timers, timer, xl_after_ms(child->exited_grace_ms));
+        give_grace(ctx, child);
         return;
     }
     xl_log(ctx, LIBXL_LOG_WARNING, 0,
@@ -213,7 +234,8 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
     ctx->mode.late[ctx->mode.late_at++ %
                    (sizeof ctx->mode.late / sizeof ctx->mode.late[0])] =
         child->pid;
-    if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known)
+    if (child->pidfd >= 0 && xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 &&
+        info.known)
         xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_PIDFD, NULL);
     else
@@ -235,9 +257,7 @@ static void watch_host(libxl_ctx *ctx, struct xl_child *child, unsigned events)
         child->reaped = 1;
     else
         (void)xl_send_rest(child);
-    child->timer.fire = grace_over;
-    xl_timer_arm(&ctx->timers, &child->timer,
-                 xl_after_ms(child->exited_grace_ms));
+    give_grace(ctx, child);
 }
 
 void xl_reap_announced(libxl_ctx *ctx, struct xl_child *child, unsigned events)

@@ -478,6 +478,32 @@ XT_TEST(a_status_passed_on_within_the_grace_is_the_report, "C6 C5")
     xt_log_dispose(&log);
 }
 
+/* The host sees to others by way of the library, while it has a status in its
+ * hands. */
+XT_TEST(sigchld_occurred_leaves_what_the_host_reaped_its_grace, "C6 C2")
+{
+    libxl_childproc_spec spec = with_grace(600000);
+    libxl_ctx *ctx = mainloop_ctx(NULL);
+    libxl_childproc_result r;
+    pid_t ours;
+    int gate, status;
+
+    xh_spawn_held(ctx, XH_EXIT(9), &spec, by_event(7), &gate, &ours);
+    xt_close(&gate);
+    xh_await_zombie(ours);
+    status = xh_reap(ours);
+    for (int i = 0; i < 2; i++) {
+        libxl_childproc_sigchld_occurred(ctx);
+        no_event(ctx);
+    }
+    XT_EQ_INT(libxl_childproc_count(ctx), 1);
+    XT_OK(libxl_childproc_exited(ctx, ours, status));
+    r = only_event(ctx, 7);
+    XT_EXITED(&r, 9);
+    XT_EQ_INT(r.source, LIBXL_SOURCE_PASSED);
+    xt_ctx_free(ctx);
+}
+
 /* While the host waits for its loop to come round, the pid may be another
  * child's already: the late word is for the first of them only. */
 XT_TEST(a_late_word_is_not_for_the_next_owner_of_the_pid, "C6 C13")
