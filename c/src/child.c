@@ -127,11 +127,29 @@ void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child)
                        early.has_rusage ? &early.rusage : NULL);
 }
 
+static void run_free(libxl_ctx *ctx, struct xl_deferred *d)
+{
+    (void)ctx;
+    xl_free(xl_container(d, struct xl_child, box.deferred));
+}
+
+/* Frees a child that makes no report; after the stops of its that are still
+ * being told, for their strand is a part of it. */
+static void let_go(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (child->strand == NULL || !child->strand->busy) {
+        xl_free(child);
+        return;
+    }
+    child->box.deferred.run = run_free;
+    xl_defer(ctx, &child->box.deferred, child->strand, 1);
+}
+
 void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_list_remove(&child->link);
     xl_slots_remove(&ctx->children, child->id);
-    xl_free(child);
+    let_go(ctx, child);
 }
 
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
@@ -176,7 +194,7 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     if (child->guardian != NULL) {
         xl_slots_remove(&ctx->children, child->id);
         child->guardian->child_ended(ctx, child->guardian, result);
-        xl_free(child);
+        let_go(ctx, child);
         return;
     }
     switch (child->report) {
@@ -196,7 +214,7 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
         break;
     case LIBXL_REPORT_NONE:
         xl_slots_remove(&ctx->children, child->id);
-        xl_free(child);
+        let_go(ctx, child);
         break;
     }
 }

@@ -213,6 +213,89 @@ XT_TEST(stops_are_told_on_request, "E1 C5 C6")
     }
 }
 
+static void stop_and_await(pid_t pid)
+{
+    siginfo_t info;
+
+    XT_GT_INT(pid, 1);
+    XT_SYS(kill(pid, SIGSTOP));
+    XT_SYS(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT));
+}
+
+XT_TEST(a_detached_childs_stops_are_not_told, "C5 E1")
+{
+    static const libxl_sigchld_owner owner[] = {
+        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
+        libxl_sigchld_owner_libxl_always_selective_reap};
+
+    for (size_t i = 0; i < 3; i++) {
+        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+        libxl_childproc_id id;
+        libxl_event *event;
+        pid_t pid;
+
+        spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
+        id = xt_spawn(ctx, &spec, &report, &pid);
+        XT_OK(libxl_childproc_detach(ctx, id));
+        stop_and_await(pid);
+        XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+              ERROR_NOT_READY);
+        XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+        while (libxl_childproc_count(ctx) > 0)
+            XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 10,
+                                        0),
+                  ERROR_TIMEDOUT);
+        xt_ctx_free(ctx);
+    }
+}
+
+struct stopped {
+    libxl_ctx *ctx;
+    libxl_childproc_id id;
+    pid_t pid;
+    int stops;
+};
+
+/* The child's end is noticed, and the child forgotten, before its stop has
+ * been told. */
+static void end_it(void *user, libxl_event *event)
+{
+    struct stopped *s = user;
+    libxl_event *other;
+
+    XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_STOPPED);
+    XT_TRUE(event->u.childproc_stopped.id == s->id);
+    s->stops++;
+    XT_OK(libxl_childproc_kill(s->ctx, s->id, SIGKILL, LIBXL_KILL_PROCESS));
+    xh_await_zombie(s->pid);
+    while (libxl_childproc_count(s->ctx) > 0)
+        XT_RC(libxl_event_wait_many(s->ctx, &other, 1, LIBXL_EVENTMASK_ALL, 10,
+                                    0),
+              ERROR_TIMEDOUT);
+    libxl_event_free(s->ctx, event);
+}
+
+XT_TEST(a_child_may_go_while_its_stop_is_told, "C5 E4")
+{
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_NONE};
+    libxl_event_hooks hooks = {LIBXL_EVENTMASK_ALL, end_it, NULL, 0};
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+    struct stopped s = {.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL)};
+    libxl_event *event;
+
+    XT_OK(libxl_event_register_callbacks(s.ctx, &hooks, &s));
+    spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
+    s.id = xt_spawn(s.ctx, &spec, &report, &s.pid);
+    stop_and_await(s.pid);
+    XT_RC(libxl_event_check(s.ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+          ERROR_NOT_READY);
+    XT_EQ_INT(s.stops, 1);
+    XH_NO_CHILDREN();
+    xt_ctx_free(s.ctx);
+}
+
 /* ---- batches ------------------------------------------------------------- */
 
 static void batch(libxl_sigchld_owner owner, int starters)
