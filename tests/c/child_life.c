@@ -376,6 +376,38 @@ XT_TEST(a_batch_by_starter_threads, "C5 C12 C15 E2")
     }
 }
 
+static void may_not_free(libxl_ctx *ctx, const libxl_childproc_result *result,
+                         void *user)
+{
+    int *called = user;
+
+    (void)result;
+    XT_RC(libxl_ctx_free(ctx), ERROR_BUSY);
+    ++*called;
+}
+
+XT_TEST(after_a_batch_a_callback_may_not_free_the_ctx, "X2 E4 X5")
+{
+    enum { N = 3 };
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_batch_entry entry[N];
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_CALLBACK,
+                                     .callback = may_not_free};
+    int called = 0;
+
+    memset(entry, 0, sizeof(entry));
+    report.u.for_callback = &called;
+    for (int i = 0; i < N; i++) {
+        entry[i].spec = &spec;
+        entry[i].report = &report;
+    }
+    XT_EQ_INT(libxl_childproc_spawn_many(ctx, entry, N), N);
+    while (called < N)
+        xh_pump(ctx);
+    xt_ctx_free(ctx);
+}
+
 XT_TEST(odd_batches_are_refused, "X5")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
