@@ -23,6 +23,18 @@ int fz_one_in(struct fz_input *in, unsigned n)
     return fz_below(in, n) == n - 1;
 }
 
+void fz_say(const char *format, ...)
+{
+    va_list args;
+
+    if (!getenv("FZ_SAY"))
+        return;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+}
+
 void fz_fail(const char *file, int line, const char *format, ...)
 {
     va_list args;

@@ -29,6 +29,10 @@ int fz_one_in(struct fz_input *in, unsigned n);
 __attribute__((noreturn, format(printf, 3, 4))) void
 fz_fail(const char *file, int line, const char *format, ...);
 
+/* What is done, for whoever looks into a failure: with FZ_SAY in the
+ * environment it is printed. */
+__attribute__((format(printf, 1, 2))) void fz_say(const char *format, ...);
+
 #define FZ_FAIL(...) fz_fail(__FILE__, __LINE__, __VA_ARGS__)
 #define FZ_TRUE(e)                      \
     do {                                \

@@ -1,5 +1,6 @@
 /* simkernel.c - a simulated kernel, as far as children are concerned; see
- * simkernel.h */
+ * simkernel.h
+ */
 #define _GNU_SOURCE
 #include "simkernel.h"
 
@@ -7,6 +8,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,10 +20,21 @@
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x1000
 #endif
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
 #define FIRST_PID 5000000 /* pids end at 4194304 */
+#define FDS 1024
+#define PATIENCE 10 /* seconds, for what another thread is about to do */
 
 struct sim sim;
 static struct xl_sys real;
+static pthread_t main_thread;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t reaped = PTHREAD_COND_INITIALIZER;
+/* Whose pidfd a number is, or was last. */
+static struct sim_process *of_fd[FDS];
+static struct sim_process *met; /* whom the last wait for anybody found */
 
 static struct sim_process *by_pid(pid_t pid)
 {
@@ -28,51 +43,89 @@ static struct sim_process *by_pid(pid_t pid)
     return i >= 0 && i < sim.n ? &sim.process[i] : NULL;
 }
 
-/* The latest to whom the number was given. */
 static struct sim_process *by_pidfd(int fd)
 {
-    for (int i = sim.n - 1; i >= 0; i--)
-        if (sim.process[i].pidfd == fd)
-            return &sim.process[i];
-    return NULL;
+    return fd >= 0 && fd < FDS ? of_fd[fd] : NULL;
+}
+
+static int give_pidfd(struct sim_process *p, int fd)
+{
+    FZ_TRUE(fd >= 0 && fd < FDS);
+    of_fd[fd] = p;
+    return fd;
 }
 
 /* ---- starting ------------------------------------------------------------ */
+
+static struct sim_process *new_process(void)
+{
+    struct sim_process *p = &sim.process[sim.n];
+
+    p->pid = FIRST_PID + sim.n++;
+    p->alive = 1;
+    p->ending = -1;
+    p->kept = -1;
+    return p;
+}
+
+/* Returns one end of the pipe that will tell of its end. */
+static int make_pidfd(struct sim_process *p)
+{
+    int ends[2];
+
+    FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
+    p->ending = ends[1];
+    p->kept = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
+    FZ_TRUE(p->kept >= 0);
+    return ends[0];
+}
+
+static void end_process(struct sim_process *p, int status)
+{
+    FZ_TRUE(p->alive);
+    p->alive = 0;
+    p->status = status;
+    p->stop = 0;
+    if (p->ending >= 0)
+        FZ_EQ(write(p->ending, "", 1), 1);
+    if (!p->elsewhere)
+        pthread_kill(main_thread, SIGCHLD);
+}
 
 static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd)
 {
     struct xl_image *image = arg;
     struct sim_process *p;
-    int ends[2];
+    pid_t pid = -1;
 
     FZ_TRUE(fn == xl_image_run);
+    pthread_mutex_lock(&lock);
+    p = sim.n < SIM_PROCESSES ? &sim.process[sim.n] : NULL;
     if (sim.look)
-        sim.look(image);
-    if (sim.clone_errno || sim.n == SIM_PROCESSES) {
+        sim.look(image, p);
+    if (sim.clone_errno || !p) {
         errno = sim.clone_errno ? sim.clone_errno : EAGAIN;
-        return -1;
+        goto out;
     }
-    p = &sim.process[sim.n];
-    *p = (struct sim_process){.pid = FIRST_PID + sim.n,
-                              .alive = 1,
-                              .pidfd = -1,
-                              .ending = -1,
-                              .kept = -1};
-    sim.n++;
-    if (flags & CLONE_PIDFD) {
-        FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
-        p->pidfd = *ret_pidfd = ends[0];
-        p->ending = ends[1];
-        p->kept = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
-        FZ_TRUE(p->kept >= 0);
-    }
+    new_process();
+    p->ours = 1;
+    p->leads =
+        (image->spec->flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                               LIBXL_SPAWN_SET_CTTY)) != 0;
+    if (flags & CLONE_PIDFD)
+        *ret_pidfd = give_pidfd(p, make_pidfd(p));
     if (sim.exec_errno) {
         image->stage = LIBXL_STAGE_EXEC;
         image->errnoval = sim.exec_errno;
         p->failed_start = 1;
-        sim_exit(p, 127 << 8);
+        end_process(p, 127 << 8);
+    } else if (p->instant) {
+        end_process(p, 0);
     }
-    return p->pid;
+    pid = p->pid;
+out:
+    pthread_mutex_unlock(&lock);
+    return pid;
 }
 
 static pid_t sim_clone(int (*fn)(void *), void *stack, int flags, void *arg,
@@ -99,52 +152,106 @@ static pid_t sim_fork(void)
     FZ_FAIL("a fork where a shared-memory start was possible");
 }
 
-static int sim_pidfd_open(pid_t pid, unsigned flags)
+struct sim_process *sim_started_elsehow(int elsewhere)
 {
-    (void)pid;
-    (void)flags;
-    FZ_FAIL("pidfd_open where the start had given a pidfd");
+    struct sim_process *p;
+    int fd;
+
+    if (sim.n == SIM_PROCESSES)
+        return NULL;
+    p = new_process();
+    p->elsewhere = elsewhere;
+    fd = make_pidfd(p);
+    close(fd);
+    return p;
 }
 
 /* ---- ending -------------------------------------------------------------- */
 
 void sim_exit(struct sim_process *p, int status)
 {
-    FZ_TRUE(p->alive);
-    p->alive = 0;
-    p->status = status;
-    if (p->ending >= 0)
-        FZ_EQ(write(p->ending, "", 1), 1);
-    raise(SIGCHLD);
+    pthread_mutex_lock(&lock);
+    end_process(p, status);
+    pthread_mutex_unlock(&lock);
 }
 
 static void reap(struct sim_process *p, enum sim_reaper reaper)
 {
     FZ_TRUE(!p->alive && p->reaped == SIM_UNREAPED);
     p->reaped = reaper;
+    p->asked = sim.asks && !p->ours;
     if (p->ending >= 0)
         close(p->ending);
     p->ending = -1;
+    pthread_cond_broadcast(&reaped);
 }
 
 void sim_host_reaps(struct sim_process *p)
 {
-    reap(p, SIM_HOST);
+    pthread_mutex_lock(&lock);
+    if (p->reaped == SIM_UNREAPED) /* an orphan is reaped at any time */
+        reap(p, SIM_HOST);
+    pthread_mutex_unlock(&lock);
+}
+
+void sim_await_reaped(struct sim_process *p)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += PATIENCE;
+    pthread_mutex_lock(&lock);
+    while (p->reaped == SIM_UNREAPED)
+        FZ_EQ(pthread_cond_timedwait(&reaped, &lock, &until), 0);
+    pthread_mutex_unlock(&lock);
 }
 
 static struct sim_process *any_child(int *ret_some)
 {
     *ret_some = 0;
     for (int i = 0; i < sim.n; i++) {
-        *ret_some |= sim.process[i].reaped == SIM_UNREAPED;
-        if (!sim.process[i].alive && sim.process[i].reaped == SIM_UNREAPED)
-            return &sim.process[i];
+        struct sim_process *p = &sim.process[i];
+
+        if (p->elsewhere || p->reaped != SIM_UNREAPED)
+            continue;
+        *ret_some = 1;
+        if (!p->alive)
+            return p;
     }
     return NULL;
 }
 
-static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
-                      struct rusage *usage)
+static int tell_stop(struct sim_process *p, siginfo_t *info)
+{
+    info->si_pid = p->pid;
+    info->si_code = p->stop == SIGCONT ? CLD_CONTINUED : CLD_STOPPED;
+    info->si_status = p->stop;
+    if (p->ntaken < SIM_STOPS)
+        p->taken[p->ntaken++] = p->stop;
+    p->stop = 0;
+    return 0;
+}
+
+static int tell_end(struct sim_process *p, siginfo_t *info, int options,
+                    int by_name)
+{
+    info->si_pid = p->pid;
+    info->si_code = WIFEXITED(p->status)   ? CLD_EXITED
+                    : WCOREDUMP(p->status) ? CLD_DUMPED
+                                           : CLD_KILLED;
+    info->si_status =
+        WIFEXITED(p->status) ? WEXITSTATUS(p->status) : WTERMSIG(p->status);
+    if (options & WNOWAIT) {
+        met = by_name ? met : p;
+        return 0;
+    }
+    FZ_TRUE(sim.may_reap || p->failed_start || p->orphan);
+    FZ_TRUE(p->ours || !by_name || p == met); /* a stranger is not sought */
+    reap(p, SIM_LIBRARY);
+    return 0;
+}
+
+static int wait_locked(int idtype, id_t id, siginfo_t *info, int options)
 {
     struct sim_process *p;
     int some;
@@ -155,29 +262,33 @@ static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
     } else {
         p = idtype == P_PID ? by_pid((pid_t)id) : by_pidfd((int)id);
         FZ_TRUE(idtype == P_PID || p); /* a pidfd that never was */
-        some = p && p->reaped == SIM_UNREAPED;
+        some = p && !p->elsewhere && p->reaped == SIM_UNREAPED;
     }
     if (!some) {
         errno = ECHILD;
         return -1;
     }
     memset(info, 0, sizeof(*info));
-    if (!p || p->alive || !(options & WEXITED)) {
-        FZ_TRUE(options & WNOHANG); /* it would block for ever */
-        return 0;
-    }
     info->si_signo = SIGCHLD;
-    info->si_pid = p->pid;
-    info->si_code = WIFEXITED(p->status) ? CLD_EXITED : CLD_KILLED;
-    info->si_status =
-        WIFEXITED(p->status) ? WEXITSTATUS(p->status) : WTERMSIG(p->status);
-    if (usage)
-        memset(usage, 0, sizeof(*usage));
-    if (!(options & WNOWAIT)) {
-        FZ_TRUE(sim.may_reap || p->failed_start);
-        reap(p, SIM_LIBRARY);
-    }
+    if (p && p->stop && (options & (WSTOPPED | WCONTINUED)))
+        return tell_stop(p, info);
+    if (p && !p->alive && (options & WEXITED))
+        return tell_end(p, info, options, idtype != P_ALL);
+    FZ_TRUE(options & WNOHANG); /* it would block for ever */
     return 0;
+}
+
+static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
+                      struct rusage *usage)
+{
+    int r;
+
+    pthread_mutex_lock(&lock);
+    r = wait_locked(idtype, id, info, options);
+    pthread_mutex_unlock(&lock);
+    if (r == 0 && usage)
+        memset(usage, 0, sizeof(*usage));
+    return r;
 }
 
 static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
@@ -194,34 +305,141 @@ static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
     return 0;
 }
 
+/* ---- pidfds, and what /proc says ------------------------------------------ */
+
+static int sim_pidfd_open(pid_t pid, unsigned flags)
+{
+    struct sim_process *p = by_pid(pid);
+
+    FZ_EQ(flags, 0);
+    if (!p || p->reaped != SIM_UNREAPED) {
+        errno = ESRCH;
+        return -1;
+    }
+    FZ_TRUE(p->kept >= 0); /* where there are none, none is opened */
+    return give_pidfd(p, fcntl(p->kept, F_DUPFD_CLOEXEC, 0));
+}
+
+static int sim_dupfd(int fd, int min)
+{
+    struct sim_process *p = NULL;
+    int copy = real.dupfd(fd, min);
+
+    for (int i = 0; i < sim.n; i++)
+        if (fd >= 0 && sim.process[i].kept == fd)
+            p = &sim.process[i];
+    if (p && copy >= 0)
+        give_pidfd(p, copy);
+    return copy;
+}
+
+uint64_t sim_start_ticks(const struct sim_process *p)
+{
+    return (uint64_t)p->pid * 3;
+}
+
+/* An fd from which this is read. */
+__attribute__((format(printf, 1, 2))) static int text_fd(const char *format,
+                                                         ...)
+{
+    char text[256];
+    va_list args;
+    int ends[2], n;
+
+    va_start(args, format);
+    n = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
+    FZ_EQ(write(ends[1], text, (size_t)n), n);
+    close(ends[1]);
+    return ends[0];
+}
+
+static int sim_open(const char *path, int flags, mode_t mode)
+{
+    struct sim_process *p;
+    int number;
+
+    if (sscanf(path, "/proc/%d/stat", &number) == 1 && number >= FIRST_PID) {
+        p = by_pid(number);
+        if (!p || p->reaped != SIM_UNREAPED) {
+            errno = ENOENT;
+            return -1;
+        }
+        return text_fd("%d (a ) b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 "
+                       "%llu 0 0\n",
+                       number, (unsigned long long)sim_start_ticks(p));
+    }
+    if (sscanf(path, "/proc/self/fdinfo/%d", &number) == 1 &&
+        (p = by_pidfd(number)) != NULL)
+        return text_fd("pos:\t0\nflags:\t02000002\nPid:\t%d\n",
+                       p->reaped == SIM_UNREAPED ? (int)p->pid : -1);
+    return real.open(path, flags, mode);
+}
+
 /* ---- signals ------------------------------------------------------------- */
 
 static void deliver(struct sim_process *p, int signo)
 {
-    if (p->alive && signo)
-        sim_exit(p, signo);
+    if (!p->alive || !signo)
+        return;
+    if (signo == SIGSTOP || signo == SIGCONT) {
+        p->stop = signo;
+        if (!p->elsewhere)
+            pthread_kill(main_thread, SIGCHLD);
+        return;
+    }
+    p->kills += signo == SIGKILL;
+    if (signo == SIGKILL || !p->stubborn)
+        end_process(p, signo);
+}
+
+static void deliver_to_group(struct sim_process *p, int signo)
+{
+    FZ_TRUE(p->leads);
+    deliver(p, signo);
+    if (signo == SIGKILL)
+        p->rest = 0;
+}
+
+void sim_signal(struct sim_process *p, int signo)
+{
+    pthread_mutex_lock(&lock);
+    deliver(p, signo);
+    pthread_mutex_unlock(&lock);
 }
 
 static int sim_kill(pid_t pid, int signo)
 {
-    struct sim_process *p = by_pid(pid);
+    struct sim_process *p = by_pid(pid < 0 ? -pid : pid);
 
-    if (!p || p->reaped != SIM_UNREAPED)
-        FZ_FAIL("kill(%d, %d) would hit a stranger", (int)pid, signo);
-    deliver(p, signo);
+    if (!p || p->reaped != SIM_UNREAPED || p->elsewhere)
+        FZ_FAIL("kill(%d, %d) could hit a stranger", (int)pid, signo);
+    pthread_mutex_lock(&lock);
+    if (pid < 0)
+        deliver_to_group(p, signo);
+    else
+        deliver(p, signo);
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
 static int sim_pidfd_send_signal(int pidfd, int signo, unsigned flags)
 {
     struct sim_process *p = by_pidfd(pidfd);
+    int to_group = flags == PIDFD_SIGNAL_PROCESS_GROUP;
 
-    FZ_TRUE(p != NULL && flags == 0);
-    if (p->reaped != SIM_UNREAPED) {
+    FZ_TRUE(p != NULL && (flags == 0 || to_group));
+    if (p->reaped != SIM_UNREAPED && !(to_group && p->rest)) {
         errno = ESRCH;
         return -1;
     }
-    deliver(p, signo);
+    pthread_mutex_lock(&lock);
+    if (to_group)
+        deliver_to_group(p, signo);
+    else
+        deliver(p, signo);
+    pthread_mutex_unlock(&lock);
     return 0;
 }
 
@@ -242,6 +460,9 @@ const libxl_logger sim_silent = {sizeof(sim_silent), LIBXL_LOG_CRITICAL, no_log,
 void sim_begin(void)
 {
     memset(&sim, 0, sizeof(sim));
+    memset(of_fd, 0, sizeof(of_fd));
+    met = NULL;
+    main_thread = pthread_self();
     real = xl_sys;
     xl_sys.fork = sim_fork;
     xl_sys.clone = sim_clone;
@@ -250,11 +471,15 @@ void sim_begin(void)
     xl_sys.pidfd_open = sim_pidfd_open;
     xl_sys.pidfd_send_signal = sim_pidfd_send_signal;
     xl_sys.pidfd_exit_info = sim_pidfd_exit_info;
+    xl_sys.dupfd = sim_dupfd;
+    xl_sys.open = sim_open;
     xl_sys.kill = sim_kill;
+    sim_clock_begin();
 }
 
 void sim_end(void)
 {
+    sim_clock_end();
     xl_sys = real;
     for (int i = 0; i < sim.n; i++) {
         if (sim.process[i].ending >= 0)

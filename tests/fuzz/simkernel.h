@@ -2,8 +2,11 @@
  *
  * Stands behind the seam of c/src/sys.h: processes that are only rows of a
  * table, with pidfds that are pipes (readable at the end, hung up once
- * reaped). It aborts when the library reaps or signals what it must not.
- * Used by sequence.c and spec.c. Everything else of the seam stays real.
+ * reaped), and a clock that moves when it is told to (simclock.c). It aborts
+ * when the library reaps or signals what it must not. Used by sequence.c and
+ * spec.c. Everything else of the seam stays real.
+ *
+ * Threads may start children at the same time; the rest is the main thread's.
  */
 #ifndef FZ_SIMKERNEL_H
 #define FZ_SIMKERNEL_H
@@ -13,6 +16,7 @@
 #include "image.h"
 
 #define SIM_PROCESSES 48
+#define SIM_STOPS 32
 
 enum sim_reaper { SIM_UNREAPED, SIM_LIBRARY, SIM_HOST };
 
@@ -21,10 +25,21 @@ struct sim_process {
     int alive;
     int status;
     enum sim_reaper reaped;
+    int elsewhere;    /* no child of this process: "the host" is its parent */
     int failed_start; /* the library may always reap it */
-    int pidfd;        /* the number that was given out; -1 */
-    int ending;       /* the pipe's other end; -1 */
-    int kept;         /* a copy: the library may have closed its own */
+    int ours;         /* the library's to wait for by name */
+    int orphan;       /* its ctx is gone: the library may always reap it */
+    int stubborn;     /* nothing but SIGKILL ends it */
+    int instant;      /* it ends as soon as it runs */
+    int asked;        /* reaped by whom the host wants to ask it of strangers */
+    int leads;        /* a group … */
+    int rest;         /* … in which there is somebody besides, as stubborn */
+    int kills;        /* SIGKILLs while it lived */
+    int stop;         /* a stop's signal, or SIGCONT, still to be waited for */
+    int taken[SIM_STOPS]; /* those that were */
+    int ntaken;
+    int ending; /* the other end of its pidfd's pipe; -1 */
+    int kept;   /* a copy of its pidfd: the library may have closed its own */
 };
 
 struct sim {
@@ -34,10 +49,13 @@ struct sim {
     /* what the library may do now */
     int may_wait_any;
     int may_reap;
-    /* the next start */
-    int clone_errno;                            /* 0: works */
-    int exec_errno;                             /* 0: works */
-    void (*look)(const struct xl_image *image); /* at each start; or NULL */
+    int asks; /* the host about children that nobody here started */
+    /* The next start. look, if there is one, is called at each, by one thread
+     * at a time, and may set them, and what the process will be. */
+    int clone_errno; /* 0: works */
+    int exec_errno;  /* 0: works */
+    void (*look)(const struct xl_image *image, struct sim_process *next);
+    int64_t now; /* nanoseconds */
 };
 extern struct sim sim;
 
@@ -47,7 +65,20 @@ extern const libxl_logger sim_silent;
 void sim_begin(void); /* an empty table; the seam is ours from here */
 void sim_end(void);   /* the seam is the real one again */
 
+/* A process that the library did not start. NULL: the table is full. */
+struct sim_process *sim_started_elsehow(int elsewhere);
+uint64_t sim_start_ticks(const struct sim_process *process);
+
 void sim_exit(struct sim_process *process, int status); /* and SIGCHLD */
+void sim_signal(struct sim_process *process, int signo);
 void sim_host_reaps(struct sim_process *process);
+/* Blocks until somebody has reaped it; aborts when nobody does. */
+void sim_await_reaped(struct sim_process *process);
+
+void sim_advance(int ms);
+
+/* simclock.c, called by sim_begin and sim_end. */
+void sim_clock_begin(void);
+void sim_clock_end(void);
 
 #endif

@@ -315,11 +315,12 @@ static void look_at_signals(const struct xl_image *image)
         FZ_TRUE(xl_sigset_has(&image->ignore, SIGPIPE));
 }
 
-static void look(const struct xl_image *image)
+static void look(const struct xl_image *image, struct sim_process *next)
 {
     const libxl_childproc_spec *s = &made.spec;
     const char *path = s->path ? s->path : s->argv[0];
 
+    (void)next;
     made.looked++;
     FZ_EQ(made.nbad, 0);
     FZ_TRUE(!made.closed_source);
