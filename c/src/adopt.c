@@ -62,26 +62,44 @@ int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
     return parse_start_time(stat, ret_ticks) == 0 ? 0 : ERROR_SYSTEM;
 }
 
-/* The pid that a pidfd stands for; -1: none, or it has been reaped. */
-static pid_t pid_of(int pidfd)
+/* Nobody adopts init, or themselves. */
+static int bad_pid(pid_t pid)
+{
+    return pid <= 1 || pid == getpid();
+}
+
+/* The pid that a pidfd stands for: 0 and *ret_pid, or ERROR_*. */
+static int pid_of(int pidfd, pid_t *ret_pid)
 {
     char path[64];
     char info[1024];
     const char *at;
+    long pid;
     ssize_t n;
+    int saved;
     int fd;
 
     snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
     fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
-        return -1;
+        return ERROR_SYSTEM;
     n = xl_sys.read(fd, info, sizeof info - 1);
+    saved = errno;
     xl_close(fd);
-    if (n <= 0)
-        return -1;
+    errno = saved;
+    if (n < 0)
+        return ERROR_SYSTEM;
     info[n] = '\0';
     at = strstr(info, "\nPid:");
-    return at != NULL ? (pid_t)strtol(at + 5, NULL, 10) : -1;
+    if (at == NULL)
+        return ERROR_INVAL; /* no pidfd */
+    pid = strtol(at + 5, NULL, 10);
+    if (pid < 0)
+        return ERROR_NOTFOUND; /* it has been reaped */
+    if (bad_pid((pid_t)pid))
+        return ERROR_INVAL; /* 0: of another pid namespace */
+    *ret_pid = (pid_t)pid;
+    return 0;
 }
 
 /* 0 and *ret_pidfd, our own; or ERROR_*. */
@@ -102,9 +120,7 @@ static int open_process(pid_t *pid, uint64_t start_ticks, int pidfd,
                                                  : ERROR_SYSTEM;
     }
     if (pidfd >= 0) {
-        *pid = pid_of(fd);
-        if (*pid <= 1)
-            rc = *pid < 0 ? ERROR_NOTFOUND : ERROR_INVAL;
+        rc = pid_of(fd, pid);
     } else {
         rc = libxl_childproc_start_time(*pid, &ticks);
         if (rc == 0 && ticks != start_ticks)
@@ -169,7 +185,7 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
     int saved = 0;
     int rc;
 
-    if ((pidfd < 0 && pid <= 1) || pid == getpid() || !xl_report_ok(report))
+    if ((pidfd < 0 && bad_pid(pid)) || !xl_report_ok(report))
         return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)

@@ -76,7 +76,7 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     } else {
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;
-        ctx->nstops -= child->wants_stops;
+        ctx->nstops -= child->wants_stops; /* those are reports, too */
         child->wants_stops = 0;
         xl_waiters_wake_child(ctx, id);
     }

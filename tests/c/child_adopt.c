@@ -19,6 +19,7 @@
 
 #include "hostchild.h"
 #include "probe.h"
+#include "sys.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
@@ -149,6 +150,93 @@ XT_TEST(an_adopted_leader_is_killed_with_its_group, "C13")
     xt_ctx_free(ctx);
 }
 
+/* Others of its group are nobody's to signal: it does not lead it. */
+XT_TEST(a_member_of_a_group_is_only_a_process, "C13 X5")
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_GROUP};
+    libxl_childproc_result r;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    libxl_ctx *ctx;
+    pid_t pid;
+    int gate;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_EXIT(8), &gate);
+    XT_OK(libxl_childproc_start_time(pid, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+    XT_RC(libxl_childproc_kill(ctx, id, 0, LIBXL_KILL_GROUP), ERROR_INVAL);
+    XT_RC(libxl_childproc_terminate(ctx, id, &policy), ERROR_INVAL);
+    XT_RC(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_CGROUP),
+          ERROR_INVAL);
+    xt_close(&gate);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 8);
+    xt_ctx_free(ctx);
+}
+
+/* It has ended, and its status waits: there is nobody to kill. */
+XT_TEST(an_adopted_child_that_has_ended, "C13 C6")
+{
+    libxl_childproc_result r;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    libxl_ctx *ctx;
+    int gate;
+    pid_t pid;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    for (int late = 0; late < 2; late++) {
+        pid = xh_fork_held(XH_EXIT(9), &gate);
+        XT_OK(libxl_childproc_start_time(pid, &ticks));
+        if (late) { /* ended before it is adopted */
+            xt_close(&gate);
+            xh_await_zombie(pid);
+        }
+        XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+        if (!late) {
+            xt_close(&gate);
+            xh_await_zombie(pid);
+        }
+        XT_RC(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS),
+              ERROR_NOTFOUND);
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 9);
+        XT_EQ_INT(r.has_rusage, 1);
+    }
+    xt_ctx_free(ctx);
+}
+
+/* The ctx goes, and the process is as it was: alive, and its parent's. */
+XT_TEST(freed_the_adopted_are_left, "X2")
+{
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    libxl_ctx *ctx;
+    int gate;
+    pid_t pid;
+
+    needs_pidfds();
+    for (int ended = 0; ended < 2; ended++) {
+        ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        pid = xh_fork_held(XH_EXIT(10), &gate);
+        XT_OK(libxl_childproc_start_time(pid, &ticks));
+        XT_OK(libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id));
+        if (ended) {
+            xt_close(&gate);
+            xh_await_zombie(pid);
+        }
+        xt_ctx_free(ctx);
+        if (!ended) {
+            XT_EQ_INT(xh_is_zombie(pid), 0);
+            xt_close(&gate);
+        }
+        XT_EQ_INT(xh_reap(pid), 10 << 8);
+    }
+}
+
 /* ---- somebody else's child ----------------------------------------------- */
 
 /* A process whose parent is another one of ours: the parent waits for it when
@@ -159,7 +247,7 @@ struct family {
     int reap_gate; /* close: its parent reaps it */
 };
 
-static void await_eof(int fd)
+static void await_byte_or_end(int fd)
 {
     char c;
 
@@ -184,13 +272,13 @@ static struct family make_family(struct xh_end end)
         child = fork();
         if (!child) {
             close(reaps[0]);
-            await_eof(ends[0]);
+            await_byte_or_end(ends[0]);
             xh_end_now(end);
         }
         close(ends[0]);
         if (write(tells[1], &child, sizeof(child)) != sizeof(child))
             _exit(1);
-        await_eof(reaps[0]);
+        await_byte_or_end(reaps[0]);
         waitpid(child, NULL, 0);
         _exit(0);
     }
@@ -279,6 +367,61 @@ XT_TEST(an_adopted_zombie_is_not_there_to_be_killed, "C13")
     (void)xt_wait(ctx, id);
     XT_EQ_INT(xh_reap(f.parent), 0);
     xt_ctx_free(ctx);
+}
+
+/* Where signals by pidfd are refused its number is not used in their place: it
+ * may be somebody else's at any moment. */
+static int by_number;
+
+static int count_kill(pid_t pid, int signo)
+{
+    (void)pid;
+    (void)signo;
+    by_number++;
+    errno = EPERM;
+    return -1;
+}
+
+static int refusal;
+
+static int refuse_signal(int pidfd, int signo, unsigned flags)
+{
+    (void)pidfd;
+    (void)signo;
+    (void)flags;
+    errno = refusal;
+    return -1;
+}
+
+XT_TEST(a_process_that_is_no_child_is_not_killed_by_number, "C13")
+{
+    static const struct {
+        int errnoval, rc;
+    } refusals[] = {{ENOSYS, ERROR_NI}, {EPERM, ERROR_PERMISSION}};
+    struct xl_sys real = xl_sys;
+    libxl_childproc_id id = 0;
+    uint64_t ticks;
+    struct family f;
+    libxl_ctx *ctx;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    f = make_family(XH_EXIT(0));
+    XT_OK(libxl_childproc_start_time(f.child, &ticks));
+    XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, NULL, &id));
+    xl_sys.pidfd_send_signal = refuse_signal;
+    xl_sys.kill = count_kill;
+    for (int i = 0; i < 2; i++) {
+        refusal = refusals[i].errnoval;
+        XT_RC(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_PROCESS),
+              refusals[i].rc);
+    }
+    xl_sys = real;
+    XT_EQ_INT(by_number, 0);
+    xt_ctx_free(ctx);
+    xt_close(&f.end_gate);
+    xt_close(&f.reap_gate);
+    XT_EQ_INT(xh_reap(f.parent), 0);
 }
 
 /* A daemon starts children, is gone, and its next life adopts them. They are
@@ -383,12 +526,103 @@ XT_TEST(another_process_of_that_number_is_not_adopted, "C13 X5")
     /* A descriptor that is none, or no pidfd. */
     XT_RC(libxl_childproc_adopt(ctx, 0, 0, 3999, NULL, &id), ERROR_INVAL);
     own = XT_SYS(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    XT_TRUE(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id) < 0);
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id), ERROR_INVAL);
     xt_close(&own);
     XT_RC(libxl_childproc_adopt(NULL, pid, ticks, -1, NULL, &id), ERROR_INVAL);
     XT_EQ_INT(id, 4711);
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     xt_ctx_free(ctx);
+}
+
+/* Neither ourselves nor init, by whatever name. */
+XT_TEST(nobody_adopts_themselves, "C13 X5")
+{
+    libxl_ctx *ctx;
+    libxl_childproc_id id = 4711;
+    uint64_t ticks;
+    int own;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    XT_OK(libxl_childproc_start_time(getpid(), &ticks));
+    XT_RC(libxl_childproc_adopt(ctx, getpid(), ticks, -1, NULL, &id),
+          ERROR_INVAL);
+    own = XT_SYS(syscall(SYS_pidfd_open, getpid(), 0));
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id), ERROR_INVAL);
+    xt_close(&own);
+    own = XT_SYS(syscall(SYS_pidfd_open, 1, 0));
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id), ERROR_INVAL);
+    xt_close(&own);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    xt_ctx_free(ctx);
+}
+
+/* "It has ended" is said only of one that has. */
+static int (*real_open)(const char *, int, mode_t);
+
+static int no_descriptor(const char *path, int flags, mode_t mode)
+{
+    if (strstr(path, "/fdinfo/")) {
+        errno = EMFILE;
+        return -1;
+    }
+    return real_open(path, flags, mode);
+}
+
+XT_TEST(a_pidfd_of_one_that_was_reaped, "C13 C6 X5")
+{
+    libxl_ctx *ctx;
+    libxl_childproc_id id = 4711;
+    int gate, pidfd;
+    pid_t pid;
+
+    needs_pidfds();
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_EXIT(3), &gate);
+    pidfd = XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+    real_open = xl_sys.open;
+    xl_sys.open = no_descriptor;
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id), ERROR_SYSTEM);
+    XT_EQ_INT(errno, EMFILE);
+    xl_sys.open = real_open;
+    xt_close(&gate);
+    XT_EQ_INT(xh_reap(pid), 3 << 8);
+    XT_RC(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id), ERROR_NOTFOUND);
+    xt_close(&pidfd);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    xt_ctx_free(ctx);
+}
+
+/* The name of a program may hold whatever separates the fields of its stat. */
+XT_TEST(a_start_time_does_not_depend_on_the_name, "C13")
+{
+    int gate[2], told[2];
+    uint64_t before, after = 0;
+    pid_t pid;
+
+    xt_pipe(gate);
+    xt_pipe(told);
+    pid = XT_SYS(fork());
+    if (!pid) {
+        close(gate[1]);
+        await_byte_or_end(gate[0]);
+        if (prctl(PR_SET_NAME, "a) S 1 (2) 3") || write(told[1], "!", 1) != 1)
+            _exit(1);
+        await_byte_or_end(gate[0]);
+        _exit(0);
+    }
+    xt_close(&gate[0]);
+    XT_OK(libxl_childproc_start_time(pid, &before));
+    xt_write_all(gate[1], "!", 1);
+    xt_await_byte(told[0]);
+    XT_OK(libxl_childproc_start_time(pid, &after));
+    XT_TRUE(before == after);
+    xt_close(&gate[1]);
+    XT_EQ_INT(xh_reap(pid), 0);
+    xt_close(&told[0]);
+    xt_close(&told[1]);
 }
 
 XT_TEST(a_child_of_a_ctx_is_not_adopted_again, "C5 X5")

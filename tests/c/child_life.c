@@ -1,4 +1,4 @@
-/* child_life.c - detaching, freeing with living children, stops, batches
+/* child_life.c - detaching, freeing with living children, batches
  *
  * Contract lines X2 (what ctx_free does with living children), C5, E1 and,
  * for batches and starter threads, C12 and C15.
@@ -77,6 +77,64 @@ XT_TEST(a_held_result_can_be_detached, "C5")
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
     XT_RC(libxl_childproc_detach(ctx, id), ERROR_NOTFOUND);
+    xt_ctx_free(ctx);
+}
+
+/* What nobody will report cannot be waited for, or detached again; it is there
+ * all the same, to be killed. */
+XT_TEST(a_detached_child_can_still_be_killed, "C5 C13")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_id id = xt_spawn_argv(ctx, XT_CHILD("pause"), NULL, NULL);
+    libxl_childproc_result r;
+    libxl_event *event;
+
+    XT_OK(libxl_childproc_detach(ctx, id));
+    XT_RC(libxl_childproc_detach(ctx, id), ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+    while (libxl_childproc_count(ctx) > 0)
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 10, 0),
+              ERROR_TIMEDOUT);
+    XH_NO_CHILDREN();
+    xt_ctx_free(ctx);
+}
+
+/* An operation's child is the operation's; one with another report is not
+ * there to be waited for. */
+XT_TEST(only_held_children_can_be_waited_for, "C5 X5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+    libxl_asyncprogress_how started = {NULL, {.for_event = 1}};
+    libxl_asyncop_how how = {NULL, {.for_event = 2}};
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_exec_result result;
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    libxl_event *event;
+
+    libxl_childproc_exec_opts_init(&opts);
+    opts.started = &started;
+    XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, &how));
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    id = event->u.childproc_started.id;
+    libxl_event_free(ctx, event);
+    XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_detach(ctx, id), ERROR_NOTFOUND);
+    XT_OK(libxl_ao_abort(ctx, &how));
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    XT_EQ_INT(event->u.operation_complete.rc, ERROR_ABORTED);
+    libxl_event_free(ctx, event);
+    libxl_childproc_exec_result_dispose(&result);
+
+    id = xt_spawn(ctx, &spec, &report, NULL);
+    XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_INVAL);
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    XT_TRUE(event->u.childproc_exit.id == id);
+    libxl_event_free(ctx, event);
     xt_ctx_free(ctx);
 }
 
@@ -163,7 +221,7 @@ XT_TEST(freed_with_a_group_policy_the_group_is_dead, "X2 C13")
     XT_EVENTUALLY(no_children_left, NULL);
 }
 
-/* ---- stops --------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------- */
 
 static libxl_event *next(libxl_ctx *ctx)
 {
@@ -172,131 +230,6 @@ static libxl_event *next(libxl_ctx *ctx)
     XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
     return event;
 }
-
-XT_TEST(stops_are_told_on_request, "E1 C5 C6")
-{
-    static const libxl_sigchld_owner owner[] = {
-        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
-        libxl_sigchld_owner_libxl_always_selective_reap};
-
-    for (size_t i = 0; i < 3; i++) {
-        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
-        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
-        libxl_childproc_spec spec = xt_spec(XT_CHILD("stop", "exit", "4"));
-        libxl_childproc_id id;
-        libxl_event *event;
-        pid_t pid;
-
-        report.u.for_event = 77;
-        spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
-        id = xt_spawn(ctx, &spec, &report, &pid);
-        event = next(ctx);
-        XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_STOPPED);
-        XT_TRUE(event->u.childproc_stopped.id == id);
-        XT_EQ_INT(event->u.childproc_stopped.pid, pid);
-        XT_EQ_INT(event->u.childproc_stopped.signo, SIGSTOP);
-        libxl_event_free(ctx, event);
-        XT_OK(libxl_childproc_kill(ctx, id, SIGCONT, LIBXL_KILL_PROCESS));
-        /* It may end before anybody looks: then the continuing is not told. */
-        event = next(ctx);
-        if (event->type == LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED) {
-            XT_TRUE(event->u.childproc_stopped.id == id);
-            XT_EQ_INT(event->u.childproc_stopped.signo, SIGCONT);
-            libxl_event_free(ctx, event);
-            event = next(ctx);
-        }
-        XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_EXIT);
-        XT_EQ_INT(event->for_user, 77);
-        XT_EXITED(&event->u.childproc_exit, 4);
-        libxl_event_free(ctx, event);
-        xt_ctx_free(ctx);
-    }
-}
-
-static void stop_and_await(pid_t pid)
-{
-    siginfo_t info;
-
-    XT_GT_INT(pid, 1);
-    XT_SYS(kill(pid, SIGSTOP));
-    XT_SYS(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT));
-}
-
-XT_TEST(a_detached_childs_stops_are_not_told, "C5 E1")
-{
-    static const libxl_sigchld_owner owner[] = {
-        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
-        libxl_sigchld_owner_libxl_always_selective_reap};
-
-    for (size_t i = 0; i < 3; i++) {
-        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
-        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
-        libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
-        libxl_childproc_id id;
-        libxl_event *event;
-        pid_t pid;
-
-        spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
-        id = xt_spawn(ctx, &spec, &report, &pid);
-        XT_OK(libxl_childproc_detach(ctx, id));
-        stop_and_await(pid);
-        XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
-              ERROR_NOT_READY);
-        XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
-        while (libxl_childproc_count(ctx) > 0)
-            XT_RC(libxl_event_wait_many(ctx, &event, 1, LIBXL_EVENTMASK_ALL, 10,
-                                        0),
-                  ERROR_TIMEDOUT);
-        xt_ctx_free(ctx);
-    }
-}
-
-struct stopped {
-    libxl_ctx *ctx;
-    libxl_childproc_id id;
-    pid_t pid;
-    int stops;
-};
-
-/* The child's end is noticed, and the child forgotten, before its stop has
- * been told. */
-static void end_it(void *user, libxl_event *event)
-{
-    struct stopped *s = user;
-    libxl_event *other;
-
-    XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_STOPPED);
-    XT_TRUE(event->u.childproc_stopped.id == s->id);
-    s->stops++;
-    XT_OK(libxl_childproc_kill(s->ctx, s->id, SIGKILL, LIBXL_KILL_PROCESS));
-    xh_await_zombie(s->pid);
-    while (libxl_childproc_count(s->ctx) > 0)
-        XT_RC(libxl_event_wait_many(s->ctx, &other, 1, LIBXL_EVENTMASK_ALL, 10,
-                                    0),
-              ERROR_TIMEDOUT);
-    libxl_event_free(s->ctx, event);
-}
-
-XT_TEST(a_child_may_go_while_its_stop_is_told, "C5 E4")
-{
-    libxl_childproc_report report = {.kind = LIBXL_REPORT_NONE};
-    libxl_event_hooks hooks = {LIBXL_EVENTMASK_ALL, end_it, NULL, 0};
-    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
-    struct stopped s = {.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL)};
-    libxl_event *event;
-
-    XT_OK(libxl_event_register_callbacks(s.ctx, &hooks, &s));
-    spec.flags |= LIBXL_SPAWN_REPORT_STOPS;
-    s.id = xt_spawn(s.ctx, &spec, &report, &s.pid);
-    stop_and_await(s.pid);
-    XT_RC(libxl_event_check(s.ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
-          ERROR_NOT_READY);
-    XT_EQ_INT(s.stops, 1);
-    XH_NO_CHILDREN();
-    xt_ctx_free(s.ctx);
-}
-
-/* ---- batches ------------------------------------------------------------- */
 
 static void batch(libxl_sigchld_owner owner, int starters)
 {

@@ -217,6 +217,44 @@ XT_TEST(abort_wakes_a_blocked_wait, "E2 A2")
     xt_ctx_free(ctx);
 }
 
+/* detach() on this thread ends the wait of another, who gets nothing. */
+struct held_waiter {
+    libxl_ctx *ctx;
+    libxl_childproc_id id;
+};
+
+static void *wait_in_vain(void *user)
+{
+    struct held_waiter *w = user;
+    libxl_childproc_result r;
+
+    XT_RC(libxl_childproc_wait(w->ctx, w->id, LIBXL_WAIT_FOREVER, 0, &r),
+          ERROR_NOTFOUND);
+    return NULL;
+}
+
+XT_TEST(detach_wakes_a_blocked_wait, "E2 C5")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    struct held_waiter w = {ctx, 0};
+    pthread_t thread;
+
+    for (int i = 0; i < 20; i++) {
+        w.id = xt_spawn_argv(ctx, XT_CHILD("pause"), NULL, NULL);
+        XT_EQ_INT(pthread_create(&thread, NULL, wait_in_vain, &w), 0);
+        XT_EVENTUALLY(somebody_blocks, ctx);
+        XT_OK(libxl_childproc_detach(ctx, w.id));
+        XT_EQ_INT(pthread_join(thread, NULL), 0);
+        XT_OK(libxl_childproc_kill(ctx, w.id, SIGKILL, LIBXL_KILL_PROCESS));
+    }
+    while (libxl_childproc_count(ctx) > 0) {
+        libxl_event *event;
+
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 10, 0), ERROR_TIMEDOUT);
+    }
+    xt_ctx_free(ctx);
+}
+
 /* A timer that is set while all threads are blocked, sooner than any other. */
 XT_TEST(new_timer_wakes_a_blocked_wait, "E2 O6")
 {

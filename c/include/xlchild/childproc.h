@@ -410,7 +410,8 @@ LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
 
 /* libxl_childproc_detach - no report for this child any more
  * Before:   as libxl_childproc_kill; also for a held result
- * Effects:  the child runs on, is reaped in silence, never a zombie
+ * Effects:  the child runs on, stops and is reaped in silence, never a zombie;
+ *           whoever waits for it is answered ERROR_NOTFOUND
  * Owns:     none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0
@@ -450,14 +451,15 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
  * Effects:  its end is reported like a child's. For a non-child the kernel
  *           tells the status once its parent has reaped it (Linux 6.15), else
  *           it is LIBXL_LOST_NOT_OURS. A process that is our own child is
- *           reaped as one
+ *           reaped as one. libxl_ctx_free leaves it as it is
  * Owns:     pidfd is duplicated; report as in spawn
  * Calls:    osevent hooks
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id untouched
  *   ERROR_NOTFOUND  no such process, or its start time is another -> it has
  *                   ended, and nobody knows how
- *   ERROR_INVAL     bad arguments, or already a child of a ctx
+ *   ERROR_INVAL     bad arguments, init, this process itself, or already a
+ *                   child of a ctx
  *   ERROR_NI        this kernel has no pidfds -> watch /proc/PID yourself
  *   ERROR_NOMEM, ERROR_SYSTEM, > 0  as in spawn */
 LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
