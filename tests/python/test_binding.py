@@ -681,6 +681,9 @@ def test_b6_arguments_of_the_wrong_kind(ctx):
                   []):
         with pytest.raises((TypeError, ValueError, OSError)):
             ctx.spawn(wrong)
+    with pytest.raises(xlchild.InvalidArgumentError,
+                       match="spawn: invalid argument: argv"):
+        ctx.spawn([])
     for wrong in ({"env": {"A=B": "c"}}, {"env": {"A": "b\0"}},
                   {"env": 7}, {"cwd": 7.5}, {"fds": {0: 0.5}},
                   {"uid": -1}, {"umask": "x"}, {"groups": ["x"]},
