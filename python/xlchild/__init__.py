@@ -8,19 +8,20 @@ from subprocess import (DEVNULL, PIPE, STDOUT, CalledProcessError,
                         TimeoutExpired)
 
 from . import _libxl
-from ._context import (FD_CLOSED, FD_NULL, CompletedProcess, Context,
-                       Diagnosis, Event, EventType, FreePolicy, KillPolicy,
-                       KillScope, SigchldOwner, default_context)
+from ._context import Context, default_context
 from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
                       InvalidArgumentError, LostError, NotFoundError,
                       SpawnError, SystemFailure, UnavailableError,
                       XlchildError)
+from ._events import CompletedProcess, Event, EventType
 from ._popen import Popen
 from ._process import Process
 from ._router import route_unknown_children
 from ._run import (call, check_call, check_output, getoutput, getstatusoutput,
                    run, spawn)
+from ._spec import FD_CLOSED, FD_NULL, FreePolicy, KillPolicy, KillScope
 from ._status import Lost, LostReason, Source, Status, StatusKind
+from ._treaty import Diagnosis, SigchldOwner
 
 __version__ = _libxl.libxl_version_string()
 

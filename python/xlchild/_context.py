@@ -1,33 +1,27 @@
-"""The Context: modes, starting, events, diagnosis.
+"""The Context: the treaty, starting, events, running.
 
 Derives from the extension's Ctx (bindings/python/ctx_type.c), which owns the
-libxl_ctx and the closures.
+libxl_ctx and the closures. What a start is told is put in order by
+_spec.py; what comes back is made by _events.py and _treaty.py.
 """
 import atexit
-import collections
-import enum
 import itertools
 import os
 import subprocess
 import threading
-import weakref
 
 from . import _libxl
-from ._errors import AbortedError, BusyError, XlchildError
+from ._errors import BusyError
+from ._events import CompletedProcess, Event, judged
 from ._process import Process, milliseconds
+from ._spec import SEARCH_OPTIONS, KillScope, spec_options, stream_pair
 from ._status import Status
+from ._treaty import SigchldOwner, diagnosis
 
-__all__ = [
-    "Context", "SigchldOwner", "KillScope", "KillPolicy", "FreePolicy",
-    "Event", "EventType", "CompletedProcess", "Diagnosis",
-    "default_context", "FD_NULL", "FD_CLOSED",
-]
+__all__ = ["Context", "default_context"]
 
 _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
-
-FD_NULL = _libxl.LIBXL_FD_NULL
-FD_CLOSED = _libxl.LIBXL_FD_CLOSED
 
 _ALL_EVENTS = (1 << 64) - 1
 _EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
@@ -35,209 +29,7 @@ _COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
-_SEARCH = _libxl.LIBXL_SPAWN_SEARCH_PATH
-_SEARCH_OPTIONS = {"flags": _SEARCH}
 _TOKEN = 1 << 63  # marks our own numbers among the users'
-
-
-class SigchldOwner(enum.IntEnum):
-    """Who owns SIGCHLD and who reaps (Context.setmode).
-
-    >>> import xlchild
-    >>> with xlchild.Context(xlchild.SigchldOwner.LIBXL_ALWAYS) as ctx:
-    ...     ctx.diagnose().handler_installed
-    True
-    """
-
-    #: the library, while it has children; it reaps all of the process's
-    LIBXL = _libxl.libxl_sigchld_owner_libxl
-    #: the program, which passes statuses on; no signal state is touched
-    MAINLOOP = _libxl.libxl_sigchld_owner_mainloop
-    #: as LIBXL, but always
-    LIBXL_ALWAYS = _libxl.libxl_sigchld_owner_libxl_always
-    #: the library's handler, but only its own children are reaped
-    SELECTIVE_REAP = \
-        _libxl.libxl_sigchld_owner_libxl_always_selective_reap
-    #: nobody: exits arrive through pidfds. The default
-    NONE = _libxl.libxl_sigchld_owner_none
-
-
-class KillScope(enum.IntEnum):
-    """What a signal is sent to.
-
-    >>> import xlchild
-    >>> child = xlchild.spawn(["sh", "-c", "sleep 1000 & wait"],
-    ...                       new_group=True)
-    >>> print(child.kill(scope=xlchild.KillScope.GROUP), child.wait())
-    True signal SIGKILL
-    """
-
-    PROCESS = _libxl.LIBXL_KILL_PROCESS
-    GROUP = _libxl.LIBXL_KILL_GROUP
-    CGROUP = _libxl.LIBXL_KILL_CGROUP
-
-
-class FreePolicy(enum.IntEnum):
-    """What becomes of a living child when its Context closes.
-
-    >>> import os, signal, xlchild
-    >>> with xlchild.Context() as ctx:
-    ...     child = ctx.spawn(["sleep", "1000"],
-    ...                       on_free=xlchild.FreePolicy.LEAVE)
-    >>> os.kill(child.pid, signal.SIGTERM)  # the program's own child now
-    >>> os.waitpid(child.pid, 0)[1] == signal.SIGTERM
-    True
-    """
-
-    DETACH = _libxl.LIBXL_FREE_DETACH
-    KILL = _libxl.LIBXL_FREE_KILL
-    LEAVE = _libxl.LIBXL_FREE_LEAVE
-
-
-class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
-    """How a child is ended: signal, then SIGKILL after grace seconds.
-
-    signal 0 means SIGKILL at once.
-
-    >>> import signal, xlchild
-    >>> policy = xlchild.KillPolicy(signal.SIGINT, grace=5)
-    >>> with xlchild.Context() as ctx:
-    ...     try:
-    ...         ctx.run(["sleep", "1000"], timeout=0.05, kill=policy)
-    ...     except xlchild.TimeoutExpired:
-    ...         print("it was given 5 seconds more")
-    it was given 5 seconds more
-    """
-
-    __slots__ = ()
-
-    def __new__(cls, signal=0, grace=0.0, scope=KillScope.PROCESS):
-        """All members have defaults."""
-        return super().__new__(cls, signal, grace, scope)
-
-
-class EventType(enum.IntEnum):
-    """What an Event is about.
-
-    >>> import xlchild
-    >>> with xlchild.Context() as ctx:
-    ...     child = ctx.spawn(["sh", "-c", "kill -STOP $$"], event=True,
-    ...                       report_stops=True)
-    ...     for kind in xlchild.EventType.STOPPED, xlchild.EventType.EXIT:
-    ...         print(ctx.wait_event(types=[kind]))
-    ...         _ = child.kill()
-    <Event STOPPED <Process ...: running>>
-    <Event EXIT signal SIGKILL>
-    """
-
-    OPERATION_COMPLETE = _COMPLETE
-    EXIT = _EXIT
-    STARTED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
-    STOPPED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STOPPED
-    CONTINUED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED
-
-
-class Event:
-    """Something that happened: type, process, status, and what comes along.
-
-    ``process`` is None in what evenable_exit() asked for; ``status`` is set
-    in EXIT events, ``completed`` and ``rc`` in OPERATION_COMPLETE ones,
-    ``signal`` in STOPPED and CONTINUED ones. ``user`` is the number given
-    when the event was asked for.
-
-    >>> import xlchild
-    >>> with xlchild.Context() as ctx:
-    ...     child = ctx.spawn(["false"], event=True, user=7)
-    ...     event = ctx.wait_event()
-    >>> event.type == xlchild.EventType.EXIT, event.process is child
-    (True, True)
-    >>> event.user, event.status.exitcode
-    (7, 1)
-    """
-
-    __slots__ = ("type", "process", "status", "user", "completed", "rc",
-                 "signal")
-
-    def __init__(self, kind, user):
-        self.type = kind
-        self.user = user
-        self.process = self.status = self.completed = None
-        self.rc = self.signal = None
-
-    def __repr__(self):
-        return "<Event %s %s>" % (
-            EventType(self.type).name,
-            self.completed or self.status or self.process)
-
-
-class CompletedProcess(subprocess.CompletedProcess):
-    """As subprocess has it, with the Status and what was held back.
-
-    ``status`` is the Status (None with preexec_fn). From Context.run:
-    ``timed_out`` and ``aborted`` say whether it was ended early,
-    ``stdin_written`` how many bytes its pipe took, ``dropped`` how many bytes
-    of (stdout, stderr) were beyond the limit, ``held_open`` whether somebody
-    still held a captured pipe.
-
-    >>> import xlchild
-    >>> done = xlchild.run(["sh", "-c", "exit 3"])
-    >>> done.returncode, done.status.kind is xlchild.Status.EXITED
-    (3, True)
-    >>> done.lost is None and done.rusage.ru_maxrss > 0
-    True
-    """
-
-    timed_out = aborted = held_open = False
-    stdin_written = 0
-    dropped = (0, 0)
-
-    def __init__(self, args, returncode, stdout=None, stderr=None, *,
-                 status=None):
-        super().__init__(args, returncode, stdout, stderr)
-        self.status = status
-
-    @classmethod
-    def _of(cls, args, outcome):
-        """From the tuple of bindings/python/operations.c."""
-        status = Status(outcome[1])
-        self = cls(args, status.returncode, outcome[5], outcome[6],
-                   status=status)
-        self.timed_out = bool(outcome[2])
-        self.aborted = bool(outcome[3])
-        self.stdin_written = outcome[4]
-        self.dropped = (outcome[7], outcome[8])
-        self.held_open = bool(outcome[9])
-        return self
-
-    @property
-    def rusage(self):
-        """The child's resource usage, or None."""
-        return self.status.rusage if self.status else None
-
-    @property
-    def lost(self):
-        """The LostReason, or None."""
-        return self.status.lost if self.status else None
-
-
-Diagnosis = collections.namedtuple(
-    "Diagnosis", "mode_asked mode_in_force reason facilities handler_wanted "
-    "handler_installed handler_displaced sigchld_ignored sigchld_blocked "
-    "handler_object children words")
-Diagnosis.__doc__ = """Who owns SIGCHLD now, which mode is in force and why.
-
-``facilities`` is a set of names of what the kernel offers; ``handler_object``
-is the object file that handles SIGCHLD ("" for none); ``words`` says it all
-in a few lines.
-
->>> import xlchild
->>> seen = xlchild.default_context().diagnose()
->>> seen.mode_in_force.name, seen.handler_installed, seen.sigchld_ignored
-('NONE', False, False)
-"""
-
-_FACILITIES = {name[len("LIBXL_FACILITY_"):].lower(): getattr(_libxl, name)
-               for name in dir(_libxl) if name.startswith("LIBXL_FACILITY_")}
 
 
 def _log(level, errno, message):
@@ -246,81 +38,6 @@ def _log(level, errno, message):
     if errno:
         message = "%s: %s" % (message, os.strerror(errno))
     logging.getLogger("xlchild").log(_LEVELS.get(level, level), "%s", message)
-
-
-def kill_tuple(policy):
-    """A KillPolicy as the extension takes it."""
-    signal, grace, scope = KillPolicy(*policy)
-    return (int(signal), milliseconds(grace), int(scope))
-
-
-def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
-                 stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
-                 on_free=None, path=None, executable=None, new_session=False,
-                 new_group=False, group=None, report_stops=False, **rest):
-    """Keyword arguments of spawn() as the extension's dict of members."""
-    flags = int(flags)
-    if search:
-        flags |= _SEARCH
-    if new_session:
-        flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
-    if new_group:
-        flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
-    if report_stops:
-        flags |= _libxl.LIBXL_SPAWN_REPORT_STOPS
-    options = {"flags": flags}
-    if group is not None:
-        options["group"] = group
-        options["flags"] |= _libxl.LIBXL_SPAWN_JOIN_GROUP
-    if env is not None:
-        options["env"] = env
-    if cwd is not None:
-        options["cwd"] = cwd
-    if path is None:
-        path = executable
-    if path is not None:
-        options["path"] = path
-    if kill is not None:
-        options["kill"] = kill_tuple(kill)
-    if on_free is not None:
-        options["on_free"] = int(on_free)
-    table = {}
-    for target, source in ((0, stdin), (1, stdout), (2, stderr)):
-        if source is not None:
-            table[target] = _source(source, target, table)
-    for number in pass_fds:
-        table[number] = number
-    if fds:
-        table.update(fds)
-    if table:
-        options["fds"] = list(table.items())
-    for name, value in rest.items():
-        if value is None:
-            continue
-        if name not in _REST:
-            raise TypeError("spawn() has no argument %r" % name)
-        options[name] = value
-    return options
-
-
-_REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
-                   "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
-                   "cgroup", "exited_grace_ms"))
-SPAWN_OPTIONS = _REST.union(
-    spec_options.__code__.co_varnames[:spec_options.__code__.co_argcount])
-
-
-def _source(source, target, table):
-    """A stdin=, stdout= or stderr= argument as an fd of the parent."""
-    if source == subprocess.DEVNULL:
-        return FD_NULL
-    if source == subprocess.STDOUT and target == 2:
-        return table.get(1, 1)
-    if source == subprocess.PIPE:
-        raise ValueError("PIPE is for Popen; spawn() takes an fd")
-    if isinstance(source, int):
-        return source
-    return source.fileno()
 
 
 class Context(_libxl.Ctx):
@@ -481,11 +198,7 @@ class Context(_libxl.Ctx):
         ...     ctx.diagnose().mode_asked.name
         'NONE'
         """
-        d = self._diagnose()
-        names = frozenset(name for name, bit in _FACILITIES.items()
-                          if d[3] & bit)
-        return Diagnosis(SigchldOwner(d[0]), SigchldOwner(d[1]), d[2], names,
-                         *map(bool, d[4:9]), d[9], d[10], d[11])
+        return diagnosis(self._diagnose())
 
     # ---- starting -----------------------------------------------------
 
@@ -526,7 +239,7 @@ class Context(_libxl.Ctx):
         if options:
             options = spec_options(**options)
         else:
-            options = _SEARCH_OPTIONS
+            options = SEARCH_OPTIONS
         process = Process(self, args, user)
         if event:
             # known before it runs: another thread may take the event
@@ -560,7 +273,7 @@ class Context(_libxl.Ctx):
         ...     print([child.wait().exitcode for child in started])
         [0, 1, 2, 3, 4]
         """
-        common = spec_options(**options) if options else _SEARCH_OPTIONS
+        common = spec_options(**options) if options else SEARCH_OPTIONS
         kind = _BY_EVENT if event else _HOLD
         children = self._children
         entries = []
@@ -738,6 +451,8 @@ class Context(_libxl.Ctx):
                 mask |= 1 << kind
         convert = None
         if event_occurs is not None:
+            import weakref  # slow to import
+
             own = weakref.ref(self)
 
             def convert(item):
@@ -896,7 +611,7 @@ class Context(_libxl.Ctx):
                     data = data.decode(encoding, errors or "strict")
                     setattr(done, name, data.replace("\r\n", "\n")
                             .replace("\r", "\n"))
-        return _judged(done, outcome[0], timeout, check)
+        return judged(done, outcome[0], timeout, check)
 
     def start(self, args, *, stdin=None, input=None, stdout=None,
               stderr=None, capture_output=False, timeout=None,
@@ -939,7 +654,7 @@ class Context(_libxl.Ctx):
                 raise ValueError("stdin and input may not both be used")
             source = (_libxl.LIBXL_STREAM_BUFFER, input)
         else:
-            source = _stream(stdin, 0, limit, None)
+            source = stream_pair(stdin, 0, limit, None)
         if capture_output:
             if stdout is not None or stderr is not None:
                 raise ValueError("stdout and stderr may not be used with "
@@ -947,48 +662,10 @@ class Context(_libxl.Ctx):
             stdout = stderr = subprocess.PIPE
         ms = milliseconds(timeout)
         options = spec_options(kill=kill or (0, 0, 0), **options)
-        return (args, options, source, _stream(stdout, 1, limit, on_output),
-                _stream(stderr, 2, limit, on_output), 1 if ms == 0 else ms,
-                int(linger_eof), on_output)
-
-
-def _stream(value, target, limit, on_output):
-    """One stdin=, stdout=, stderr= of run() as the extension's pair."""
-    if value is None:
-        if on_output is not None and target:
-            return (_libxl.LIBXL_STREAM_CALLBACK, None)
-        return (_libxl.LIBXL_STREAM_INHERIT, None)
-    if isinstance(value, int):
-        if value == subprocess.DEVNULL:
-            return (_libxl.LIBXL_STREAM_NULL, None)
-        if value == subprocess.PIPE:
-            if not target:
-                raise ValueError("use input for a pipe to stdin")
-            if on_output is not None:
-                return (_libxl.LIBXL_STREAM_CALLBACK, None)
-            return (_libxl.LIBXL_STREAM_CAPTURE, limit)
-        if value == subprocess.STDOUT and target == 2:
-            return (_libxl.LIBXL_STREAM_MERGE, None)
-        return (_libxl.LIBXL_STREAM_FD, value)
-    if isinstance(value, (str, bytes, os.PathLike)):
-        return (_libxl.LIBXL_STREAM_FILE, value)
-    return (_libxl.LIBXL_STREAM_FD, value.fileno())
-
-
-def _judged(done, code, timeout, check):
-    """The CompletedProcess, or the exception that it amounts to."""
-    if code == -9:
-        raise subprocess.TimeoutExpired(done.args, timeout, done.stdout,
-                                        done.stderr)
-    if code == -22:
-        raise AbortedError("aborted", code)
-    if code == -5:
-        raise MemoryError("output could not be kept")
-    if code != 0:
-        raise XlchildError(_libxl.libxl_strerror(code), code)
-    if check:
-        done.check_returncode()
-    return done
+        return (args, options, source,
+                stream_pair(stdout, 1, limit, on_output),
+                stream_pair(stderr, 2, limit, on_output),
+                1 if ms == 0 else ms, int(linger_eof), on_output)
 
 
 class _OnExit:

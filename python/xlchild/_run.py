@@ -5,9 +5,10 @@ subprocess. Options that only Context.run has are passed on to it.
 """
 import subprocess
 
-from ._context import (SPAWN_OPTIONS, CompletedProcess, Context,
-                       default_context)
+from ._context import Context, default_context
+from ._events import CompletedProcess
 from ._popen import Popen
+from ._spec import SPAWN_OPTIONS
 
 __all__ = ["run", "spawn", "call", "check_call", "check_output", "getoutput",
            "getstatusoutput"]

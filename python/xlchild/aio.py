@@ -14,7 +14,8 @@ import warnings
 import weakref
 
 from . import _libxl
-from ._context import CompletedProcess, Context
+from ._context import Context
+from ._events import CompletedProcess
 from ._popen import Popen
 from ._status import Status
 

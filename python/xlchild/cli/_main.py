@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from .._context import KillPolicy, KillScope
+from .._spec import KillPolicy, KillScope
 from ..pool import Pool
 from ..pool._spool import NamedSpool, Spool
 from ._input import Commands, Lines, Template, combinations

@@ -10,8 +10,9 @@ import select
 import time
 
 from .. import _libxl
-from .._context import Context, spec_options
+from .._context import Context
 from .._errors import NotFoundError, SpawnError, XlchildError
+from .._spec import spec_options
 from .._process import milliseconds
 from .._status import Status
 from . import _spool

@@ -11,7 +11,8 @@ import subprocess
 import time
 from collections import deque
 
-from .._context import KillPolicy, SigchldOwner, kill_tuple
+from .._spec import KillPolicy, kill_tuple
+from .._treaty import SigchldOwner
 from . import _local, _spool
 from ._halt import Halt
 from ._result import Result

@@ -1,0 +1,133 @@
+"""What a Context reports: events, and what became of an operation.
+
+Made by Context (_context.py) of what the extension hands out; the run() of
+_run.py and that of aio.py return a CompletedProcess too.
+"""
+import enum
+import subprocess
+
+from . import _libxl
+from ._errors import AbortedError, XlchildError
+from ._status import Status
+
+__all__ = ["CompletedProcess", "Event", "EventType", "judged"]
+
+
+class EventType(enum.IntEnum):
+    """What an Event is about.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["sh", "-c", "kill -STOP $$"], event=True,
+    ...                       report_stops=True)
+    ...     for kind in xlchild.EventType.STOPPED, xlchild.EventType.EXIT:
+    ...         print(ctx.wait_event(types=[kind]))
+    ...         _ = child.kill()
+    <Event STOPPED <Process ...: running>>
+    <Event EXIT signal SIGKILL>
+    """
+
+    OPERATION_COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
+    EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
+    STARTED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
+    STOPPED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STOPPED
+    CONTINUED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED
+
+
+class Event:
+    """Something that happened: type, process, status, and what comes along.
+
+    ``process`` is None in what evenable_exit() asked for; ``status`` is set
+    in EXIT events, ``completed`` and ``rc`` in OPERATION_COMPLETE ones,
+    ``signal`` in STOPPED and CONTINUED ones. ``user`` is the number given
+    when the event was asked for.
+
+    >>> import xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["false"], event=True, user=7)
+    ...     event = ctx.wait_event()
+    >>> event.type == xlchild.EventType.EXIT, event.process is child
+    (True, True)
+    >>> event.user, event.status.exitcode
+    (7, 1)
+    """
+
+    __slots__ = ("type", "process", "status", "user", "completed", "rc",
+                 "signal")
+
+    def __init__(self, kind, user):
+        self.type = kind
+        self.user = user
+        self.process = self.status = self.completed = None
+        self.rc = self.signal = None
+
+    def __repr__(self):
+        return "<Event %s %s>" % (
+            EventType(self.type).name,
+            self.completed or self.status or self.process)
+
+
+class CompletedProcess(subprocess.CompletedProcess):
+    """As subprocess has it, with the Status and what was held back.
+
+    ``status`` is the Status (None with preexec_fn). From Context.run:
+    ``timed_out`` and ``aborted`` say whether it was ended early,
+    ``stdin_written`` how many bytes its pipe took, ``dropped`` how many bytes
+    of (stdout, stderr) were beyond the limit, ``held_open`` whether somebody
+    still held a captured pipe.
+
+    >>> import xlchild
+    >>> done = xlchild.run(["sh", "-c", "exit 3"])
+    >>> done.returncode, done.status.kind is xlchild.Status.EXITED
+    (3, True)
+    >>> done.lost is None and done.rusage.ru_maxrss > 0
+    True
+    """
+
+    timed_out = aborted = held_open = False
+    stdin_written = 0
+    dropped = (0, 0)
+
+    def __init__(self, args, returncode, stdout=None, stderr=None, *,
+                 status=None):
+        super().__init__(args, returncode, stdout, stderr)
+        self.status = status
+
+    @classmethod
+    def _of(cls, args, outcome):
+        """From the tuple of bindings/python/operations.c."""
+        status = Status(outcome[1])
+        self = cls(args, status.returncode, outcome[5], outcome[6],
+                   status=status)
+        self.timed_out = bool(outcome[2])
+        self.aborted = bool(outcome[3])
+        self.stdin_written = outcome[4]
+        self.dropped = (outcome[7], outcome[8])
+        self.held_open = bool(outcome[9])
+        return self
+
+    @property
+    def rusage(self):
+        """The child's resource usage, or None."""
+        return self.status.rusage if self.status else None
+
+    @property
+    def lost(self):
+        """The LostReason, or None."""
+        return self.status.lost if self.status else None
+
+
+def judged(done, code, timeout, check):
+    """The CompletedProcess, or the exception that it amounts to."""
+    if code == -9:
+        raise subprocess.TimeoutExpired(done.args, timeout, done.stdout,
+                                        done.stderr)
+    if code == -22:
+        raise AbortedError("aborted", code)
+    if code == -5:
+        raise MemoryError("output could not be kept")
+    if code != 0:
+        raise XlchildError(_libxl.libxl_strerror(code), code)
+    if check:
+        done.check_returncode()
+    return done

@@ -1,0 +1,177 @@
+"""What a child is started with: keyword arguments as the extension has them.
+
+Used by Context (_context.py), which hands the results on; the pool's local
+runner (pool/_local.py) prepares its options here once for all its commands.
+The extension reads them in bindings/python/spec.c.
+"""
+import collections
+import enum
+import os
+import subprocess
+
+from . import _libxl
+from ._process import milliseconds
+
+__all__ = [
+    "FD_CLOSED", "FD_NULL", "FreePolicy", "KillPolicy", "KillScope",
+    "SEARCH_OPTIONS", "SPAWN_OPTIONS", "kill_tuple", "spec_options",
+    "stream_pair",
+]
+
+FD_NULL = _libxl.LIBXL_FD_NULL
+FD_CLOSED = _libxl.LIBXL_FD_CLOSED
+
+_SEARCH = _libxl.LIBXL_SPAWN_SEARCH_PATH
+SEARCH_OPTIONS = {"flags": _SEARCH}  # what spec_options() makes of nothing
+
+
+class KillScope(enum.IntEnum):
+    """What a signal is sent to.
+
+    >>> import xlchild
+    >>> child = xlchild.spawn(["sh", "-c", "sleep 1000 & wait"],
+    ...                       new_group=True)
+    >>> print(child.kill(scope=xlchild.KillScope.GROUP), child.wait())
+    True signal SIGKILL
+    """
+
+    PROCESS = _libxl.LIBXL_KILL_PROCESS
+    GROUP = _libxl.LIBXL_KILL_GROUP
+    CGROUP = _libxl.LIBXL_KILL_CGROUP
+
+
+class FreePolicy(enum.IntEnum):
+    """What becomes of a living child when its Context closes.
+
+    >>> import os, signal, xlchild
+    >>> with xlchild.Context() as ctx:
+    ...     child = ctx.spawn(["sleep", "1000"],
+    ...                       on_free=xlchild.FreePolicy.LEAVE)
+    >>> os.kill(child.pid, signal.SIGTERM)  # the program's own child now
+    >>> os.waitpid(child.pid, 0)[1] == signal.SIGTERM
+    True
+    """
+
+    DETACH = _libxl.LIBXL_FREE_DETACH
+    KILL = _libxl.LIBXL_FREE_KILL
+    LEAVE = _libxl.LIBXL_FREE_LEAVE
+
+
+class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
+    """How a child is ended: signal, then SIGKILL after grace seconds.
+
+    signal 0 means SIGKILL at once.
+
+    >>> import signal, xlchild
+    >>> policy = xlchild.KillPolicy(signal.SIGINT, grace=5)
+    >>> with xlchild.Context() as ctx:
+    ...     try:
+    ...         ctx.run(["sleep", "1000"], timeout=0.05, kill=policy)
+    ...     except xlchild.TimeoutExpired:
+    ...         print("it was given 5 seconds more")
+    it was given 5 seconds more
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, signal=0, grace=0.0, scope=KillScope.PROCESS):
+        """All members have defaults."""
+        return super().__new__(cls, signal, grace, scope)
+
+
+def kill_tuple(policy):
+    """A KillPolicy as the extension takes it."""
+    signal, grace, scope = KillPolicy(*policy)
+    return (int(signal), milliseconds(grace), int(scope))
+
+
+def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
+                 stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
+                 on_free=None, path=None, executable=None, new_session=False,
+                 new_group=False, group=None, report_stops=False, **rest):
+    """Keyword arguments of spawn() as the extension's dict of members."""
+    flags = int(flags)
+    if search:
+        flags |= _SEARCH
+    if new_session:
+        flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
+    if new_group:
+        flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
+    if report_stops:
+        flags |= _libxl.LIBXL_SPAWN_REPORT_STOPS
+    options = {"flags": flags}
+    if group is not None:
+        options["group"] = group
+        options["flags"] |= _libxl.LIBXL_SPAWN_JOIN_GROUP
+    if env is not None:
+        options["env"] = env
+    if cwd is not None:
+        options["cwd"] = cwd
+    if path is None:
+        path = executable
+    if path is not None:
+        options["path"] = path
+    if kill is not None:
+        options["kill"] = kill_tuple(kill)
+    if on_free is not None:
+        options["on_free"] = int(on_free)
+    table = {}
+    for target, source in ((0, stdin), (1, stdout), (2, stderr)):
+        if source is not None:
+            table[target] = _source(source, target, table)
+    for number in pass_fds:
+        table[number] = number
+    if fds:
+        table.update(fds)
+    if table:
+        options["fds"] = list(table.items())
+    for name, value in rest.items():
+        if value is None:
+            continue
+        if name not in _REST:
+            raise TypeError("spawn() has no argument %r" % name)
+        options[name] = value
+    return options
+
+
+_REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
+                   "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
+                   "cgroup", "exited_grace_ms"))
+SPAWN_OPTIONS = _REST.union(
+    spec_options.__code__.co_varnames[:spec_options.__code__.co_argcount])
+
+
+def _source(source, target, table):
+    """A stdin=, stdout= or stderr= argument as an fd of the parent."""
+    if source == subprocess.DEVNULL:
+        return FD_NULL
+    if source == subprocess.STDOUT and target == 2:
+        return table.get(1, 1)
+    if source == subprocess.PIPE:
+        raise ValueError("PIPE is for Popen; spawn() takes an fd")
+    if isinstance(source, int):
+        return source
+    return source.fileno()
+
+
+def stream_pair(value, target, limit, on_output):
+    """One stdin=, stdout=, stderr= of run() as the extension's pair."""
+    if value is None:
+        if on_output is not None and target:
+            return (_libxl.LIBXL_STREAM_CALLBACK, None)
+        return (_libxl.LIBXL_STREAM_INHERIT, None)
+    if isinstance(value, int):
+        if value == subprocess.DEVNULL:
+            return (_libxl.LIBXL_STREAM_NULL, None)
+        if value == subprocess.PIPE:
+            if not target:
+                raise ValueError("use input for a pipe to stdin")
+            if on_output is not None:
+                return (_libxl.LIBXL_STREAM_CALLBACK, None)
+            return (_libxl.LIBXL_STREAM_CAPTURE, limit)
+        if value == subprocess.STDOUT and target == 2:
+            return (_libxl.LIBXL_STREAM_MERGE, None)
+        return (_libxl.LIBXL_STREAM_FD, value)
+    if isinstance(value, (str, bytes, os.PathLike)):
+        return (_libxl.LIBXL_STREAM_FILE, value)
+    return (_libxl.LIBXL_STREAM_FD, value.fileno())
