@@ -1,7 +1,7 @@
 /* child_kill.c - killing hits the child that was meant, or nobody
  *
  * Contract line C13. race_kill.c does the same while children end by
- * themselves.
+ * themselves, child_pids.c where numbers have changed hands.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -91,53 +91,6 @@ XT_TEST(a_dead_child_cannot_be_killed, "C13 C6 defect-9")
               ERROR_NOTFOUND);
         XT_RC(libxl_childproc_terminate(ctx, id, NULL), ERROR_NOTFOUND);
         xt_ctx_free(ctx);
-    }
-}
-
-/* ---- the pid that belongs to somebody else by now ------------------------ */
-
-/* Somebody's wait reaped our child behind our back, and the host's next child
- * has its pid: neither kill nor terminate nor ctx_free may touch that. */
-XT_TEST(a_reused_pid_is_not_hit, "C13 C6 defect-9")
-{
-    if (!xp_pidfds())
-        XT_SKIP("a child reaped by others is safe to kill only by pidfd");
-    if (!xp_clone3())
-        XT_SKIP("a pid of choice needs clone3, which is refused here");
-    for (size_t i = 0; i < N_OWNERS; i++) {
-        libxl_childproc_spec spec = xt_spec(NULL);
-        libxl_ctx *ctx = xt_ctx_new(all[i], NULL);
-        libxl_kill_policy at_once = {0, 0, LIBXL_KILL_PROCESS};
-        libxl_childproc_id id;
-        int gate, host_gate[2], status;
-        pid_t pid, victim;
-
-        spec.on_free = LIBXL_FREE_KILL;
-        id = xh_spawn_held(ctx, XH_EXIT(0), &spec, NULL, &gate, &pid);
-        xt_pipe(host_gate);
-        xt_close(&gate);
-        xh_reap(pid);
-        victim = xh_fork_as(pid);
-        if (!victim) {
-            char c;
-
-            close(host_gate[1]);
-            while (read(host_gate[0], &c, 1) < 0 && errno == EINTR)
-                ;
-            xh_end_now(XH_EXIT(17));
-        }
-        if (victim < 0)
-            XT_SKIP("a pid of choice is not to be had: %s", strerror(errno));
-        XT_EQ_INT(victim, pid);
-        XT_RC(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS),
-              ERROR_NOTFOUND);
-        XT_RC(libxl_childproc_terminate(ctx, id, &at_once), ERROR_NOTFOUND);
-        xt_ctx_free(ctx);
-        XT_EQ_INT(xh_is_zombie(victim), 0);
-        xt_close(&host_gate[0]);
-        xt_close(&host_gate[1]);
-        status = xh_reap(victim);
-        XT_EQ_INT(status, 17 << 8);
     }
 }
 

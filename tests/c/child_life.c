@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 #include "hostchild.h"
 #include "probe.h"
+#include "sys.h"
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
@@ -173,6 +175,155 @@ XT_TEST(freed_with_a_kill_policy_they_are_dead_and_reaped, "X2 C13 defect-7")
         for (int k = 0; k < 4; k++)
             xt_close(&gate[k]);
     }
+}
+
+/* At once, whatever the policy would send first, and to whom it is deaf. */
+XT_TEST(freed_with_a_kill_policy_nobody_is_asked, "X2 C13")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("ignore", "SIGTERM", "ready", "6", "pause"));
+    libxl_childproc_fd fd;
+    int ready[2];
+
+    xt_pipe(ready);
+    fd = (libxl_childproc_fd){6, ready[1]};
+    spec.fds = &fd;
+    spec.nfds = 1;
+    spec.kill = (libxl_kill_policy){SIGTERM, 600000, LIBXL_KILL_PROCESS};
+    spec.on_free = LIBXL_FREE_KILL;
+    xt_spawn(ctx, &spec, NULL, NULL);
+    xt_close(&ready[1]);
+    xt_await_byte(ready[0]);
+    xt_ctx_free(ctx);
+    XT_EVENTUALLY(no_children_left, NULL);
+    xt_close(&ready[0]);
+}
+
+/* The thread that reaps what is left of a ctx is held where it waits for an
+ * end, and says that it is there. */
+static pthread_t main_thread;
+static int let_go[2], waits[2];
+static pid_t reaper;
+static int (*real_epoll_wait)(int, struct epoll_event *, int, int);
+
+static int epoll_wait_later(int epfd, struct epoll_event *events, int max,
+                            int timeout_ms)
+{
+    char c;
+
+    if (!pthread_equal(pthread_self(), main_thread)) {
+        pid_t tid = gettid();
+
+        xt_write_all(waits[1], &tid, sizeof(tid));
+        while (read(let_go[0], &c, 1) < 0 && errno == EINTR)
+            ;
+    }
+    return real_epoll_wait(epfd, events, max, timeout_ms);
+}
+
+static void hold_reaper(void)
+{
+    xt_pipe(let_go);
+    xt_pipe(waits);
+    main_thread = pthread_self();
+    real_epoll_wait = xl_sys.epoll_wait;
+    xl_sys.epoll_wait = epoll_wait_later;
+}
+
+static void await_reaper(void)
+{
+    XT_EQ_INT(read(waits[0], &reaper, sizeof(reaper)), sizeof(reaper));
+}
+
+static int reaper_has_gone(void *user)
+{
+    char path[64];
+
+    (void)user;
+    snprintf(path, sizeof(path), "/proc/self/task/%d", (int)reaper);
+    return access(path, F_OK) < 0;
+}
+
+/* Its last child has ended, or will. */
+static void release_reaper(void)
+{
+    xt_close(&let_go[1]);
+    XT_EVENTUALLY(reaper_has_gone, NULL);
+    xl_sys.epoll_wait = real_epoll_wait;
+    xt_close(&let_go[0]);
+    xt_close(&waits[0]);
+    xt_close(&waits[1]);
+}
+
+static int reaper_blocks(int signo)
+{
+    char path[64], line[256];
+    int blocks = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/self/task/%d/status", (int)reaper);
+    f = fopen(path, "re");
+    XT_TRUE(f != NULL);
+    while (fgets(line, sizeof(line), f))
+        if (!strncmp(line, "SigBlk:", 7))
+            blocks = strtoull(line + 7, NULL, 16) >> (signo - 1) & 1;
+    fclose(f);
+    return blocks;
+}
+
+/* It takes none of the host's signals. */
+XT_TEST(the_reaping_thread_is_deaf, "X2 C11")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    int gate;
+
+    hold_reaper();
+    xh_spawn_held(ctx, XH_EXIT(1), NULL, NULL, &gate, NULL);
+    xt_ctx_free(ctx);
+    await_reaper();
+    XT_EQ_INT(reaper_blocks(SIGUSR1), 1);
+    XT_EQ_INT(reaper_blocks(SIGCHLD), 1);
+    xt_close(&gate);
+    release_reaper();
+    XH_NO_CHILDREN();
+}
+
+static int count_stranger(pid_t pid, int status, void *user)
+{
+    (void)pid;
+    (void)status;
+    ++*(int *)user;
+    return 0;
+}
+
+/* Whoever reaps everything may be quicker, and knows them: they are no
+ * strangers. */
+XT_TEST(a_freed_ctxs_child_is_no_stranger, "X2 X3 C1")
+{
+    libxl_ctx *ctx, *other;
+    libxl_childproc_id id;
+    int gate, other_gate, strangers = 0;
+    pid_t pid;
+
+    hold_reaper();
+    other = xh_ctx_new(libxl_sigchld_owner_libxl, NULL, count_stranger,
+                       &strangers);
+    id = xh_spawn_held(other, XH_EXIT(2), NULL, NULL, &other_gate, NULL);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    xh_spawn_held(ctx, XH_EXIT(1), NULL, NULL, &gate, &pid);
+    xt_ctx_free(ctx);
+    await_reaper();
+    xt_close(&gate);
+    xh_await_zombie(pid);
+    xh_pump(other);
+    XT_EQ_INT(xh_is_zombie(pid), -1); /* reaped, in silence */
+    XT_EQ_INT(strangers, 0);
+    release_reaper();
+    xt_close(&other_gate);
+    xt_wait(other, id);
+    XT_EQ_INT(strangers, 0);
+    xt_ctx_free(other);
 }
 
 XT_TEST(freed_and_left_they_are_the_hosts, "X2")

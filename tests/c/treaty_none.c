@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "facility.h"
 #include "hostchild.h"
 #include "probe.h"
 
@@ -135,6 +136,62 @@ XT_TEST(blocked_in_every_thread, "C9")
     /* What came while it was blocked goes to the default action: nothing. */
 }
 
+/* One thread that takes it is enough, where nothing but SIGCHLD tells. */
+static void *take_sigchld(void *end)
+{
+    sigset_t none;
+    char c;
+
+    sigemptyset(&none);
+    XT_EQ_INT(pthread_sigmask(SIG_SETMASK, &none, NULL), 0);
+    while (read(*(int *)end, &c, 1) < 0)
+        XT_EQ_INT(errno, EINTR);
+    xt_write_all(((int *)end)[1], "!", 1);
+    while (read(*(int *)end, &c, 1) < 0)
+        XT_EQ_INT(errno, EINTR);
+    return NULL;
+}
+
+XT_TEST(blocked_but_in_one_thread, "C9 C4")
+{
+    sigset_t chld, saved;
+
+    xl_facility_limit(~(unsigned)LIBXL_FACILITY_PIDFD);
+    sigemptyset(&chld);
+    sigaddset(&chld, SIGCHLD);
+    XT_EQ_INT(pthread_sigmask(SIG_BLOCK, &chld, &saved), 0);
+    for (size_t i = 0; i < N_NOT_MAINLOOP; i++) {
+        struct xt_log log;
+        libxl_ctx *ctx = xt_ctx_new(not_mainloop[i], &log);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "61"));
+        libxl_childproc_result r;
+        pthread_t thread;
+        int go_on[2], says[2], ends[2];
+
+        xt_pipe(go_on);
+        xt_pipe(says);
+        ends[0] = go_on[0];
+        ends[1] = says[1];
+        XT_EQ_INT(pthread_create(&thread, NULL, take_sigchld, ends), 0);
+        xt_write_all(go_on[1], "!", 1);
+        xt_await_byte(says[0]);
+        r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+        XT_EXITED(&r, 61);
+        xt_close(&go_on[1]);
+        XT_EQ_INT(pthread_join(thread, NULL), 0);
+        XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, NULL),
+              ERROR_SIGCHLD_UNAVAILABLE);
+        XT_EQ_INT(xt_log_count(&log, LIBXL_LOG_ERROR, "is blocked"), 1);
+        XH_NO_CHILDREN();
+        xt_close(&go_on[0]);
+        xt_close(&says[0]);
+        xt_close(&says[1]);
+        xt_ctx_free(ctx);
+        xt_log_dispose(&log);
+    }
+    XT_EQ_INT(pthread_sigmask(SIG_SETMASK, &saved, NULL), 0);
+}
+
 /* In mainloop mode a blocked SIGCHLD is the host's own business. */
 XT_TEST(blocked_under_a_mainloop, "C9 C2")
 {
@@ -163,33 +220,30 @@ static void never(int signo)
     (void)signo;
 }
 
-/* The kernel throws the statuses of children away. The default mode's own
- * handler stands above that; without one only the pidfd still knows. */
+/* The kernel throws the statuses of children away. Our own handler stands above
+ * that, in the modes that have one; without it only the pidfd still knows, or
+ * the start is refused. */
 static void thrown_away(void)
 {
-    int exit_info = xp_recovers();
-
     for (size_t i = 0; i < N_NOT_MAINLOOP; i++) {
         struct xt_log log;
         libxl_ctx *ctx = xt_ctx_new(not_mainloop[i], &log);
         libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "63"));
+        int nobody_knows =
+            xh_diagnose(ctx).mode_in_force == libxl_sigchld_owner_none &&
+            !xp_recovers();
         libxl_childproc_id id = 0;
         libxl_childproc_result r;
         int rc = libxl_childproc_spawn(ctx, &spec, NULL, &id, NULL, NULL);
 
-        if (rc == ERROR_SIGCHLD_UNAVAILABLE) {
-            XT_TRUE(!exit_info);
-            XT_GE_INT(xt_log_count(&log, LIBXL_LOG_WARNING, NULL), 1);
+        if (nobody_knows) {
+            XT_RC(rc, ERROR_SIGCHLD_UNAVAILABLE);
+            XT_EQ_INT(id, 0);
+            XT_EQ_INT(xt_log_count(&log, LIBXL_LOG_ERROR, "is ignored"), 1);
         } else {
             XT_OK(rc);
             r = xt_wait(ctx, id);
-            if (exit_info || r.lost == LIBXL_LOST_NONE) {
-                XT_EXITED(&r, 63);
-            } else {
-                XT_EQ_INT(not_mainloop[i], libxl_sigchld_owner_none);
-                XT_EQ_INT(r.lost, LIBXL_LOST_IGNORED);
-                XT_EQ_INT(r.status, 0);
-            }
+            XT_EXITED(&r, 63);
         }
         XH_NO_CHILDREN();
         xt_ctx_free(ctx);
@@ -293,4 +347,36 @@ XT_TEST(ignored_under_a_mainloop, "C9 C6 C2")
     }
     xt_ctx_free(ctx);
     xh_action_set(SIGCHLD, &dfl);
+}
+
+/* ---- pidfds that are refused from some moment on ------------------------- */
+
+XT_TEST(the_fallback_may_come_late, "C4")
+{
+    struct xt_log log;
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, &log);
+    struct xh_action before = xh_action_get(SIGCHLD);
+    libxl_childproc_diagnosis d;
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    int gate;
+
+    if (!xp_pidfds())
+        XT_SKIP("pidfds are refused here from the beginning");
+    XT_EQ_INT(xh_diagnose(ctx).mode_in_force, libxl_sigchld_owner_none);
+    XT_EQ_PTR(xh_diagnose(ctx).mode_reason, NULL);
+    xl_facility_limit(~(unsigned)LIBXL_FACILITY_PIDFD);
+    id = xh_spawn_held(ctx, XH_EXIT(70), NULL, NULL, &gate, NULL);
+    d = xh_diagnose(ctx);
+    XT_EQ_INT(d.mode_asked, libxl_sigchld_owner_none);
+    XT_EQ_INT(d.mode_in_force, libxl_sigchld_owner_libxl_always_selective_reap);
+    XT_CONTAINS(d.mode_reason, "pidfds are refused");
+    XT_EQ_INT(d.handler_installed, 1);
+    XT_EQ_INT(xt_log_count(&log, LIBXL_LOG_WARNING, "pidfds are refused"), 1);
+    xt_close(&gate);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 70);
+    XH_SIGCHLD_IS(&before);
+    xt_ctx_free(ctx);
+    xt_log_dispose(&log);
 }
