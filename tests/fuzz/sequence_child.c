@@ -82,11 +82,11 @@ static void kill_it(struct kid *k, struct fz_input *in)
         FZ_TRUE(rc == ERROR_INVAL || (!was_alive && rc == ERROR_NOTFOUND));
         return;
     }
-    if (was_alive)
+    if (was_alive && (rc == 0 || !is_ended(k)))
         FZ_EQ(rc, 0);
-    else /* a group may outlive its leader, until that is noticed */
+    else /* it has ended, perhaps meanwhile; a group may outlive its leader, until that is noticed */
         FZ_TRUE(rc == ERROR_NOTFOUND || (rc == 0 && scope == LIBXL_KILL_GROUP));
-    if (was_alive && signo == SIGKILL) {
+    if (was_alive && signo == SIGKILL && rc == 0) {
         k->kill_asked = 1;
         FZ_TRUE(is_ended(k));
         FZ_TRUE(scope != LIBXL_KILL_GROUP || !k->process->rest);
@@ -128,7 +128,7 @@ void terminate(struct kid *k, const libxl_kill_policy *policy)
     else if (group && !leads(k))
         FZ_EQ(rc, ERROR_INVAL);
     else
-        FZ_EQ(rc, 0);
+        FZ_TRUE(rc == 0 || (rc == ERROR_NOTFOUND && is_ended(k)));
     if (was_alive && rc == 0)
         being_ended(k, policy);
 }
@@ -183,13 +183,13 @@ void detach(struct kid *k)
 
 static void abort_it(struct kid *k)
 {
-    int was_alive = k->process->alive, rc;
+    int was_alive = k->process->alive, before = sim.interfered, rc;
 
     if (k->kind != OPERATION)
         return;
     rc = libxl_ao_abort(enter(k->ctx), &k->how);
     if (rc == 0) {
-        if (was_alive)
+        if (was_alive && sim.interfered == before)
             being_ended(k, &k->policy);
         k->abort_asked = 1;
         return;
@@ -259,6 +259,10 @@ void about_child(struct fz_input *in, unsigned what)
         break;
     case 15:
         look_up(k);
+        break;
+    case 16:
+        sim.later = k->process;
+        sim.later_after = (int)fz_below(in, 12);
         break;
     }
 }

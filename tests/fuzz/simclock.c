@@ -105,6 +105,7 @@ static int sim_epoll_wait(int epfd, struct epoll_event *events, int max,
     if (!pthread_equal(pthread_self(), main_thread))
         return real.epoll_wait(epfd, events, max, timeout_ms);
     n = real.epoll_wait(epfd, events, max, 0);
+    sim_called();
     if (n != 0 || timeout_ms == 0)
         return n;
     if (timeout_ms < 0)

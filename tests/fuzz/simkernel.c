@@ -175,6 +175,27 @@ void sim_exit(struct sim_process *p, int status)
     pthread_mutex_unlock(&lock);
 }
 
+static void called(void)
+{
+    struct sim_process *p = sim.later;
+
+    if (!p || !pthread_equal(pthread_self(), main_thread) ||
+        sim.later_after-- > 0)
+        return;
+    sim.later = NULL;
+    if (!p->alive)
+        return;
+    sim.interfered++;
+    end_process(p, 6 << 8);
+}
+
+void sim_called(void)
+{
+    pthread_mutex_lock(&lock);
+    called();
+    pthread_mutex_unlock(&lock);
+}
+
 static void reap(struct sim_process *p, enum sim_reaper reaper)
 {
     FZ_TRUE(!p->alive && p->reaped == SIM_UNREAPED);
@@ -284,6 +305,7 @@ static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
     int r;
 
     pthread_mutex_lock(&lock);
+    called();
     r = wait_locked(idtype, id, info, options);
     pthread_mutex_unlock(&lock);
     if (r == 0 && usage)
@@ -416,6 +438,7 @@ static int sim_kill(pid_t pid, int signo)
     if (!p || p->reaped != SIM_UNREAPED || p->elsewhere)
         FZ_FAIL("kill(%d, %d) could hit a stranger", (int)pid, signo);
     pthread_mutex_lock(&lock);
+    called();
     if (pid < 0)
         deliver_to_group(p, signo);
     else
@@ -430,6 +453,7 @@ static int sim_pidfd_send_signal(int pidfd, int signo, unsigned flags)
     int to_group = flags == PIDFD_SIGNAL_PROCESS_GROUP;
 
     FZ_TRUE(p != NULL && (flags == 0 || to_group));
+    sim_called();
     if (p->reaped != SIM_UNREAPED && !(to_group && p->rest)) {
         errno = ESRCH;
         return -1;

@@ -56,6 +56,10 @@ struct sim {
     int exec_errno;  /* 0: works */
     void (*look)(const struct xl_image *image, struct sim_process *next);
     int64_t now; /* nanoseconds */
+    /* One that ends while a call of the library's is under way. */
+    struct sim_process *later; /* NULL: none */
+    int later_after;           /* so many system calls */
+    int interfered;            /* how often that has happened */
 };
 extern struct sim sim;
 
@@ -76,6 +80,9 @@ void sim_host_reaps(struct sim_process *process);
 void sim_await_reaped(struct sim_process *process);
 
 void sim_advance(int ms);
+
+/* A system call of the main thread: the time for sim.later. */
+void sim_called(void);
 
 /* simclock.c, called by sim_begin and sim_end. */
 void sim_clock_begin(void);
