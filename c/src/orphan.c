@@ -36,6 +36,8 @@ static int gone(const struct xl_child *child)
     siginfo_t info;
     int r;
 
+    if (child->pidfd < 0 && !xl_registry_has_number(&child->reg))
+        return 1;
     do {
         info.si_pid = 0;
         r = child->pidfd >= 0 ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd,

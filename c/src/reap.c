@@ -50,6 +50,10 @@ static int wait_for(const struct xl_child *child, int options, siginfo_t *info,
 
     for (;;) {
         info->si_pid = 0;
+        if (!by_pidfd && !xl_registry_has_number(&child->reg)) {
+            errno = ECHILD;
+            return -1;
+        }
         r = by_pidfd ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
                                      options | WNOHANG, rusage)
                      : xl_sys.waitid(P_PID, (id_t)child->pid, info,
@@ -462,6 +466,11 @@ void xl_reap_handed(libxl_ctx *ctx)
     while ((entry = xl_registry_take_handed(&ctx->wakeup)) != NULL) {
         struct xl_child *child = xl_container(entry, struct xl_child, reg);
 
+        if (!entry->handed_over) {
+            if (child->pidfd < 0) /* else that tells */
+                (void)xl_reap_look(ctx, child);
+            continue;
+        }
         xl_send_rest_late(child);
         xl_child_ended(ctx, child, entry->status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_REAPED, NULL);

@@ -159,7 +159,7 @@ static void unlink_handed(struct xl_registry_entry *entry)
 {
     struct xl_registry_entry **at;
 
-    if (!entry->handed_over || entry->owner == NULL)
+    if (!(entry->handed_over || entry->number_gone) || entry->owner == NULL)
         return;
     for (at = &entry->owner->handed; *at != NULL; at = &(*at)->handed_next) {
         if (*at == entry) {
@@ -186,15 +186,30 @@ static void unlink_at(struct xl_registry_entry **at)
     reg.count--;
 }
 
+static void hand_over(struct xl_registry_entry *entry)
+{
+    if (entry->owner == NULL)
+        return;
+    entry->handed_next = entry->owner->handed;
+    entry->owner->handed = entry;
+    xl_wakeup_post(entry->owner, XL_WAKE_HANDED);
+}
+
 static void insert(struct xl_registry_entry *entry, pid_t pid)
 {
     struct xl_registry_entry **at = find(pid);
     struct xl_registry_entry **head;
 
     /* The kernel gave the pid to a new process, so the old one has been
-     * reaped by somebody; its owner learns that from its pidfd. */
-    if (at != NULL)
+     * reaped by somebody: its owner may have no pidfd that tells. */
+    if (at != NULL) {
+        struct xl_registry_entry *old = *at;
+
         unlink_at(at);
+        old->number_gone = 1;
+        if (!old->handed_over)
+            hand_over(old);
+    }
     /* the reservation, counted already, becomes the entry */
     entry->pid = pid;
     head = &reg.now.buckets[slot(&reg.now, pid)];
@@ -366,11 +381,7 @@ enum xl_registry_answer xl_registry_reaped(struct xl_wakeup *owner, pid_t pid,
             entry->handed_over = 1;
             entry->status = status;
             answer = XL_PID_HANDED;
-            if (entry->owner != NULL) {
-                entry->handed_next = entry->owner->handed;
-                entry->owner->handed = entry;
-                xl_wakeup_post(entry->owner, XL_WAKE_HANDED);
-            }
+            hand_over(entry);
         }
     } else if (reg.starts != NULL && reg.nlimbo < LIMBO_MAX) {
         struct limbo_entry *l = &reg.limbo[reg.nlimbo++];
@@ -407,6 +418,16 @@ int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status)
             return r;
         sched_yield();
     }
+}
+
+int xl_registry_has_number(const struct xl_registry_entry *entry)
+{
+    int r;
+
+    pthread_mutex_lock(&reg.lock);
+    r = !entry->number_gone;
+    pthread_mutex_unlock(&reg.lock);
+    return r;
 }
 
 void xl_registry_settle(void)

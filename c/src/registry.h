@@ -24,6 +24,7 @@ struct xl_registry_entry {
     struct xl_registry_entry *handed_next; /* in owner->handed */
     int handed_over; /* somebody else's wait(-1) took the status … */
     int status;      /* … and this is it */
+    int number_gone; /* its pid is another child's by now: it has been reaped */
     int group_goes;  /* who is left of its group is to be killed before it is
                         reaped, whoever reaps it */
 };
@@ -82,7 +83,11 @@ int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status);
 /* Waits for the wait(-1)s under way to have looked up what they took. */
 void xl_registry_settle(void);
 
-/* The next entry of owner's whose status was handed over, or NULL. */
+/* May its process be asked for by its pid? */
+int xl_registry_has_number(const struct xl_registry_entry *entry);
+
+/* The next entry of owner's whose status was handed over, or whose number is
+ * gone; or NULL. */
 struct xl_registry_entry *xl_registry_take_handed(struct xl_wakeup *owner);
 
 /* Room in limbo; when there is none, wait(-1) must pause. */

@@ -42,6 +42,8 @@ static int state(const struct xl_child *child)
 
     for (;;) {
         info.si_pid = 0;
+        if (!by_pidfd && !xl_registry_has_number(&child->reg))
+            return GONE;
         r = by_pidfd
                 ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, &info, options,
                                 NULL)

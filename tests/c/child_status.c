@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "facility.h"
 #include "hostchild.h"
 #include "probe.h"
 
@@ -334,6 +335,58 @@ XT_TEST(a_theft_harms_no_other, "C6 C5 defect-5")
         }
         xt_ctx_free(ctx);
     }
+}
+
+/* Without pidfds a child is known by its number, which is another's once
+ * somebody has reaped it: then it is not asked for any more, nor signalled. */
+static pid_t wished; /* 0: any */
+
+static pid_t fork_as_wished(void *user)
+{
+    (void)user;
+    return wished ? xh_fork_as(wished) : fork();
+}
+
+XT_TEST(the_number_of_a_stolen_child_is_anothers, "C6 C13")
+{
+    libxl_childproc_hooks hooks = {
+        .chldowner = libxl_sigchld_owner_libxl_always_selective_reap,
+        .fork_replacement = fork_as_wished};
+    libxl_childproc_result r;
+    libxl_childproc_id first, second = 0;
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("hold", "exit", "2"));
+    libxl_childproc_fd fds[1] = {{.target = 0}};
+    libxl_ctx *ctx;
+    pid_t pid, same = 0;
+    int gate, second_gate[2], rc;
+
+    if (!xp_clone3())
+        XT_SKIP("a pid of choice needs clone3, which is refused here");
+    xl_facility_limit(~(unsigned)LIBXL_FACILITY_PIDFD);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    first = xh_spawn_held(ctx, XH_EXIT(1), NULL, NULL, &gate, &pid);
+    xt_close(&gate);
+    (void)xh_reap(pid);
+    wished = pid;
+    xt_pipe(second_gate);
+    fds[0].source = second_gate[0];
+    spec.fds = fds;
+    spec.nfds = 1;
+    rc = libxl_childproc_spawn(ctx, &spec, NULL, &second, &same, NULL);
+    if (rc)
+        XT_SKIP("a pid of choice is not to be had: %s", strerror(errno));
+    XT_EQ_INT(same, pid);
+    XT_RC(libxl_childproc_kill(ctx, first, SIGKILL, LIBXL_KILL_PROCESS),
+          ERROR_NOTFOUND);
+    r = xt_wait(ctx, first);
+    XT_EQ_INT(r.lost, LIBXL_LOST_STOLEN);
+    XT_RC(libxl_childproc_wait(ctx, second, 0, 0, &r), ERROR_TIMEDOUT);
+    xt_close(&second_gate[0]);
+    xt_close(&second_gate[1]);
+    r = xt_wait(ctx, second);
+    XT_EXITED(&r, 2);
+    xt_ctx_free(ctx);
 }
 
 /* ---- 127 and 255 --------------------------------------------------------- */
