@@ -19,7 +19,7 @@
 #include "facility.h"
 #include "sequence.h"
 
-#define STEPS_ABOUT_CHILD 17
+#define STEPS_ABOUT_CHILD 18
 #define STEPS_ABOUT_CTX 20
 
 static void step(struct fz_input *in)

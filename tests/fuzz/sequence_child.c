@@ -29,6 +29,8 @@ static void pass(struct kid *k)
 
     if (k->process->reaped != SIM_HOST || k->process->elsewhere)
         return;
+    if (sim_by_pid(k->process->pid) != k->process)
+        return; /* the host knows better than to speak of another one */
     for (int c = 0; c < CTXS; c++) {
         int expected = first && c == mine &&
                                m.host[c].owner == libxl_sigchld_owner_mainloop
@@ -183,13 +185,13 @@ void detach(struct kid *k)
 
 static void abort_it(struct kid *k)
 {
-    int was_alive = k->process->alive, before = sim.interfered, rc;
+    int was_alive = k->process->alive, rc;
 
     if (k->kind != OPERATION)
         return;
     rc = libxl_ao_abort(enter(k->ctx), &k->how);
     if (rc == 0) {
-        if (was_alive && sim.interfered == before)
+        if (was_alive && k->process->status != SIM_LATER_STATUS)
             being_ended(k, &k->policy);
         k->abort_asked = 1;
         return;
@@ -204,9 +206,19 @@ static void look_up(struct kid *k)
     int rc = libxl_childproc_lookup(enter(k->ctx), k->process->pid, &id);
 
     if (rc == 0)
-        FZ_TRUE(id == k->id || (k->process->elsewhere && id != 0));
+        FZ_TRUE(id == k->id || (is_ended(k) && id != 0));
     else
         FZ_TRUE(rc == ERROR_NOTFOUND && is_ended(k) && id == 0);
+}
+
+/* The next process gets its number, where the host will not confuse the two. */
+static void reuse_number(const struct kid *k)
+{
+    const struct sim_process *p = k->process;
+
+    if (p->reaped != SIM_UNREAPED && sim_by_pid(p->pid) == p &&
+        (!is_mainloop(k) || p->reaped == SIM_LIBRARY || k->passed))
+        sim.next_pid = p->pid;
 }
 
 void about_child(struct fz_input *in, unsigned what)
@@ -260,6 +272,9 @@ void about_child(struct fz_input *in, unsigned what)
     case 15:
         look_up(k);
         break;
+    case 17:
+        reuse_number(k);
+        break;
     case 16:
         sim.later = k->process;
         sim.later_after = (int)fz_below(in, 12);
@@ -269,6 +284,14 @@ void about_child(struct fz_input *in, unsigned what)
 
 /* ---- processes that no ctx started ---------------------------------------- */
 
+static int has_open_kid(pid_t pid)
+{
+    for (int i = 0; i < m.nkids; i++)
+        if (is_open(&m.kid[i]) && m.kid[i].process->pid == pid)
+            return 1;
+    return 0;
+}
+
 void about_stranger(struct fz_input *in)
 {
     unsigned what = fz_below(in, 5), which = fz_byte(in);
@@ -277,6 +300,8 @@ void about_stranger(struct fz_input *in)
 
     fz_say("stranger: step %u, process %u", what, which);
     if (what < 2) {
+        if (sim.next_pid && has_open_kid(sim.next_pid))
+            sim.next_pid = 0; /* a theft that nobody could see through */
         (void)sim_started_elsehow((int)what);
         return;
     }

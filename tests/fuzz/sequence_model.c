@@ -367,11 +367,11 @@ void operation_ended(libxl_ctx *ctx, int rc, void *user)
 int stranger_ended(pid_t pid, int status, void *user)
 {
     struct host *h = user;
-    int c = (int)(h - m.host), i = pid - sim.process[0].pid;
-    const struct sim_process *p = &sim.process[i];
+    const struct sim_process *p = sim_by_pid(pid);
+    int c = (int)(h - m.host), i = (int)(p - sim.process);
 
     model_lock();
-    FZ_TRUE(i >= 0 && i < sim.n && !p->ours && !p->elsewhere);
+    FZ_TRUE(p && !p->ours && !p->elsewhere);
     FZ_EQ(p->reaped, SIM_LIBRARY);
     FZ_EQ(status, p->status);
     FZ_EQ(m.stranger_told[i][c]++, 0);

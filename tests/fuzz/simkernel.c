@@ -36,11 +36,12 @@ static pthread_cond_t reaped = PTHREAD_COND_INITIALIZER;
 static struct sim_process *of_fd[FDS];
 static struct sim_process *met; /* whom the last wait for anybody found */
 
-static struct sim_process *by_pid(pid_t pid)
+struct sim_process *sim_by_pid(pid_t pid)
 {
-    int i = pid - FIRST_PID;
-
-    return i >= 0 && i < sim.n ? &sim.process[i] : NULL;
+    for (int i = sim.n - 1; i >= 0; i--)
+        if (sim.process[i].pid == pid)
+            return &sim.process[i];
+    return NULL;
 }
 
 static struct sim_process *by_pidfd(int fd)
@@ -61,7 +62,9 @@ static struct sim_process *new_process(void)
 {
     struct sim_process *p = &sim.process[sim.n];
 
-    p->pid = FIRST_PID + sim.n++;
+    p->pid = sim.next_pid ? sim.next_pid : FIRST_PID + sim.n;
+    sim.next_pid = 0;
+    sim.n++;
     p->alive = 1;
     p->ending = -1;
     p->kept = -1;
@@ -186,7 +189,7 @@ static void called(void)
     if (!p->alive)
         return;
     sim.interfered++;
-    end_process(p, 6 << 8);
+    end_process(p, SIM_LATER_STATUS);
 }
 
 void sim_called(void)
@@ -281,7 +284,7 @@ static int wait_locked(int idtype, id_t id, siginfo_t *info, int options)
         FZ_TRUE(sim.may_wait_any);
         p = any_child(&some);
     } else {
-        p = idtype == P_PID ? by_pid((pid_t)id) : by_pidfd((int)id);
+        p = idtype == P_PID ? sim_by_pid((pid_t)id) : by_pidfd((int)id);
         FZ_TRUE(idtype == P_PID || p); /* a pidfd that never was */
         some = p && !p->elsewhere && p->reaped == SIM_UNREAPED;
     }
@@ -331,7 +334,7 @@ static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
 
 static int sim_pidfd_open(pid_t pid, unsigned flags)
 {
-    struct sim_process *p = by_pid(pid);
+    struct sim_process *p = sim_by_pid(pid);
 
     FZ_EQ(flags, 0);
     if (!p || p->reaped != SIM_UNREAPED) {
@@ -357,7 +360,7 @@ static int sim_dupfd(int fd, int min)
 
 uint64_t sim_start_ticks(const struct sim_process *p)
 {
-    return (uint64_t)p->pid * 3;
+    return (uint64_t)(p - sim.process) * 2 + 1000;
 }
 
 /* An fd from which this is read. */
@@ -383,7 +386,7 @@ static int sim_open(const char *path, int flags, mode_t mode)
     int number;
 
     if (sscanf(path, "/proc/%d/stat", &number) == 1 && number >= FIRST_PID) {
-        p = by_pid(number);
+        p = sim_by_pid(number);
         if (!p || p->reaped != SIM_UNREAPED) {
             errno = ENOENT;
             return -1;
@@ -433,7 +436,7 @@ void sim_signal(struct sim_process *p, int signo)
 
 static int sim_kill(pid_t pid, int signo)
 {
-    struct sim_process *p = by_pid(pid < 0 ? -pid : pid);
+    struct sim_process *p = sim_by_pid(pid < 0 ? -pid : pid);
 
     if (!p || p->reaped != SIM_UNREAPED || p->elsewhere)
         FZ_FAIL("kill(%d, %d) could hit a stranger", (int)pid, signo);

@@ -17,6 +17,7 @@
 
 #define SIM_PROCESSES 48
 #define SIM_STOPS 32
+#define SIM_LATER_STATUS (66 << 8) /* of whoever ends during a call */
 
 enum sim_reaper { SIM_UNREAPED, SIM_LIBRARY, SIM_HOST };
 
@@ -60,6 +61,7 @@ struct sim {
     struct sim_process *later; /* NULL: none */
     int later_after;           /* so many system calls */
     int interfered;            /* how often that has happened */
+    pid_t next_pid;            /* 0: one that never was */
 };
 extern struct sim sim;
 
@@ -71,6 +73,8 @@ void sim_end(void);   /* the seam is the real one again */
 
 /* A process that the library did not start. NULL: the table is full. */
 struct sim_process *sim_started_elsehow(int elsewhere);
+/* The latest that had the number; NULL: nobody. */
+struct sim_process *sim_by_pid(pid_t pid);
 uint64_t sim_start_ticks(const struct sim_process *process);
 
 void sim_exit(struct sim_process *process, int status); /* and SIGCHLD */
