@@ -10,6 +10,7 @@
 #include "log.h"
 #include "pump.h"
 #include "reap.h"
+#include "send.h"
 
 /* Its grace was over before the host passed it on (reap.c). */
 static int is_late(libxl_ctx *ctx, pid_t pid)
@@ -45,9 +46,11 @@ int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
         goto out;
     }
     rc = 0;
-    if (WIFEXITED(status) || WIFSIGNALED(status))
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+        xl_send_rest_late(child);
         xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_PASSED,
                        NULL);
+    }
 out:
     return xl_leave(ctx, rc);
 }

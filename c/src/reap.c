@@ -259,8 +259,7 @@ static void watch_host(libxl_ctx *ctx, struct xl_child *child, unsigned events)
     }
     if (events & EPOLLHUP)
         child->reaped = 1;
-    else
-        (void)xl_send_rest(child);
+    (void)xl_send_rest(child);
     give_grace(ctx, child);
 }
 

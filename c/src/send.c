@@ -216,7 +216,8 @@ int xl_send_rest(struct xl_child *child)
         now = state(child);
     if (now == LIVES)
         return 0;
-    if (now == ENDED)
+    /* no number is needed to name a cgroup */
+    if (now == ENDED || child->end_scope == LIBXL_KILL_CGROUP)
         (void)xl_send(child, SIGKILL, child->end_scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     return 1;

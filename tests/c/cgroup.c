@@ -6,7 +6,7 @@
  * that is mounted, or one that the case mounts in a namespace of its own.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "hostchild.h"
 #include "probe.h"
 
 #include <errno.h>
@@ -211,13 +211,13 @@ XT_TEST(a_group_that_refuses_is_told_as_such, "C15 C16")
 
 /* ---- killing everything in it -------------------------------------------- */
 
-/* A grandchild, and a child that has left its session and group; both hold the
- * pipe, whose end of file says that both are gone. */
-static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct group *g,
-                                       libxl_free_policy on_free, int *ret_out)
+/* A child that has said a byte, and holds the pipe. */
+static libxl_childproc_id spawn_in(libxl_ctx *ctx, const struct group *g,
+                                   const char *const *argv,
+                                   libxl_free_policy on_free, int *ret_out,
+                                   pid_t *ret_pid)
 {
-    libxl_childproc_spec spec =
-        xt_spec(XT_CHILD("grandchild-pause", "setsid", "put", "r", "pause"));
+    libxl_childproc_spec spec = xt_spec(argv);
     libxl_childproc_id id;
     libxl_childproc_fd fd;
     int out[2];
@@ -229,11 +229,21 @@ static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct group *g,
     spec.cgroup = g->path;
     spec.on_free = on_free;
     spec.kill.scope = LIBXL_KILL_CGROUP;
-    id = xt_spawn(ctx, &spec, NULL, NULL);
+    id = xt_spawn(ctx, &spec, NULL, ret_pid);
     xt_close(&out[1]);
     xt_await_byte(out[0]);
     *ret_out = out[0];
     return id;
+}
+
+/* A grandchild, and a child that has left its session and group; both hold the
+ * pipe, whose end of file says that both are gone. */
+static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct group *g,
+                                       libxl_free_policy on_free, int *ret_out)
+{
+    return spawn_in(ctx, g,
+                    XT_CHILD("grandchild-pause", "setsid", "put", "r", "pause"),
+                    on_free, ret_out, NULL);
 }
 
 static void all_gone(int *out)
@@ -383,5 +393,179 @@ XT_TEST(freed_with_a_group_policy_the_group_is_empty, "C13 X2")
     spawn_family(ctx, &g, LIBXL_FREE_KILL, &out);
     xt_ctx_free(ctx);
     all_gone(&out);
+    end_group(&g);
+}
+
+/* The child obeys and ends; a grandchild does not, and is killed then, whoever
+ * has reaped the child. */
+static void rest_goes(const struct group *g, libxl_sigchld_owner owner,
+                      int hosts_wait)
+{
+    libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_CGROUP};
+    libxl_ctx *ctx = xt_ctx_new(owner, NULL);
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    int status = 0, out;
+    pid_t pid;
+
+    id = spawn_in(ctx, g,
+                  XT_CHILD("ignore", "SIGTERM", "grandchild-pause",
+                           "on-signal-exit", "SIGTERM", "12", "put", "r",
+                           "pause"),
+                  LIBXL_FREE_DETACH, &out, &pid);
+    XT_OK(libxl_childproc_terminate(ctx, id, &policy));
+    if (hosts_wait)
+        status = xh_reap(pid);
+    if (owner == libxl_sigchld_owner_mainloop)
+        XT_OK(libxl_childproc_exited(ctx, pid, status));
+    r = xt_wait(ctx, id);
+    if (!r.lost)
+        XT_EXITED(&r, 12);
+    else
+        XT_EQ_INT(r.lost, LIBXL_LOST_STOLEN);
+    all_gone(&out);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(the_rest_of_the_group_goes_with_its_child, "C13")
+{
+    struct group g;
+
+    if (!members_can_be_signalled())
+        XT_SKIP("without pidfds nobody in it is asked first");
+    new_group(&g);
+    rest_goes(&g, libxl_sigchld_owner_none, 0);
+    rest_goes(&g, libxl_sigchld_owner_libxl, 0);
+    rest_goes(&g, libxl_sigchld_owner_mainloop, 1);
+    rest_goes(&g, libxl_sigchld_owner_none, 1); /* a thief */
+    end_group(&g);
+}
+
+/* ---- and nobody else ----------------------------------------------------- */
+
+static void move_to(const char *group, pid_t pid)
+{
+    char path[420], text[16];
+    int fd, n;
+
+    snprintf(path, sizeof(path), "%s/cgroup.procs", group);
+    n = snprintf(text, sizeof(text), "%d", (int)pid);
+    fd = XT_SYS(open(path, O_WRONLY | O_CLOEXEC));
+    xt_write_all(fd, text, (size_t)n);
+    xt_close(&fd);
+}
+
+/* Into the group's own parent. */
+static void move_out(const struct group *g, pid_t pid)
+{
+    char parent[300];
+
+    strcpy(parent, g->path);
+    *strrchr(parent, '/') = 0;
+    move_to(parent, pid);
+}
+
+static FILE *(*real_fopen)(const char *, const char *);
+static const struct group *left;
+static pid_t leaver;
+static int looks;
+
+/* Between the first look at who is there and the second it leaves. */
+static FILE *fopen_after_it_left(const char *path, const char *mode)
+{
+    if (looks++ == 1)
+        move_out(left, leaver);
+    return real_fopen(path, mode);
+}
+
+XT_TEST(who_has_left_the_group_is_spared, "C13")
+{
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    struct group g;
+    libxl_ctx *ctx;
+    int out, gate;
+    pid_t pid;
+
+    if (!members_can_be_signalled())
+        XT_SKIP("without pidfds there is only cgroup.kill");
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    id = spawn_in(ctx, &g, XT_CHILD("put", "r", "pause"), LIBXL_FREE_DETACH,
+                  &out, &pid);
+    leaver = xh_fork_held(XH_EXIT(7), &gate);
+    left = &g;
+    move_to(g.path, leaver);
+    real_fopen = xl_sys.fopen;
+    xl_sys.fopen = fopen_after_it_left;
+    XT_OK(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_CGROUP));
+    xl_sys.fopen = real_fopen;
+    XT_GE_INT(looks, 2);
+    r = xt_wait(ctx, id);
+    XT_SIGNALED(&r, SIGTERM);
+    xt_close(&gate);
+    XT_EQ_INT(xh_reap(leaver), 7 << 8);
+    all_gone(&out);
+
+    /* and when it is the child itself there is nobody left */
+    id = spawn_in(ctx, &g, XT_CHILD("put", "r", "pause"), LIBXL_FREE_DETACH,
+                  &out, &pid);
+    move_out(&g, pid);
+    XT_RC(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_CGROUP),
+          ERROR_NOTFOUND);
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+    r = xt_wait(ctx, id);
+    XT_SIGNALED(&r, SIGKILL);
+    all_gone(&out);
+    xt_ctx_free(ctx);
+    end_group(&g);
+}
+
+/* Members of another pid namespace are listed as 0; init is never meant. */
+static int opened;
+
+static FILE *fopen_odd_members(const char *path, const char *mode)
+{
+    static char odd[] = "0\n1\n";
+
+    if (!strstr(path, "/cgroup.procs"))
+        return real_fopen(path, mode);
+    return fmemopen(odd, sizeof(odd) - 1, "r");
+}
+
+static int count_open(pid_t pid, unsigned flags)
+{
+    (void)pid;
+    (void)flags;
+    opened++;
+    errno = EPERM;
+    return -1;
+}
+
+XT_TEST(odd_members_are_nobody, "C13")
+{
+    struct xl_sys real = xl_sys;
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    struct group g;
+    libxl_ctx *ctx;
+    int out, rc;
+
+    new_group(&g);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    id = spawn_in(ctx, &g, XT_CHILD("put", "r", "pause"), LIBXL_FREE_DETACH,
+                  &out, NULL);
+    real_fopen = xl_sys.fopen;
+    xl_sys.fopen = fopen_odd_members;
+    xl_sys.pidfd_open = count_open;
+    rc = libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_CGROUP);
+    xl_sys = real;
+    XT_RC(rc, ERROR_NOTFOUND);
+    XT_EQ_INT(opened, 0);
+    XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+    r = xt_wait(ctx, id);
+    XT_SIGNALED(&r, SIGKILL);
+    all_gone(&out);
+    xt_ctx_free(ctx);
     end_group(&g);
 }
