@@ -6,7 +6,8 @@
  * it waits in limbo until every start that was under way has ended, and only
  * then counts as a stranger.
  *
- * The lock here is a leaf: nothing of the library's is called while it is held.
+ * The lock here is a leaf: nothing else of the library's is called while it is
+ * held.
  */
 #ifndef XL_REGISTRY_H
 #define XL_REGISTRY_H

@@ -40,6 +40,7 @@ struct kid {
     const char *argv[2];
     int clone_errno, exec_errno, stubborn, rest, instant;
     int64_t reaped_at; /* by the host, in mainloop mode */
+    int missed;        /* sigchld_occurred found it reaped by the host */
     int told;          /* its report was taken or made */
     int detached;
     int passed; /* mainloop: the host passed the end on */
@@ -113,6 +114,8 @@ void model_begin(void);
 void model_end(void);
 
 int reaps_all(libxl_sigchld_owner owner);
+/* Does the other ctx keep this one from that mode? */
+int in_conflict(int c, libxl_sigchld_owner owner);
 /* What the library may do in a call on this ctx, from here on. */
 libxl_ctx *enter(int c);
 int is_ended(const struct kid *k);
@@ -138,7 +141,7 @@ void operation_ended(libxl_ctx *ctx, int rc, void *user);
 void event_occurs(void *user, libxl_event *event);
 int stranger_ended(pid_t pid, int status, void *user);
 
-/* ---- sequence_start.c ----------------------------------------------------- */
+/* ---- sequence_start.c --------------------------------------------------- */
 
 void start(int c, enum kind kind, struct fz_input *in);
 void start_many(int c, struct fz_input *in);
@@ -146,7 +149,7 @@ void adopt(int c, struct fz_input *in);
 void set_starters(int c, struct fz_input *in);
 void look_at_start(const struct xl_image *image, struct sim_process *next);
 
-/* ---- sequence_child.c: about one child ------------------------------------ */
+/* ---- sequence_child.c: about one child ---------------------------------- */
 
 void about_child(struct fz_input *in, unsigned what);
 void about_stranger(struct fz_input *in);
@@ -155,18 +158,34 @@ void wait_for(struct kid *k, int timeout_ms);
 void detach(struct kid *k);
 void terminate(struct kid *k, const libxl_kill_policy *policy);
 
-/* ---- sequence_ctx.c: about one context ------------------------------------ */
+/* ---- sequence_ctx.c: about one context ---------------------------------- */
 
 void about_ctx(struct fz_input *in, unsigned what, int c);
 void new_ctx(int c);
 void free_ctx(int c);
+
+/* ---- sequence_events.c --------------------------------------------------- */
+
 void check_events(int c, uint64_t mask);
+void check_odd_ones(int c);
+void wait_for_events(int c, struct fz_input *in);
+void route(int c, int to_hook);
 void enable(int c, struct kid *k);
 void disable(int g);
+
+/* ---- sequence_due.c: what must have happened by now ---------------------- */
+
+/* The ctx has it among its children still, for all that can be known. */
+int is_live(const struct kid *k, int c);
+/* Signals that are due have been sent: the library has just been at work. */
+void check_done(int c);
+/* Without any waiting: what is plain is noticed at once. */
+void settle(int c);
 /* Everything that has ended is noticed and told, but for held results. */
 void quiesce(void);
+void look_at_fileno(int c);
 
-/* ---- sequence_loop.c: the host's loop ------------------------------------- */
+/* ---- sequence_loop.c: the host's loop ----------------------------------- */
 
 void poll_round(int c);
 void loop_call(int c, struct fz_input *in);

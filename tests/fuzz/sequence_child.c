@@ -86,7 +86,7 @@ static void kill_it(struct kid *k, struct fz_input *in)
     }
     if (was_alive && (rc == 0 || !is_ended(k)))
         FZ_EQ(rc, 0);
-    else /* it has ended, perhaps meanwhile; a group may outlive its leader, until that is noticed */
+    else /* perhaps meanwhile; a group may, unnoticed, outlive its leader */
         FZ_TRUE(rc == ERROR_NOTFOUND || (rc == 0 && scope == LIBXL_KILL_GROUP));
     if (was_alive && signo == SIGKILL && rc == 0) {
         k->kill_asked = 1;
@@ -282,7 +282,7 @@ void about_child(struct fz_input *in, unsigned what)
     }
 }
 
-/* ---- processes that no ctx started ---------------------------------------- */
+/* ---- processes that no ctx started --------------------------------------- */
 
 static int has_open_kid(pid_t pid)
 {

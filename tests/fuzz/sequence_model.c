@@ -52,6 +52,16 @@ int reaps_all(libxl_sigchld_owner owner)
            owner == libxl_sigchld_owner_libxl_always;
 }
 
+int in_conflict(int c, libxl_sigchld_owner owner)
+{
+    const struct host *other = &m.host[!c];
+    int is = owner == libxl_sigchld_owner_mainloop;
+    int other_is = other->owner == libxl_sigchld_owner_mainloop;
+
+    return other->claimed &&
+           ((is && reaps_all(other->owner)) || (other_is && reaps_all(owner)));
+}
+
 libxl_ctx *enter(int c)
 {
     const struct host *h = &m.host[c];
@@ -87,7 +97,7 @@ int is_noticeable(const struct kid *k)
         return p->reaped != SIM_UNREAPED || !sim.exit_info;
     if (is_mainloop(k))
         return k->passed || p->reaped == SIM_LIBRARY ||
-               (p->reaped == SIM_HOST && m.pidfds);
+               (p->reaped == SIM_HOST && (m.pidfds || k->missed));
     return 1;
 }
 
@@ -266,7 +276,7 @@ static void go_on_within(int c)
     int g = m.within_which % GENS;
 
     m.within = NOTHING;
-    if (k && k->ctx != c)
+    if (k && (k->ctx != c || !k->id)) /* without an id: being started */
         k = NULL;
     switch (what) {
     case NOTHING:
@@ -280,7 +290,7 @@ static void go_on_within(int c)
         FZ_EQ(libxl_ctx_free(enter(c)), ERROR_BUSY);
         break;
     case DETACH:
-        if (k && k->id)
+        if (k)
             detach(k);
         break;
     case CHECK:
@@ -290,7 +300,7 @@ static void go_on_within(int c)
         enable(c, k);
         break;
     case TERMINATE:
-        if (k && k->id)
+        if (k)
             terminate(k, &gently);
         break;
     case END: /* and its end is noticed before we return */

@@ -108,16 +108,6 @@ void look_at_start(const struct xl_image *image, struct sim_process *next)
 
 /* ---- what comes of it ---------------------------------------------------- */
 
-static int in_conflict(int c)
-{
-    const struct host *h = &m.host[c], *other = &m.host[!c];
-    int is = h->owner == libxl_sigchld_owner_mainloop;
-    int other_is = other->owner == libxl_sigchld_owner_mainloop;
-
-    return other->claimed && ((is && reaps_all(other->owner)) ||
-                              (other_is && reaps_all(h->owner)));
-}
-
 /* refusing: what the host's loop would answer to a registration. */
 static void check_start(struct kid *k, int rc, int refusing,
                         const libxl_childproc_failure *f)
@@ -127,7 +117,7 @@ static void check_start(struct kid *k, int rc, int refusing,
 
     if (k->wants_stops && is_mainloop(k)) {
         FZ_TRUE(rc == ERROR_INVAL && !strcmp(f->argument, "flags"));
-    } else if (in_conflict(c)) {
+    } else if (in_conflict(c, m.host[c].owner)) {
         FZ_EQ(rc, ERROR_SIGCHLD_CONFLICT);
     } else if (rc > 0) {
         m.host[c].claimed = 1;
@@ -273,7 +263,7 @@ static int expected_of_adopting(int c, const struct sim_process *p, int named,
         return ERROR_NI;
     if (p->reaped != SIM_UNREAPED || (!named && wrong))
         return ERROR_NOTFOUND;
-    if (in_conflict(c))
+    if (in_conflict(c, m.host[c].owner))
         return ERROR_SIGCHLD_CONFLICT;
     if (kid_of_process(p) || p->orphan)
         return ERROR_INVAL;

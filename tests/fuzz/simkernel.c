@@ -8,9 +8,6 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,8 +20,6 @@
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
 #endif
-#define FIRST_PID 5000000 /* pids end at 4194304 */
-#define FDS 1024
 #define PATIENCE 10 /* seconds, for what another thread is about to do */
 
 struct sim sim;
@@ -32,8 +27,6 @@ static struct xl_sys real;
 static pthread_t main_thread;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t reaped = PTHREAD_COND_INITIALIZER;
-/* Whose pidfd a number is, or was last. */
-static struct sim_process *of_fd[FDS];
 static struct sim_process *met; /* whom the last wait for anybody found */
 
 struct sim_process *sim_by_pid(pid_t pid)
@@ -44,43 +37,19 @@ struct sim_process *sim_by_pid(pid_t pid)
     return NULL;
 }
 
-static struct sim_process *by_pidfd(int fd)
-{
-    return fd >= 0 && fd < FDS ? of_fd[fd] : NULL;
-}
-
-static int give_pidfd(struct sim_process *p, int fd)
-{
-    FZ_TRUE(fd >= 0 && fd < FDS);
-    of_fd[fd] = p;
-    return fd;
-}
-
 /* ---- starting ------------------------------------------------------------ */
 
 static struct sim_process *new_process(void)
 {
     struct sim_process *p = &sim.process[sim.n];
 
-    p->pid = sim.next_pid ? sim.next_pid : FIRST_PID + sim.n;
+    p->pid = sim.next_pid ? sim.next_pid : SIM_FIRST_PID + sim.n;
     sim.next_pid = 0;
     sim.n++;
     p->alive = 1;
     p->ending = -1;
     p->kept = -1;
     return p;
-}
-
-/* Returns one end of the pipe that will tell of its end. */
-static int make_pidfd(struct sim_process *p)
-{
-    int ends[2];
-
-    FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
-    p->ending = ends[1];
-    p->kept = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
-    FZ_TRUE(p->kept >= 0);
-    return ends[0];
 }
 
 static void end_process(struct sim_process *p, int status)
@@ -116,7 +85,7 @@ static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd)
         (image->spec->flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
                                LIBXL_SPAWN_SET_CTTY)) != 0;
     if (flags & CLONE_PIDFD)
-        *ret_pidfd = give_pidfd(p, make_pidfd(p));
+        *ret_pidfd = sim_make_pidfd(p);
     if (sim.exec_errno) {
         image->stage = LIBXL_STAGE_EXEC;
         image->errnoval = sim.exec_errno;
@@ -158,14 +127,12 @@ static pid_t sim_fork(void)
 struct sim_process *sim_started_elsehow(int elsewhere)
 {
     struct sim_process *p;
-    int fd;
 
     if (sim.n == SIM_PROCESSES)
         return NULL;
     p = new_process();
     p->elsewhere = elsewhere;
-    fd = make_pidfd(p);
-    close(fd);
+    close(sim_make_pidfd(p));
     return p;
 }
 
@@ -284,7 +251,7 @@ static int wait_locked(int idtype, id_t id, siginfo_t *info, int options)
         FZ_TRUE(sim.may_wait_any);
         p = any_child(&some);
     } else {
-        p = idtype == P_PID ? sim_by_pid((pid_t)id) : by_pidfd((int)id);
+        p = idtype == P_PID ? sim_by_pid((pid_t)id) : sim_by_pidfd((int)id);
         FZ_TRUE(idtype == P_PID || p); /* a pidfd that never was */
         some = p && !p->elsewhere && p->reaped == SIM_UNREAPED;
     }
@@ -314,92 +281,6 @@ static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
     if (r == 0 && usage)
         memset(usage, 0, sizeof(*usage));
     return r;
-}
-
-static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
-{
-    struct sim_process *p = by_pidfd(pidfd);
-
-    FZ_TRUE(p != NULL);
-    if (!sim.exit_info) {
-        errno = ENOTTY;
-        return -1;
-    }
-    ret_info->known = p->reaped != SIM_UNREAPED;
-    ret_info->status = p->status;
-    return 0;
-}
-
-/* ---- pidfds, and what /proc says ------------------------------------------ */
-
-static int sim_pidfd_open(pid_t pid, unsigned flags)
-{
-    struct sim_process *p = sim_by_pid(pid);
-
-    FZ_EQ(flags, 0);
-    if (!p || p->reaped != SIM_UNREAPED) {
-        errno = ESRCH;
-        return -1;
-    }
-    FZ_TRUE(p->kept >= 0); /* where there are none, none is opened */
-    return give_pidfd(p, fcntl(p->kept, F_DUPFD_CLOEXEC, 0));
-}
-
-static int sim_dupfd(int fd, int min)
-{
-    struct sim_process *p = NULL;
-    int copy = real.dupfd(fd, min);
-
-    for (int i = 0; i < sim.n; i++)
-        if (fd >= 0 && sim.process[i].kept == fd)
-            p = &sim.process[i];
-    if (p && copy >= 0)
-        give_pidfd(p, copy);
-    return copy;
-}
-
-uint64_t sim_start_ticks(const struct sim_process *p)
-{
-    return (uint64_t)(p - sim.process) * 2 + 1000;
-}
-
-/* An fd from which this is read. */
-__attribute__((format(printf, 1, 2))) static int text_fd(const char *format,
-                                                         ...)
-{
-    char text[256];
-    va_list args;
-    int ends[2], n;
-
-    va_start(args, format);
-    n = vsnprintf(text, sizeof(text), format, args);
-    va_end(args);
-    FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
-    FZ_EQ(write(ends[1], text, (size_t)n), n);
-    close(ends[1]);
-    return ends[0];
-}
-
-static int sim_open(const char *path, int flags, mode_t mode)
-{
-    struct sim_process *p;
-    int number;
-
-    if (sscanf(path, "/proc/%d/stat", &number) == 1 && number >= FIRST_PID) {
-        p = sim_by_pid(number);
-        if (!p || p->reaped != SIM_UNREAPED) {
-            errno = ENOENT;
-            return -1;
-        }
-        return text_fd("%d (a ) b) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 "
-                       "%llu 0 0\n",
-                       number, (unsigned long long)sim_start_ticks(p));
-    }
-    if (sscanf(path, "/proc/self/fdinfo/%d", &number) == 1 &&
-        (p = by_pidfd(number)) != NULL)
-        return text_fd("pos:\t0\nflags:\t02000002\nPid:\t%d\n",
-                       p->reaped == SIM_UNREAPED ? (int)p->pid : -1);
-    return real.open(path, flags, mode);
 }
 
 /* ---- signals ------------------------------------------------------------- */
@@ -452,7 +333,7 @@ static int sim_kill(pid_t pid, int signo)
 
 static int sim_pidfd_send_signal(int pidfd, int signo, unsigned flags)
 {
-    struct sim_process *p = by_pidfd(pidfd);
+    struct sim_process *p = sim_by_pidfd(pidfd);
     int to_group = flags == PIDFD_SIGNAL_PROCESS_GROUP;
 
     FZ_TRUE(p != NULL && (flags == 0 || to_group));
@@ -487,7 +368,6 @@ const libxl_logger sim_silent = {sizeof(sim_silent), LIBXL_LOG_CRITICAL, no_log,
 void sim_begin(void)
 {
     memset(&sim, 0, sizeof(sim));
-    memset(of_fd, 0, sizeof(of_fd));
     met = NULL;
     main_thread = pthread_self();
     real = xl_sys;
@@ -495,13 +375,10 @@ void sim_begin(void)
     xl_sys.clone = sim_clone;
     xl_sys.clone3 = sim_clone3;
     xl_sys.waitid = sim_waitid;
-    xl_sys.pidfd_open = sim_pidfd_open;
     xl_sys.pidfd_send_signal = sim_pidfd_send_signal;
-    xl_sys.pidfd_exit_info = sim_pidfd_exit_info;
-    xl_sys.dupfd = sim_dupfd;
-    xl_sys.open = sim_open;
     xl_sys.kill = sim_kill;
     sim_clock_begin();
+    sim_pidfd_begin();
 }
 
 void sim_end(void)

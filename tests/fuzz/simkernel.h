@@ -1,10 +1,10 @@
 /* simkernel.h - a simulated kernel, as far as children are concerned
  *
  * Stands behind the seam of c/src/sys.h: processes that are only rows of a
- * table, with pidfds that are pipes (readable at the end, hung up once
- * reaped), and a clock that moves when it is told to (simclock.c). It aborts
- * when the library reaps or signals what it must not. Used by sequence.c and
- * spec.c. Everything else of the seam stays real.
+ * table, with pidfds that are pipes (simpidfd.c), and a clock that moves when
+ * it is told to (simclock.c). It aborts when the library reaps or signals what
+ * it must not. Used by sequence.c and spec.c. Everything else of the seam stays
+ * real.
  *
  * Threads may start children at the same time; the rest is the main thread's.
  */
@@ -16,6 +16,7 @@
 #include "image.h"
 
 #define SIM_PROCESSES 48
+#define SIM_FIRST_PID 5000000 /* pids end at 4194304 */
 #define SIM_STOPS 32
 #define SIM_LATER_STATUS (66 << 8) /* of whoever ends during a call */
 
@@ -91,5 +92,11 @@ void sim_called(void);
 /* simclock.c, called by sim_begin and sim_end. */
 void sim_clock_begin(void);
 void sim_clock_end(void);
+
+/* simpidfd.c, called by simkernel.c. */
+void sim_pidfd_begin(void);
+/* A pidfd for a new process: one end of the pipe that will tell of its end. */
+int sim_make_pidfd(struct sim_process *process);
+struct sim_process *sim_by_pidfd(int fd); /* whose it is, or was last; NULL */
 
 #endif
