@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "harness.h"
+#include "fixture.h"
 
 #ifndef SYS_clone3
 #define SYS_clone3 435
@@ -56,14 +56,18 @@ int xp_pidfd_open(void)
     return 1;
 }
 
-/* A child that exits at once, by clone as fork calls it; *ret_pidfd if asked.
+/* A child that exits at once, or once there is a byte at its gate, by clone as
+ * fork calls it; *ret_pidfd if asked.
  * The raw call keeps the C library's fork handlers out of it. */
-static pid_t clone_exit(int code, int *ret_pidfd)
+static pid_t clone_exit(int code, int gate, int *ret_pidfd)
 {
     int pidfd = -1;
+    char byte;
     pid_t pid = syscall(SYS_clone, SIGCHLD | (ret_pidfd ? CLONE_PIDFD : 0),
                         NULL, &pidfd, NULL, NULL);
 
+    if (!pid && gate >= 0)
+        syscall(SYS_read, gate, &byte, 1);
     if (!pid)
         for (;;)
             syscall(SYS_exit_group, code);
@@ -83,7 +87,7 @@ static void reap(pid_t pid)
 int xp_clone_pidfd(void)
 {
     int pidfd = -1;
-    pid_t pid = clone_exit(0, &pidfd);
+    pid_t pid = clone_exit(0, -1, &pidfd);
 
     if (pid < 0)
         return 0;
@@ -128,13 +132,19 @@ int xp_exit_info(void)
 {
     struct xp_info info;
     int pidfd = -1, works = 0;
-    pid_t pid = clone_exit(42, &pidfd);
+    pid_t pid = clone_exit(42, -1, &pidfd);
 
     if (pid < 0) {
-        pid = clone_exit(42, NULL);
+        int gate[2]; /* where SIGCHLD is ignored it would be gone too soon */
+
+        xt_pipe(gate);
+        pid = clone_exit(42, gate[0], NULL);
         if (pid < 0)
             XT_FAIL("clone: %s", strerror(errno));
         pidfd = syscall(SYS_pidfd_open, pid, 0);
+        xt_write_all(gate[1], "", 1);
+        xt_close(&gate[0]);
+        xt_close(&gate[1]);
     }
     reap(pid);
     memset(&info, 0, sizeof(info));
