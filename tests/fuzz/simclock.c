@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
@@ -43,6 +44,23 @@ static struct timerfd *timerfd_of(int fd)
     return NULL;
 }
 
+static void forget(struct timerfd *t)
+{
+    close(t->ours);
+    t->fd = -1;
+}
+
+/* Those of ctxs that are gone have been closed, without a word to us. */
+static void forget_closed(void)
+{
+    for (int i = 0; i < TIMERFDS; i++) {
+        struct pollfd pollfd = {timerfds[i].ours, 0, 0};
+
+        if (timerfds[i].fd >= 0 && poll(&pollfd, 1, 0) == 1)
+            forget(&timerfds[i]);
+    }
+}
+
 static int sim_timerfd_create(int clock, int flags)
 {
     struct timerfd *t;
@@ -50,14 +68,11 @@ static int sim_timerfd_create(int clock, int flags)
 
     (void)clock;
     (void)flags;
+    forget_closed();
     FZ_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
                      ends),
           0);
-    t = timerfd_of(ends[0]); /* of a ctx that is gone */
-    if (t)
-        close(t->ours);
-    else
-        t = timerfd_of(-1);
+    t = timerfd_of(-1);
     FZ_TRUE(t != NULL);
     *t = (struct timerfd){ends[0], ends[1], 0};
     return ends[0];
@@ -133,5 +148,5 @@ void sim_clock_end(void)
 {
     for (int i = 0; i < TIMERFDS; i++)
         if (timerfds[i].fd >= 0)
-            close(timerfds[i].ours);
+            forget(&timerfds[i]);
 }
