@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,6 +205,7 @@ XT_TEST(freed_with_a_kill_policy_nobody_is_asked, "X2 C13")
  * end, and says that it is there. */
 static pthread_t main_thread;
 static int let_go[2], waits[2];
+static atomic_int held;
 static pid_t reaper;
 static int (*real_epoll_wait)(int, struct epoll_event *, int, int);
 
@@ -212,12 +214,14 @@ static int epoll_wait_later(int epfd, struct epoll_event *events, int max,
 {
     char c;
 
-    if (!pthread_equal(pthread_self(), main_thread)) {
+    if (!pthread_equal(pthread_self(), main_thread) &&
+        !atomic_exchange(&held, 1)) {
         pid_t tid = gettid();
 
         xt_write_all(waits[1], &tid, sizeof(tid));
         while (read(let_go[0], &c, 1) < 0 && errno == EINTR)
             ;
+        xt_write_all(waits[1], &tid, sizeof(tid));
     }
     return real_epoll_wait(epfd, events, max, timeout_ms);
 }
@@ -249,8 +253,8 @@ static int reaper_has_gone(void *user)
 static void release_reaper(void)
 {
     xt_close(&let_go[1]);
+    await_reaper();
     XT_EVENTUALLY(reaper_has_gone, NULL);
-    xl_sys.epoll_wait = real_epoll_wait;
     xt_close(&let_go[0]);
     xt_close(&waits[0]);
     xt_close(&waits[1]);

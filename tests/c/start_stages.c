@@ -8,10 +8,8 @@
 #include "hostchild.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <signal.h>
-#include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -202,23 +200,38 @@ XT_TEST(each_limit_has_to_be_set, "C15 C16")
     xt_ctx_free(ctx);
 }
 
+/* The kernel's filters, whose header not every C library finds. */
+struct filter_step {
+    uint16_t code;
+    uint8_t if_so, if_not; /* how many steps to leave out */
+    uint32_t value;
+};
+struct filter {
+    unsigned short n;
+    const struct filter_step *steps;
+};
+enum { LOAD = 0x20, IS_EQUAL = 0x15, ANSWER = 0x06 };
+enum { AT_CALL = 0, AT_FIRST_ARGUMENT = 16 }; /* in struct seccomp_data */
+#define ANSWER_ERRNO 0x00050000u
+#define ANSWER_ALLOW 0x7fff0000u
+#define FILTER_MODE 2
+
 /* From now on this process, and its children, cannot set what is done about
  * one signal. */
 static void refuse_disposition(int signo, int errnoval)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigaction, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, args[0])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)signo, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)errnoval),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    const struct filter_step steps[] = {
+        {LOAD, 0, 0, AT_CALL},
+        {IS_EQUAL, 0, 3, SYS_rt_sigaction},
+        {LOAD, 0, 0, AT_FIRST_ARGUMENT},
+        {IS_EQUAL, 0, 1, (uint32_t)signo},
+        {ANSWER, 0, 0, ANSWER_ERRNO | (uint32_t)errnoval},
+        {ANSWER, 0, 0, ANSWER_ALLOW},
     };
-    struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
+    struct filter filter = {sizeof(steps) / sizeof(steps[0]), steps};
 
     XT_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    XT_SYS(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter));
+    XT_SYS(prctl(PR_SET_SECCOMP, FILTER_MODE, &filter));
 }
 
 XT_TEST(a_disposition_that_cannot_be_set, "C15 C16")
