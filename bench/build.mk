@@ -37,7 +37,7 @@ bench: ## compare with every peer: tables, ratios, plots (3 minutes)
 	@$(MAKE) --no-print-directory bench-programs
 	$(PYTHON) -B bench/run.py --out $(BENCH_BUILD)
 
-bench-docs: ## write the last bench run's figures into docs/performance.md
+bench-docs: ## write the last bench runs' figures into docs/performance.md
 	$(PYTHON) -B bench/docs.py $(BENCH_BUILD)
 
 bench-quick: bench-programs ## does every figure still come out? (20 seconds)
@@ -45,7 +45,8 @@ bench-quick: bench-programs ## does every figure still come out? (20 seconds)
 
 bench-python: ## the same for Python: os, asyncio, uvloop, xargs, parallel
 	@scripts/deps bench py-test
-	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child python
+	@$(MAKE) --no-print-directory $(BENCH_BUILD)/child \
+	    $(BENCH_BUILD)/vfork python
 	PYTHONPATH=build/python $(PYTHON) -B bench/run.py --plan python \
 	    --out $(BENCH_BUILD)/python
 

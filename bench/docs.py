@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""Writes the figures of one run into docs/performance.md, and its plots.
+"""Writes the figures of the last runs into docs/performance.md, and the plots.
 
     bench/docs.py [build/bench]
 
-Called by `make bench-docs`, after `make bench`. A block of the page from
-`<!-- bench: NAME -->` to `<!-- end -->` is replaced by the table of that name
-from results.json; the plots are copied beside the page.
+Called by `make bench-docs`, after `make bench`, `bench-python` or
+`bench-ocaml`. A block of the page from `<!-- bench: NAME -->` to
+`<!-- end -->` is replaced by the table of that name from the results.json of
+its run, if there is one; the plots are copied beside the page.
 """
 
 import json
@@ -15,6 +16,8 @@ import sys
 from pathlib import Path
 
 import plan_c
+import plan_ocaml
+import plan_python
 import report
 
 PAGE = Path("docs/performance.md")
@@ -31,9 +34,9 @@ FIGURES = {  # columns of the group tables, in words
 }
 
 
-def about(machine):
+def about(machine, command):
     release = ".".join(machine["kernel"].split(".")[:2])
-    return (f"One run of `make bench` on {machine['date']}, "
+    return (f"One run of `make {command}` on {machine['date']}, "
             f"{machine['seconds']:.0f} s: {machine['cpus']} cores, "
             f"{machine['system']}, Linux {release}. Medians, and where "
             f"there is room (least..most).\n")
@@ -51,7 +54,7 @@ def in_words(text, rows):
     return text
 
 
-def blocks(data):
+def c_blocks(data):
     plan = plan_c.make(5, False)
     results = data["results"]
     names = ["rates", "processor", "batches", "ablation", "ablation_processor"]
@@ -61,22 +64,48 @@ def blocks(data):
         tables[prefix.rstrip("/")] = in_words(
             report.group_table(results, prefix, figures), plan_c.ROWS)
     tables["ratios"] = report.ratio_table(data["ratios"])
-    tables["about"] = about(data["machine"])
+    tables["about"] = about(data["machine"], "bench")
+    return tables
+
+
+def binding_blocks(name, plan, data):
+    rates, = plan.tables
+    return {name: report.cells_table(rates, data["results"]),
+            f"{name}_ratios": report.ratio_table(data["ratios"]),
+            f"{name}_about": about(data["machine"], f"bench-{name}")}
+
+
+def read(path):
+    """The results of a run; None: there was none."""
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def blocks(out):
+    tables = {}
+    data = read(out / "results.json")
+    if data is not None:
+        tables.update(c_blocks(data))
+    for name, module in (("python", plan_python), ("ocaml", plan_ocaml)):
+        data = read(out / name / "results.json")
+        if data is not None:
+            tables.update(binding_blocks(name, module.make(5, False), data))
     return tables
 
 
 def main():
     out = Path(sys.argv[1] if len(sys.argv) > 1 else "build/bench")
-    tables = blocks(json.loads((out / "results.json").read_text()))
+    tables = blocks(out)
 
     def fill(match):
+        if match[2] not in tables:
+            return match[0]
         return match[1] + tables[match[2]].rstrip() + "\n" + match[3]
 
     PAGE.write_text(BLOCK.sub(fill, PAGE.read_text()))
     PLOTS.mkdir(exist_ok=True)
     for plot in sorted(out.glob("*.svg")):
         shutil.copy(plot, PLOTS / plot.name)
-    print(f"wrote {PAGE} and {PLOTS}/*.svg")
+    print(f"wrote {len(tables)} tables into {PAGE}, and {PLOTS}/*.svg")
 
 
 if __name__ == "__main__":

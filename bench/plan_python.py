@@ -6,11 +6,14 @@ from model import Cell, Column, Plan, Row, Table, Target
 
 PROGRAM = "bench/python/peer.py"
 COMMANDS = "bench/python/commands.py"
+FLOOR = "build/bench/vfork"  # what nobody's Popen can do without
 COLUMN = Column("0", "wall time")
 
 ROWS = [
     Row("posix_spawn", PROGRAM, "os.posix_spawn + waitpid, 16 at a time"),
     Row("popen", PROGRAM, "subprocess.Popen().wait(), serial"),
+    Row("floor", FLOOR, "bare vfork + waitpid in C, serial",
+        ("--concurrency", "1")),
     Row("asyncio-pidfd", PROGRAM, "asyncio, PidfdChildWatcher"),
     Row("asyncio-threads", PROGRAM, "asyncio, ThreadedChildWatcher"),
     Row("uvloop", PROGRAM, "uvloop"),
@@ -28,8 +31,9 @@ CALLBACK = Row("xlchild-callback", PROGRAM, "one callback into a closure")
 
 
 def cell(row, rounds, sizes, figures):
-    command = (sys.executable, "-B", row.program, "--peer", row.key,
-               "--child", "build/bench/child", *sizes)
+    program = (row.program,) if row.program == FLOOR else (
+        sys.executable, "-B", row.program, "--peer", row.key)
+    command = (*program, *row.args, "--child", "build/bench/child", *sizes)
     return Cell(f"{row.key}/{COLUMN.key}", row.program, command, rounds,
                 figures)
 
