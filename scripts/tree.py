@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def _walked():
     for folder, folders, names in os.walk(ROOT):
         folders[:] = sorted(f for f in folders
-                            if f not in ("build", ".git", "__pycache__"))
+                            if f not in (".git", ".hypothesis", "__pycache__",
+                                         "build"))
         for name in sorted(names):
             if not name.endswith(".pyc"):
                 yield (Path(folder) / name).relative_to(ROOT)
