@@ -145,7 +145,7 @@ static int is_our_child(int pidfd)
                          WEXITED | WNOHANG | WNOWAIT, NULL) == 0;
 }
 
-static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd,
+static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
                  const libxl_childproc_report *report,
                  libxl_childproc_id *ret_id)
 {
@@ -164,6 +164,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd,
     if (rc != 0)
         return rc;
     child->adopted = !is_our_child(pidfd);
+    child->pidfd_shared = shared != 0;
     child->leads_group = getpgid(pid) == pid;
     if (xl_registry_insert(&child->reg, pid) != 0) {
         xl_registry_unreserve();
@@ -198,7 +199,7 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
     if (rc != 0)
         goto out;
     ctx->nstarting++;
-    rc = adopt(ctx, pid, ours, report, &id);
+    rc = adopt(ctx, pid, ours, pidfd >= 0, report, &id);
     ctx->nstarting--;
     if (rc == 0 && ret_id != NULL)
         *ret_id = id;

@@ -152,6 +152,16 @@ void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
     let_go(ctx, child);
 }
 
+/* The epoll would go on watching what the host's own pidfd keeps open. */
+static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (child->pidfd_shared)
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
+                               NULL);
+    xl_close(child->pidfd);
+    child->pidfd = -1;
+}
+
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
                     libxl_childproc_lost lost, libxl_childproc_source source,
                     const struct rusage *rusage)
@@ -181,8 +191,7 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     ctx->nrecent -= child->recent;
     ctx->nunwatched -= child->unwatched;
     ctx->mode.nzombies -= child->zombie;
-    xl_close(child->pidfd);
-    child->pidfd = -1;
+    close_pidfd(ctx, child);
     xl_free(child->cgroup);
     child->cgroup = NULL;
 

@@ -39,6 +39,7 @@ struct xl_child {
     unsigned short retries; /* of learning a status that was taken */
     unsigned leads_group : 1;
     unsigned adopted : 1; /* may be no child of ours */
+    unsigned pidfd_shared : 1; /* a copy of one that the host may keep open */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "facility.h"
 #include "hostchild.h"
 #include "probe.h"
 #include "sys.h"
@@ -338,6 +339,36 @@ XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
     adopted_stranger(XH_EXIT(0));
     adopted_stranger(XH_EXIT(201));
     adopted_stranger(XH_SIGNAL(SIGUSR2));
+}
+
+/* The host's own pidfd stays open, and with it what an epoll knows it by: the
+ * same one is watched again when it is adopted again. */
+XT_TEST(a_pidfd_may_be_adopted_again, "C5 C6 O5")
+{
+    struct pollfd theirs = {.events = POLLIN};
+    libxl_ctx *ctx;
+    struct family f;
+
+    needs_pidfds();
+    /* without it a zombie of others is reported, and can be adopted again */
+    xl_facility_limit(~(unsigned)LIBXL_FACILITY_EXIT_INFO);
+    ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
+    f = make_family(XH_EXIT(0));
+    theirs.fd = XT_SYS(syscall(SYS_pidfd_open, f.child, 0));
+    xt_close(&f.end_gate);
+    XT_EQ_INT(poll(&theirs, 1, -1), 1);
+    for (int i = 0; i < 2; i++) {
+        libxl_childproc_id id = 0;
+        libxl_childproc_result r;
+
+        XT_OK(libxl_childproc_adopt(ctx, 0, 0, theirs.fd, NULL, &id));
+        XT_OK(libxl_childproc_wait(ctx, id, 0, 0, &r));
+        XT_EQ_INT(r.lost, LIBXL_LOST_NOT_OURS);
+    }
+    xt_close(&f.reap_gate);
+    XT_EQ_INT(xh_reap(f.parent), 0);
+    xt_close(&theirs.fd);
+    xt_ctx_free(ctx);
 }
 
 /* It has ended, and its parent has not looked: signals would still be taken. */

@@ -2,7 +2,7 @@
  * processes; see simkernel.h
  *
  * A pidfd is one end of a pipe: readable when the process has ended, hung up
- * once it has been reaped. Copies of it are the same pipe's.
+ * once it has been reaped; each that is opened is the same pipe's.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -33,14 +33,25 @@ static int own_pidfd(struct sim_process *p, int fd)
     return fd;
 }
 
+/* Another description of the same pipe: an epoll takes copies for one. */
+static int opened_again(int fd)
+{
+    char path[32];
+    int again;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    again = open(path, O_RDONLY | O_CLOEXEC);
+    FZ_TRUE(again >= 0);
+    return again;
+}
+
 int sim_make_pidfd(struct sim_process *p)
 {
     int ends[2];
 
     FZ_EQ(pipe2(ends, O_CLOEXEC), 0);
     p->ending = ends[1];
-    p->kept = fcntl(ends[0], F_DUPFD_CLOEXEC, 0);
-    FZ_TRUE(p->kept >= 0);
+    p->kept = opened_again(ends[0]);
     return own_pidfd(p, ends[0]);
 }
 
@@ -54,7 +65,7 @@ static int sim_pidfd_open(pid_t pid, unsigned flags)
         return -1;
     }
     FZ_TRUE(p->kept >= 0); /* where there are none, none is opened */
-    return own_pidfd(p, fcntl(p->kept, F_DUPFD_CLOEXEC, 0));
+    return own_pidfd(p, opened_again(p->kept));
 }
 
 static int sim_dupfd(int fd, int min)
