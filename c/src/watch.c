@@ -58,12 +58,13 @@ void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again)
     if (child->pidfd < 0)
         goto unwatched;
     event.events = EPOLLIN | EPOLLONESHOT;
-    /* In mainloop mode the end and the host's reaping are two facts, and an
-     * adopted process's status is there only when its parent has reaped it. */
-    if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
-        event.events = EPOLLIN | EPOLLET;
-    else if (again && (child->adopted || child->retries > 0))
+    /* An adopted process's status is there only when its parent has reaped
+     * it, and in mainloop mode the end and the host's reaping are two facts. */
+    if (again && (child->adopted || child->retries > 0))
         event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
+    else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&
+             !child->adopted)
+        event.events = EPOLLIN | EPOLLET;
     event.data.u64 = child->id | XL_TAG_CHILD;
     if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
         return;

@@ -341,6 +341,41 @@ XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
     adopted_stranger(XH_SIGNAL(SIGUSR2));
 }
 
+/* Its parent may take its time: meanwhile there is nothing for us to do. */
+XT_TEST(an_adopted_zombie_keeps_no_loop_busy, "O5 C6")
+{
+    static const libxl_sigchld_owner owner[] = {libxl_sigchld_owner_none,
+                                                libxl_sigchld_owner_mainloop};
+
+    needs_pidfds();
+    if (!xp_recovers())
+        XT_SKIP("it is reported at once where the kernel keeps no exits");
+    for (size_t i = 0; i < 2; i++) {
+        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
+        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+        struct pollfd loop = {libxl_ctx_fileno(ctx), POLLIN, 0};
+        struct family f = make_family(XH_EXIT(7));
+        libxl_childproc_id id = 0;
+        libxl_event *event;
+        uint64_t ticks;
+
+        XT_OK(libxl_childproc_start_time(f.child, &ticks));
+        XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, &report, &id));
+        xt_close(&f.end_gate);
+        XT_EQ_INT(poll(&loop, 1, -1), 1); /* it has ended */
+        XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+              ERROR_NOT_READY);
+        XT_EQ_INT(poll(&loop, 1, 0), 0);
+        xt_close(&f.reap_gate);
+        XT_EQ_INT(poll(&loop, 1, -1), 1); /* it has been reaped */
+        XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+        XH_ENDED(&event->u.childproc_exit, XH_EXIT(7));
+        libxl_event_free(ctx, event);
+        XT_EQ_INT(xh_reap(f.parent), 0);
+        xt_ctx_free(ctx);
+    }
+}
+
 /* The host's own pidfd stays open, and with it what an epoll knows it by: the
  * same one is watched again when it is adopted again. */
 XT_TEST(a_pidfd_may_be_adopted_again, "C5 C6 O5")
