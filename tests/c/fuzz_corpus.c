@@ -101,7 +101,7 @@ XT_TEST(what_is_asked_of_a_child, "C16 X5")
     noise(fz_spec, 2000, 96);
 }
 
-XT_TEST(sequences_of_calls, "E1 E6 O2 O3 A1 A2 C1 C2 C3 C4 C5 C6 C13 X2")
+XT_TEST(sequences_of_calls, "E1 E6 O2 O3 O5 A1 A2 C1 C2 C3 C4 C5 C6 C13 X2")
 {
     needs_shared_memory_starts();
     XT_GT_INT(replay("sequence", fz_sequence), 0);
