@@ -45,6 +45,10 @@ static int gone(const struct xl_child *child)
                               : xl_sys.waitid(P_PID, (id_t)child->pid, &info,
                                               WEXITED | WNOHANG, NULL);
     } while (r != 0 && errno == EINTR);
+    /* A ctx that has just reaped it must still find it in the registry: else
+     * it is a stranger to it. */
+    if (r != 0)
+        xl_registry_settle();
     return r != 0 || info.si_pid != 0;
 }
 
