@@ -151,6 +151,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
 {
     libxl_childproc_spec spec;
     struct xl_child *child = NULL;
+    int saved;
     int rc;
 
     rc = xl_mode_arm(ctx);
@@ -171,9 +172,17 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
         xl_child_discard(ctx, child);
         return ERROR_INVAL;
     }
+    if (child->adopted && xl_watch_adopted(ctx, child, pidfd) != 0) {
+        saved = errno;
+        xl_registry_remove(&child->reg);
+        xl_child_discard(ctx, child);
+        errno = saved;
+        return ERROR_SYSTEM;
+    }
     *ret_id = child->id;
     xl_child_started(ctx, child, pid, pidfd);
-    xl_watch_new(ctx, child);
+    if (!child->adopted)
+        xl_watch_new(ctx, child);
     return 0;
 }
 

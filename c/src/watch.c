@@ -50,6 +50,21 @@ void xl_watch_unannounced(libxl_ctx *ctx, struct xl_child *child)
     }
 }
 
+/* By what epoll names the child in its events. */
+static uint64_t tag(const struct xl_child *child)
+{
+    return child->id | XL_TAG_CHILD;
+}
+
+int xl_watch_adopted(libxl_ctx *ctx, const struct xl_child *child, int pidfd)
+{
+    struct epoll_event event;
+
+    event.events = EPOLLIN | EPOLLONESHOT;
+    event.data.u64 = tag(child);
+    return xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_ADD, pidfd, &event);
+}
+
 void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again)
 {
     struct epoll_event event;
@@ -65,7 +80,7 @@ void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again)
     else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&
              !child->adopted)
         event.events = EPOLLIN | EPOLLET;
-    event.data.u64 = child->id | XL_TAG_CHILD;
+    event.data.u64 = tag(child);
     if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
         return;
 unwatched:

@@ -13,8 +13,11 @@
 #define XL_TICK_RETRY_MS 2 /* a status that is being taken by somebody */
 #define XL_TICK_SAFETY_MS 1000
 
-/* A child that has just been started, or adopted. */
+/* A child that has just been started. */
 void xl_watch_new(libxl_ctx *ctx, struct xl_child *child);
+/* One that is to be adopted, and may be no child of ours: nothing but its
+ * pidfd would tell. 0, or -1 and errno. */
+int xl_watch_adopted(libxl_ctx *ctx, const struct xl_child *child, int pidfd);
 /* Has epoll watch for the (next) change of the child's state. */
 void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 /* No epoll will tell: the tick looks. */

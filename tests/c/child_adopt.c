@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/epoll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -339,6 +340,51 @@ XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
     adopted_stranger(XH_EXIT(0));
     adopted_stranger(XH_EXIT(201));
     adopted_stranger(XH_SIGNAL(SIGUSR2));
+}
+
+static int no_watch(int epfd, int op, int fd, struct epoll_event *event)
+{
+    (void)epfd;
+    (void)fd;
+    (void)event;
+    if (op == EPOLL_CTL_ADD)
+        errno = ENOSPC;
+    return op == EPOLL_CTL_ADD ? -1 : 0;
+}
+
+/* Nothing else would tell its end, least of all to a mainloop. */
+XT_TEST(one_that_cannot_be_watched_is_not_adopted, "C12 X5")
+{
+    static const libxl_sigchld_owner owner[] = {libxl_sigchld_owner_none,
+                                                libxl_sigchld_owner_mainloop};
+    struct xl_sys real = xl_sys;
+
+    needs_pidfds();
+    for (size_t i = 0; i < 2; i++) {
+        libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
+        libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+        struct family f = make_family(XH_EXIT(0));
+        libxl_childproc_id id = 5;
+        libxl_event *event;
+        uint64_t ticks;
+
+        XT_OK(libxl_childproc_start_time(f.child, &ticks));
+        xl_sys.epoll_ctl = no_watch;
+        XT_RC(libxl_childproc_adopt(ctx, f.child, ticks, -1, &report, &id),
+              ERROR_SYSTEM);
+        XT_EQ_INT(errno, ENOSPC);
+        XT_EQ_INT(id, 5);
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        xl_sys = real;
+        XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, &report, &id));
+        xt_close(&f.end_gate);
+        xt_close(&f.reap_gate);
+        XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+        XT_EQ_INT(event->u.childproc_exit.pid, f.child);
+        libxl_event_free(ctx, event);
+        XT_EQ_INT(xh_reap(f.parent), 0);
+        xt_ctx_free(ctx);
+    }
 }
 
 /* Its parent may take its time: meanwhile there is nothing for us to do. */
