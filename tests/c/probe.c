@@ -118,6 +118,11 @@ int xp_clone3(void)
     return syscall(SYS_clone3, NULL, 0) < 0 && errno == EINVAL;
 }
 
+int xp_pidfd_send_signal(void)
+{
+    return syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0) < 0 && errno == EBADF;
+}
+
 int xp_close_range(void)
 {
     return syscall(SYS_close_range, ~0u, ~0u, 0) == 0;

@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include "hostchild.h"
+#include "probe.h"
 #include "sweep.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -54,10 +54,8 @@ static void teardown(void *state)
  * back stays, and a child that cannot be signalled lives. */
 static const char *nothing_instead(void)
 {
-    int pidfd_signals = syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0) != 0 &&
-                        errno == EBADF;
-
-    return pidfd_signals && xl_facility_pidfds(0) ? NULL : "sigaction kill";
+    return xp_pidfd_send_signal() && xl_facility_pidfds(0) ? NULL
+                                                           : "sigaction kill";
 }
 
 static void sweep(const char *name, libxl_sigchld_owner o, int (*run)(void *),
