@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
+#include "ask.h"
+
 #define LOOK_MS 100         /* some have no pidfd */
 #define LOOK_ANYWAY_MS 1000 /* such a one may have come since */
 
@@ -34,22 +36,13 @@ void xl_orphan_unlock(void)
 static int gone(const struct xl_child *child)
 {
     siginfo_t info;
-    int r;
+    int r = xl_ask(child, WEXITED, &info, NULL);
 
-    if (child->pidfd < 0 && !xl_registry_has_number(&child->reg))
-        return 1;
-    do {
-        info.si_pid = 0;
-        r = child->pidfd >= 0 ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd,
-                                              &info, WEXITED | WNOHANG, NULL)
-                              : xl_sys.waitid(P_PID, (id_t)child->pid, &info,
-                                              WEXITED | WNOHANG, NULL);
-    } while (r != 0 && errno == EINTR);
     /* A ctx that has just reaped it must still find it in the registry: else
      * it is a stranger to it. */
-    if (r != 0)
+    if (r < 0)
         xl_registry_settle();
-    return r != 0 || info.si_pid != 0;
+    return r != 0;
 }
 
 static void bury(struct xl_child *child)

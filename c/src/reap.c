@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "ask.h"
 #include "child.h"
 #include "defer.h"
 #include "facility.h"
@@ -38,35 +39,6 @@ int xl_wait_status(const siginfo_t *info)
         return (info->si_status & 0xff) << 8 | 0x7f;
     default:
         return 0xffff; /* continued */
-    }
-}
-
-/* 1 and info, 0 not yet, -1 and errno. */
-static int wait_for(const struct xl_child *child, int options, siginfo_t *info,
-                    struct rusage *rusage)
-{
-    int by_pidfd = child->pidfd >= 0;
-    int r;
-
-    for (;;) {
-        info->si_pid = 0;
-        if (!by_pidfd && !xl_registry_has_number(&child->reg)) {
-            errno = ECHILD;
-            return -1;
-        }
-        r = by_pidfd ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
-                                     options | WNOHANG, rusage)
-                     : xl_sys.waitid(P_PID, (id_t)child->pid, info,
-                                     options | WNOHANG, rusage);
-        if (r == 0)
-            return info->si_pid != 0;
-        if (errno == EINTR)
-            continue;
-        if (by_pidfd && errno != ECHILD) {
-            by_pidfd = 0; /* refused since it was probed: go by the number */
-            continue;
-        }
-        return -1;
     }
 }
 
@@ -141,7 +113,7 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
 
     if (!xl_send_rest(child))
         return 0;
-    r = wait_for(child, WEXITED, &info, &rusage);
+    r = xl_ask(child, WEXITED, &info, &rusage);
     if (r == 0)
         return 0;
     if (r < 0 && ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
@@ -195,7 +167,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
     struct xl_exit_info info = {0, 0};
     siginfo_t si;
     struct rusage rusage;
-    int r = wait_for(child, WEXITED, &si, &rusage);
+    int r = xl_ask(child, WEXITED, &si, &rusage);
 
     if (r > 0) { /* it is our child after all */
         adopted_ended(ctx, child, xl_wait_status(&si), LIBXL_LOST_NONE,
@@ -226,7 +198,7 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
     siginfo_t si;
 
     if (!child->reaped) {
-        child->reaped = wait_for(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
+        child->reaped = xl_ask(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
                         errno == ECHILD;
         give_grace(ctx, child);
         return;
@@ -410,7 +382,7 @@ static void look_for_stops(libxl_ctx *ctx)
 
         if (!child->wants_stops)
             continue;
-        while (wait_for(child, WSTOPPED | WCONTINUED, &info, NULL) > 0) {
+        while (xl_ask(child, WSTOPPED | WCONTINUED, &info, NULL) > 0) {
             if (info.si_code == CLD_CONTINUED)
                 xl_child_stopped(ctx, child,
                                  LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED, SIGCONT);
@@ -451,11 +423,10 @@ void xl_reap_sigchld(libxl_ctx *ctx)
         look_for_stops(ctx);
     /* also when our last child has just ended: the host's may have, too */
     if (xl_owner_reaps_all(ctx->mode.in_force) &&
-        xl_sigchld_subscribed(&ctx->selfpipe)) {
+        xl_sigchld_subscribed(&ctx->selfpipe))
         reap_all(ctx, came);
-    } else if (ctx->nunwatched > 0) {
+    else if (ctx->nunwatched > 0)
         xl_reap_unannounced(ctx, 0);
-    }
 }
 
 void xl_reap_handed(libxl_ctx *ctx)

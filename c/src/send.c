@@ -16,6 +16,8 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "ask.h"
+
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
 #endif
@@ -35,28 +37,16 @@ enum { LIVES, ENDED, GONE };
  * whether that has ended: the kernel takes signals for zombies. */
 static int state(const struct xl_child *child)
 {
-    const int options = WEXITED | WNOHANG | WNOWAIT;
-    int by_pidfd = child->pidfd >= 0;
     siginfo_t info;
-    int r;
 
-    for (;;) {
-        info.si_pid = 0;
-        if (!by_pidfd && !xl_registry_has_number(&child->reg))
-            return GONE;
-        r = by_pidfd
-                ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, &info, options,
-                                NULL)
-                : xl_sys.waitid(P_PID, (id_t)child->pid, &info, options, NULL);
-        if (r == 0 || errno == ECHILD)
-            break;
-        if (errno != EINTR && !by_pidfd)
-            break;
-        by_pidfd &= errno == EINTR; /* refused: go by the number */
-    }
-    if (r != 0)
+    switch (xl_ask(child, WEXITED | WNOWAIT, &info, NULL)) {
+    case 0:
+        return LIVES;
+    case 1:
+        return ENDED;
+    default:
         return GONE;
-    return info.si_pid != 0 ? ENDED : LIVES;
+    }
 }
 
 /* An adopted process cannot be waited for, but its pidfd tells. */

@@ -77,8 +77,7 @@ void xl_watch(libxl_ctx *ctx, struct xl_child *child, int again)
      * it, and in mainloop mode the end and the host's reaping are two facts. */
     if (again && (child->adopted || child->retries > 0))
         event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
-    else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&
-             !child->adopted)
+    else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         event.events = EPOLLIN | EPOLLET;
     event.data.u64 = tag(child);
     if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
@@ -94,7 +93,7 @@ unwatched:
 void xl_watch_new(libxl_ctx *ctx, struct xl_child *child)
 {
     /* nobody is blocked, and nobody may block without our knowing */
-    if (child->pidfd >= 0 && !child->adopted && ctx->pump.leader == NULL &&
+    if (child->pidfd >= 0 && ctx->pump.leader == NULL &&
         ctx->pump.outer < 0 && ctx->nrecent < MAX_RECENT &&
         ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
         child->recent = 1;

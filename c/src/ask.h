@@ -1,0 +1,18 @@
+/* ask.h - what the kernel says of one child
+ *
+ * Used by whoever reaps it or wants to know whether it lives: reap.c, send.c,
+ * orphan.c.
+ */
+#ifndef XL_ASK_H
+#define XL_ASK_H
+
+#include <signal.h>
+
+#include "child.h"
+
+/* waitid for this child alone, with options and WNOHANG, by its pidfd or by a
+ * number that is its own still. 1 and *info; 0: not yet; -1 and errno. */
+int xl_ask(const struct xl_child *child, int options, siginfo_t *info,
+           struct rusage *rusage);
+
+#endif
