@@ -52,7 +52,7 @@ class SwigBuild(build_ext):
 
 
 os.makedirs("build", exist_ok=True)  # setuptools' own notes go there
-CORE = sorted(glob.glob("c/src/*.c"))
+CORE = sorted(glob.glob("c/src/*/*.c"))
 BINDING = sorted(glob.glob("bindings/python/*.c"))
 
 setup(
@@ -64,7 +64,7 @@ setup(
         "xlchild._libxl",
         sources=["bindings/python/_libxl.i"] + BINDING + CORE,
         depends=(["bindings/libxl.i"] + glob.glob("bindings/python/*.h")
-                 + glob.glob("c/src/*.h") + glob.glob("c/include/*/*.h")),
+                 + glob.glob("c/src/*/*.h") + glob.glob("c/include/*/*.h")),
         include_dirs=["bindings/python", "c/include", "c/src"],
         define_macros=[("LIBXL_API", HIDDEN)],
         extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden",

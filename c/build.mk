@@ -9,7 +9,7 @@ XL_CFLAGS ?= -O2 -g
 XL_ALL_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
   -Wmissing-prototypes -fvisibility=hidden -fPIC -pthread -Ic/include -Ic/src
 
-XL_SRC := $(wildcard c/src/*.c)
+XL_SRC := $(wildcard c/src/*/*.c)
 XL_OBJ := $(XL_SRC:c/src/%.c=build/c/%.o)
 
 .PHONY: lib

@@ -18,7 +18,7 @@ compile() {
     xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 \
         sh -c '$CC $flags -c "$0" -o "objects/$(basename "$0" .c).o"'
 }
-printf '%s\n' "$core"/src/*.c | compile
+printf '%s\n' "$core"/src/*/*.c | compile
 # Bytecode looks for the externals in the shared object.
 flags="$flags -fvisibility=default"
 printf '%s\n' "$stubs"/*.c | compile

@@ -39,7 +39,7 @@ FZ_TARGET_SRC := $(filter-out tests/fuzz/libfuzzer.c,$(wildcard tests/fuzz/*.c))
 
 # $(call XT_VARIANT,NAME,FOLDER,COMPILER,FLAGS,LINK FLAGS)
 define XT_VARIANT
-$(1)_CORE := $$(patsubst c/src/%.c,$(2)/core/%.o,$$(wildcard c/src/*.c))
+$(1)_CORE := $$(patsubst c/src/%.c,$(2)/core/%.o,$$(wildcard c/src/*/*.c))
 $(1)_SUPPORT := $$(patsubst tests/c/%.c,$(2)/tests/%.o,$$(XT_SUPPORT_SRC)) \
   $$(FZ_TARGET_SRC:tests/fuzz/%.c=$(2)/fuzz/%.o)
 $(1)_BIN := $$(XT_TESTS:%=$(2)/tests/%)
@@ -51,7 +51,8 @@ $(2)/core/%.o: c/src/%.c
 
 # The child's half, and the probe's, runs in the parent's memory on a stack of
 # its own and ends by exec: what a sanitizer notes there is never taken back.
-$(2)/core/image.o $(2)/core/facility.o: XT_OWN_FLAGS := -fno-sanitize=all
+$(2)/core/start/child_setup.o $(2)/core/kernel/probe_child.o \
+  $(2)/core/kernel/facility.o: XT_OWN_FLAGS := -fno-sanitize=all
 
 $(2)/tests/%.o: tests/c/%.c
 	@mkdir -p $$(@D)
@@ -95,7 +96,7 @@ build-c-$(1): $(2)/shared/plugin.so $(2)/shared/fakexen.so
 endif
 
 .SECONDARY: $$($(1)_BIN:=.o)
--include $$(wildcard $(2)/core/*.d $(2)/tests/*.d $(2)/fuzz/*.d)
+-include $$(wildcard $(2)/core/*/*.d $(2)/tests/*.d $(2)/fuzz/*.d)
 endef
 
 XT_ASAN := -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined \
@@ -115,7 +116,7 @@ $(eval $(call XT_VARIANT,gcov,build/tests/gcov,$(CC),$(XT_GCOV), \
   -Wl$(comma)--wrap=_exit))
 
 # TSan takes clone() for a fork, and stops looking at whoever called it.
-build/tests/tsan/core/sys.o: XT_OWN_FLAGS := -Dclone=__clone
+build/tests/tsan/core/kernel/sys.o: XT_OWN_FLAGS := -Dclone=__clone
 
 # A world (tests/c/world.c) or another wrapper may stand before the runner.
 XT_WRAP ?=
@@ -178,7 +179,7 @@ coverage: build-c-gcov build/tests/world ## line coverage of c/src by the C test
 	  $(XT_WORLD_QUICK_PROGRAMS:build/tests/plain/%=build/tests/gcov/%) \
 	  > build/tests/coverage/bare.log 2>&1; \
 	  tail -n 1 build/tests/coverage/bare.log
-	@cd build/tests/gcov/core && gcov -n *.gcda 2>/dev/null | \
+	@cd build/tests/gcov/core && gcov -n */*.gcda 2>/dev/null | \
 	  awk -v least=$(XT_COVERAGE) \
 	      '/^File .*c\/src/ {f = $$2} \
 	       /^Lines executed/ && f {split($$2, p, /[:%]/); n = $$4; \

@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "kernel/sys.h"
 
 /* ---- a group ------------------------------------------------------------- */
 

@@ -18,10 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "hostchild.h"
 #include "probe.h"
-#include "sys.h"
+#include "kernel/sys.h"
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434

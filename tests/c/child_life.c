@@ -17,7 +17,7 @@
 
 #include "hostchild.h"
 #include "probe.h"
-#include "sys.h"
+#include "kernel/sys.h"
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,

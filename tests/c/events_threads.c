@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ctx_impl.h"
-#include "sys.h"
+#include "ctx/ctx_impl.h"
+#include "kernel/sys.h"
 
 /* A thread that waits for one event and says so. */
 struct waiter {

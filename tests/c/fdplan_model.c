@@ -1,9 +1,9 @@
 /* fdplan_model.c - the fd planner against a naive model of an fd table
  *
- * White-box: maps are planned by c/src/fdplan.c, the plan is carried out on
- * the simulated table of tests/fuzz/fdtable.c, and what is there after exec is
- * compared with what the map says. Proves C16's swap-safe plan; start_asked.c
- * and child_start.c have the real thing.
+ * White-box: maps are planned by c/src/start/fdplan.c, the plan is carried out
+ * on the simulated table of tests/fuzz/fdtable.c, and what is there after exec
+ * is compared with what the map says. Proves C16's swap-safe plan;
+ * start_asked.c and child_start.c have the real thing.
  */
 #define _GNU_SOURCE
 #include "harness.h"

@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "kernel/sys.h"
 
 /* ---- the host's child ---------------------------------------------------- */
 

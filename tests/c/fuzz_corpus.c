@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "fuzz.h"
 #include "harness.h"
 #include "xlchild/childproc.h"

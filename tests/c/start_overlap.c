@@ -19,8 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "rawcall.h"
-#include "sys.h"
+#include "kernel/rawcall.h"
+#include "kernel/sys.h"
 
 enum { N = 40 };
 

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "sys.h"
+#include "kernel/sys.h"
 
 /* What can fail, and how. */
 #define KINDS(X)                                                               \

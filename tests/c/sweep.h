@@ -1,9 +1,9 @@
 /* sweep.h - makes the Nth call of each kind fail, for every N that is reached
  *
- * An operation is tried once a call that it makes through xl_sys (c/src/sys.h),
- * each time in a forked process of its own. A try that fails must have a
- * documented code, leave outputs, fds, masks, dispositions, children and
- * registrations as they were, and work when it is repeated.
+ * An operation is tried once a call that it makes through xl_sys
+ * (c/src/kernel/sys.h), each time in a forked process of its own. A try that
+ * fails must have a documented code, leave outputs, fds, masks, dispositions,
+ * children and registrations as they were, and work when it is repeated.
  */
 #ifndef XT_SWEEP_H
 #define XT_SWEEP_H

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 
 static void quiet_log(void *user, libxl_log_level level, int errnoval,
                       const char *message)

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "hostchild.h"
 #include "probe.h"
 

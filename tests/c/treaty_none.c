@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "hostchild.h"
 #include "probe.h"
 

@@ -10,7 +10,7 @@ FZ_TARGETS := fdplan spec sequence
 FZ_FLAGS := -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
   -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 FZ_BIN := $(FZ_TARGETS:%=build/fuzz/fuzz-%)
-FZ_CORE := $(patsubst c/src/%.c,build/fuzz/core/%.o,$(wildcard c/src/*.c))
+FZ_CORE := $(patsubst c/src/%.c,build/fuzz/core/%.o,$(wildcard c/src/*/*.c))
 FZ_TARGET_OBJ := $(FZ_TARGET_SRC:tests/fuzz/%.c=build/fuzz/targets/%.o)
 FUZZ_SECONDS ?= 600
 
@@ -20,7 +20,8 @@ build/fuzz/core/%.o: c/src/%.c
 	  $(FZ_OWN_FLAGS) -MMD -MP -c -o $@ $<
 
 # As in tests/c/build.mk: it runs in a child that shares our memory.
-build/fuzz/core/image.o: FZ_OWN_FLAGS := -fno-sanitize=all
+build/fuzz/core/start/child_setup.o build/fuzz/core/kernel/probe_child.o: \
+  FZ_OWN_FLAGS := -fno-sanitize=all
 
 build/fuzz/targets/%.o: tests/fuzz/%.c
 	@mkdir -p $(@D)
@@ -31,7 +32,7 @@ build/fuzz/fuzz-%: tests/fuzz/libfuzzer.c $(FZ_CORE) $(FZ_TARGET_OBJ)
 	  -DFZ_TARGET=fz_$* -o $@ $^
 
 .SECONDARY: $(FZ_CORE) $(FZ_TARGET_OBJ)
--include $(wildcard build/fuzz/core/*.d build/fuzz/targets/*.d)
+-include $(wildcard build/fuzz/core/*/*.d build/fuzz/targets/*.d)
 
 .PHONY: fuzz
 # A third of the time each; the closing line counts targets.

@@ -1,13 +1,13 @@
 /* fdtable.h - a simulated fd table, and what a fd map should make of it
  *
- * The naive model that fdplan.c and spec.c hold plans of c/src/fdplan.c
+ * The naive model that fdplan.c and spec.c hold plans of c/src/start/fdplan.c
  * against: the plan is carried out on the table, exec closes what is
  * close-on-exec, and every fd must be what the map says.
  */
 #ifndef FZ_FDTABLE_H
 #define FZ_FDTABLE_H
 
-#include "fdplan.h"
+#include "start/fdplan.h"
 
 #define FZ_TABLE 128
 #define FZ_CLOSED 0

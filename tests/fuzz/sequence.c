@@ -16,7 +16,7 @@
 #include <sched.h>
 #include <signal.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "sequence.h"
 
 #define STEPS_ABOUT_CHILD 18

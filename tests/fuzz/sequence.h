@@ -147,7 +147,8 @@ void start(int c, enum kind kind, struct fz_input *in);
 void start_many(int c, struct fz_input *in);
 void adopt(int c, struct fz_input *in);
 void set_starters(int c, struct fz_input *in);
-void look_at_start(const struct xl_image *image, struct sim_process *next);
+void look_at_start(const struct xl_child_setup *setup,
+                   struct sim_process *next);
 
 /* ---- sequence_child.c: about one child ---------------------------------- */
 

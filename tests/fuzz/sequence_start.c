@@ -88,7 +88,7 @@ static void choose_spec(struct kid *k, libxl_childproc_spec *spec,
 }
 
 /* In the starting thread, whichever it is. */
-void look_at_start(const struct xl_image *image, struct sim_process *next)
+void look_at_start(const struct xl_child_setup *image, struct sim_process *next)
 {
     struct kid *k = NULL;
 

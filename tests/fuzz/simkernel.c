@@ -66,11 +66,11 @@ static void end_process(struct sim_process *p, int status)
 
 static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd)
 {
-    struct xl_image *image = arg;
+    struct xl_child_setup *image = arg;
     struct sim_process *p;
     pid_t pid = -1;
 
-    FZ_TRUE(fn == xl_image_run);
+    FZ_TRUE(fn == xl_child_setup_run);
     pthread_mutex_lock(&lock);
     p = sim.n < SIM_PROCESSES ? &sim.process[sim.n] : NULL;
     if (sim.look)

@@ -1,7 +1,7 @@
 /* simkernel.h - a simulated kernel, as far as children are concerned
  *
- * Stands behind the seam of c/src/sys.h: processes that are only rows of a
- * table, with pidfds that are pipes (simpidfd.c), and a clock that moves when
+ * Stands behind the seam of c/src/kernel/sys.h: processes that are only rows of
+ * a table, with pidfds that are pipes (simpidfd.c), and a clock that moves when
  * it is told to (simclock.c). It aborts when the library reaps or signals what
  * it must not. Used by sequence.c and spec.c. Everything else of the seam stays
  * real.
@@ -13,7 +13,7 @@
 
 #include <sys/types.h>
 
-#include "image.h"
+#include "start/child_setup.h"
 
 #define SIM_PROCESSES 48
 #define SIM_FIRST_PID 5000000 /* pids end at 4194304 */
@@ -56,7 +56,7 @@ struct sim {
      * at a time, and may set them, and what the process will be. */
     int clone_errno; /* 0: works */
     int exec_errno;  /* 0: works */
-    void (*look)(const struct xl_image *image, struct sim_process *next);
+    void (*look)(const struct xl_child_setup *image, struct sim_process *next);
     int64_t now; /* nanoseconds */
     /* One that ends while a call of the library's is under way. */
     struct sim_process *later; /* NULL: none */

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "facility.h"
+#include "kernel/facility.h"
 #include "fdtable.h"
 #include "fuzz.h"
 #include "simkernel.h"
@@ -279,7 +279,7 @@ static void make_opts(struct fz_input *in)
 
 /* ---- what the child's half gets ------------------------------------------ */
 
-static void look_at_fds(const struct xl_image *image)
+static void look_at_fds(const struct xl_child_setup *image)
 {
     struct fz_trial trial;
 
@@ -298,7 +298,7 @@ static void look_at_fds(const struct xl_image *image)
     fz_check_plan(&trial, &image->fds);
 }
 
-static void look_at_signals(const struct xl_image *image)
+static void look_at_signals(const struct xl_child_setup *image)
 {
     for (int signo = 1; signo < 32; signo++) {
         if (made.spec.sigmask)
@@ -315,7 +315,7 @@ static void look_at_signals(const struct xl_image *image)
         FZ_TRUE(xl_sigset_has(&image->ignore, SIGPIPE));
 }
 
-static void look(const struct xl_image *image, struct sim_process *next)
+static void look(const struct xl_child_setup *image, struct sim_process *next)
 {
     const libxl_childproc_spec *s = &made.spec;
     const char *path = s->path ? s->path : s->argv[0];

@@ -1,0 +1,220 @@
+/* ctx.c - contexts: making them and ending them
+ *
+ * Called by the host. Making one opens its epoll and wakeup; ending one goes
+ * through every part in the order in which they depend on each other.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+
+#include "api/operation.h"
+#include "child/atfork.h"
+#include "child/child.h"
+#include "ctx/ctx_fds.h"
+#include "ctx/defer.h"
+#include "loop/enter.h"
+#include "ctx/events.h"
+#include "ctx/log.h"
+#include "child/mode.h"
+#include "child/reaper_thread.h"
+#include "ctx/process.h"
+#include "child/reap.h"
+#include "loop/registration.h"
+#include "child/send.h"
+#include "api/spawn.h"
+#include "api/starters.h"
+
+/* ---- making ------------------------------------------------------------- */
+
+static int bad_logger(const libxl_logger *logger)
+{
+    return logger != NULL &&
+           (logger->size < sizeof *logger || logger->log == NULL ||
+            logger->min_level < LIBXL_LOG_DEBUG ||
+            logger->min_level > LIBXL_LOG_CRITICAL);
+}
+
+static int init_locks(libxl_ctx *ctx)
+{
+    if (pthread_mutex_init(&ctx->lock, NULL) != 0)
+        return -1;
+    if (pthread_cond_init(&ctx->os.idle, NULL) != 0) {
+        (void)pthread_mutex_destroy(&ctx->lock);
+        return -1;
+    }
+    return 0;
+}
+
+static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
+{
+    ctx->generation = xl_process_generation();
+    ctx->log.logger.min_level = LIBXL_LOG_WARNING;
+    if (logger != NULL)
+        ctx->log.logger = *logger;
+    ctx->tick.fire = xl_reap_tick;
+    xl_queue_init(&ctx->deferred);
+    ctx->events.tail = &ctx->events.head;
+    xl_list_init(&ctx->events.evgens);
+    xl_list_init(&ctx->starting);
+    xl_list_init(&ctx->live);
+    xl_list_init(&ctx->held);
+    xl_list_init(&ctx->aos);
+    xl_list_init(&ctx->stacks);
+    xl_list_init(&ctx->all);
+    xl_list_init(&ctx->pump.waiters);
+}
+
+int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
+                    const libxl_logger *logger)
+{
+    libxl_ctx *ctx = NULL;
+    int saved;
+
+    if (ret_ctx == NULL)
+        return ERROR_INVAL;
+    *ret_ctx = NULL;
+    if (version != LIBXL_VERSION)
+        return ERROR_VERSION;
+    if (flags != 0 || bad_logger(logger))
+        return ERROR_INVAL;
+    if (xl_atfork_missing())
+        return ERROR_NOMEM;
+    ctx = xl_sys.calloc(1, sizeof *ctx);
+    if (ctx == NULL)
+        return ERROR_NOMEM;
+    if (init_locks(ctx) != 0) {
+        xl_free(ctx);
+        return ERROR_NOMEM;
+    }
+    init_members(ctx, logger);
+    if (xl_ctx_open_fds(ctx) != 0) {
+        saved = errno;
+        xl_ctx_close_fds(ctx);
+        (void)pthread_cond_destroy(&ctx->os.idle);
+        (void)pthread_mutex_destroy(&ctx->lock);
+        xl_free(ctx);
+        errno = saved;
+        return ERROR_SYSTEM;
+    }
+    xl_process_add(ctx);
+    *ret_ctx = ctx;
+    return 0;
+}
+
+/* ---- ending ------------------------------------------------------------- */
+
+static void free_child(struct xl_child *child)
+{
+    xl_registry_remove(&child->reg);
+    xl_list_remove(&child->link);
+    xl_close(child->pidfd);
+    xl_free(child->cgroup);
+    xl_free(child);
+}
+
+static void release_child(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_timer_disarm(&ctx->timers, &child->timer);
+    xl_notices_send(ctx, &child->notices, NULL);
+    if (child->on_free == LIBXL_FREE_KILL)
+        (void)xl_send(child, SIGKILL, child->kill.scope);
+    (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
+    if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
+        free_child(child);
+        return;
+    }
+    if (xl_reaper_thread_take(child) == 0)
+        return;
+    xl_log(ctx, LIBXL_LOG_ERROR, errno,
+           "child %d: no thread could be had to reap it after its ctx",
+           (int)child->pid);
+    free_child(child);
+}
+
+static void release_children(libxl_ctx *ctx)
+{
+    while (!xl_list_empty(&ctx->live))
+        release_child(ctx, xl_container(ctx->live.next, struct xl_child, link));
+    while (!xl_list_empty(&ctx->held))
+        xl_child_forget(ctx,
+                        xl_container(ctx->held.next, struct xl_child, link));
+}
+
+static void free_memory(libxl_ctx *ctx)
+{
+    xl_events_destroy(ctx);
+    xl_slots_destroy(&ctx->children);
+    xl_slots_destroy(&ctx->streams);
+    xl_spawn_free_stacks(ctx);
+    xl_free(ctx);
+}
+
+/* A ctx of the parent's, in its child: memory and fds, nobody is told. */
+static void free_inherited(libxl_ctx *ctx)
+{
+    xl_process_remove(ctx);
+    while (!xl_list_empty(&ctx->aos))
+        xl_operation_free(
+            ctx, xl_container(ctx->aos.next, struct xl_operation, link));
+    while (!xl_list_empty(&ctx->live)) {
+        struct xl_child *child =
+            xl_container(ctx->live.next, struct xl_child, link);
+
+        xl_notices_send(ctx, &child->notices, NULL);
+        child->reg.pid = 0; /* the registry is this process's own by now */
+        free_child(child);
+    }
+    while (!xl_list_empty(&ctx->held))
+        xl_child_forget(ctx,
+                        xl_container(ctx->held.next, struct xl_child, link));
+    xl_starters_forget(ctx);
+    xl_ctx_close_fds(ctx);
+    /* the locks may be held by threads that are not here: they are left */
+    free_memory(ctx);
+}
+
+int libxl_ctx_free(libxl_ctx *ctx)
+{
+    int rc;
+
+    if (ctx == NULL)
+        return 0;
+    if (ctx->generation != xl_process_generation()) {
+        free_inherited(ctx);
+        return 0;
+    }
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    if (ctx->inside > 1) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_ctx_free: a call on this ctx is under way");
+        return xl_leave(ctx, ERROR_BUSY);
+    }
+    xl_starters_stop(ctx);
+    while (!xl_list_empty(&ctx->aos))
+        xl_operation_free(
+            ctx, xl_container(ctx->aos.next, struct xl_operation, link));
+    release_children(ctx);
+    xl_mode_release(ctx);
+    xl_registration_release(ctx);
+    xl_timer_disarm(&ctx->timers, &ctx->tick);
+    xl_registry_limbo_forget(&ctx->wakeup);
+    xl_dispatch(ctx); /* what has occurred is still reported */
+    xl_process_remove(ctx);
+    pthread_mutex_unlock(&ctx->lock);
+    xl_ctx_close_fds(ctx);
+    (void)pthread_cond_destroy(&ctx->os.idle);
+    (void)pthread_mutex_destroy(&ctx->lock);
+    free_memory(ctx);
+    return 0;
+}
+
+int libxl_ctx_disaster_latched(libxl_ctx *ctx)
+{
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    return xl_leave(ctx, ctx->latched);
+}

@@ -1,0 +1,117 @@
+/* handle.c - held results, detaching, and looking children up
+ *
+ * Called by the host. A child that was started with LIBXL_REPORT_HOLD stays
+ * on ctx->held after its end, until libxl_childproc_wait takes its result or
+ * libxl_childproc_detach forgoes it.
+ */
+#include "child/child.h"
+#include "loop/enter.h"
+#include "loop/pump.h"
+#include "ctx/waiters.h"
+
+struct request {
+    libxl_childproc_id id;
+    int rc;
+    libxl_childproc_result *ret_result;
+};
+
+static int ended(libxl_ctx *ctx, void *user)
+{
+    struct request *r = user;
+    struct xl_child *child = xl_child_get(ctx, r->id);
+
+    if (child == NULL || child->detached) {
+        r->rc = ERROR_NOTFOUND; /* somebody else took it, or detached it */
+        return 1;
+    }
+    if (!child->ended)
+        return 0;
+    *r->ret_result = child->box.event.u.childproc_exit;
+    xl_child_forget(ctx, child);
+    r->rc = 0;
+    return 1;
+}
+
+int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
+                         unsigned flags, libxl_childproc_result *ret_result)
+{
+    struct request r = {id, 0, ret_result};
+    struct xl_waiter waiter;
+    struct xl_child *child;
+    int rc;
+
+    if (ret_result == NULL || timeout_ms < LIBXL_WAIT_FOREVER ||
+        (flags & ~LIBXL_WAIT_INTERRUPTIBLE) != 0)
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    child = xl_child_get(ctx, id);
+    if (child == NULL || child->guardian != NULL || child->detached) {
+        rc = ERROR_NOTFOUND;
+    } else if (child->report != LIBXL_REPORT_HOLD) {
+        rc = ERROR_INVAL;
+    } else {
+        xl_waiter_init(&waiter);
+        waiter.child = id;
+        rc = xl_pump_wait(ctx, &waiter, ended, &r, timeout_ms, flags);
+        if (rc == 0)
+            rc = r.rc;
+    }
+    return xl_leave(ctx, rc);
+}
+
+int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    struct xl_child *child;
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    child = xl_child_get(ctx, id);
+    if (child == NULL || child->guardian != NULL || child->detached) {
+        rc = ERROR_NOTFOUND;
+    } else if (child->ended) {
+        xl_child_forget(ctx, child);
+    } else {
+        child->report = LIBXL_REPORT_NONE;
+        child->detached = 1;
+        ctx->nstops -= child->wants_stops; /* those are reports, too */
+        child->wants_stops = 0;
+        xl_waiters_wake_child(ctx, id);
+    }
+    return xl_leave(ctx, rc);
+}
+
+int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,
+                           libxl_childproc_id *ret_id)
+{
+    struct xl_child *child;
+    int rc;
+
+    if (pid <= 1 || ret_id == NULL)
+        return ERROR_INVAL;
+    rc = xl_enter(ctx);
+    if (rc != 0)
+        return rc;
+    child = xl_child_by_pid(ctx, pid);
+    if (child != NULL)
+        *ret_id = child->id;
+    else
+        rc = ERROR_NOTFOUND;
+    return xl_leave(ctx, rc);
+}
+
+int libxl_childproc_count(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+    int n;
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    n = ctx->nlive;
+    for (node = ctx->held.next; node != &ctx->held; node = node->next)
+        n++;
+    return xl_leave(ctx, n);
+}

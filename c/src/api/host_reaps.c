@@ -1,0 +1,85 @@
+/* host_reaps.c - exits that the host tells us of
+ *
+ * Called by the host: in mainloop mode it owns SIGCHLD and reaps. Next:
+ * child.c reports what was passed on; reap.c looks for the rest.
+ */
+#include <sys/wait.h>
+
+#include "child/child.h"
+#include "loop/enter.h"
+#include "ctx/log.h"
+#include "loop/pump.h"
+#include "child/reap.h"
+#include "child/send.h"
+
+/* Its grace was over before the host passed it on (reap.c). */
+static int is_late(libxl_ctx *ctx, pid_t pid)
+{
+    unsigned i;
+
+    for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++) {
+        if (ctx->mode.late[i] == pid) {
+            ctx->mode.late[i] = 0;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
+{
+    struct xl_child *child;
+    int rc = ERROR_NOT_READY;
+
+    if (pid <= 0 || xl_enter(ctx) != 0)
+        return ERROR_NOT_READY;
+    if (ctx->mode.asked != libxl_sigchld_owner_mainloop) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_exited called in mode %s",
+               libxl_childproc_owner_name(ctx->mode.asked));
+        goto out;
+    }
+    child = xl_child_by_pid(ctx, pid);
+    if (child == NULL) {
+        if (is_late(ctx, pid))
+            rc = 0;
+        goto out;
+    }
+    rc = 0;
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+        xl_send_rest_late(child);
+        xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_PASSED,
+                       NULL);
+    }
+out:
+    return xl_leave(ctx, rc);
+}
+
+void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    if (xl_enter(ctx) != 0)
+        return;
+    if (ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
+        ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
+        xl_pump_once(ctx);
+        goto out;
+    }
+    if (ctx->nunwatched > 0) {
+        xl_reap_unannounced(ctx, 1);
+        goto out;
+    }
+    ctx->mode.host_reaps_through_us = 1;
+    xl_pump_once(ctx);
+    ctx->mode.host_reaps_through_us = 0;
+    for (node = ctx->live.next; ctx->mode.nzombies > 0 && node != &ctx->live;) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next;
+        if (child->zombie)
+            (void)xl_reap_look(ctx, child);
+    }
+out:
+    (void)xl_leave(ctx, 0);
+}

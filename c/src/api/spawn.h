@@ -1,0 +1,36 @@
+/* spawn.h - starting a child for a ctx
+ *
+ * libxl_childproc_spawn, exec.c and starters.c go through here; start.c is
+ * next.
+ */
+#ifndef XL_SPAWN_H
+#define XL_SPAWN_H
+
+#include "api/operation.h"
+#include "start/start.h"
+
+struct xl_spawn {
+    /* in */
+    const libxl_childproc_spec *spec;
+    const libxl_childproc_report *report;
+    struct xl_operation *ao;
+    int64_t due;                  /* a timeout to arm for; XL_NEVER */
+    const xl_sigset *caller_mask; /* NULL: the calling thread's */
+    /* out; the child may have been reported when this returns */
+    libxl_childproc_id id;
+    pid_t pid;
+    libxl_childproc_failure failure;
+    /* between the halves */
+    struct xl_start start;
+    struct xl_child *child;
+};
+
+/* Under the lock, which it gives up while the child starts. */
+int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn);
+/* The same in halves, so that starts overlap. Without 0 from the first there
+ * is no second one. */
+int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn);
+int xl_spawn_end(libxl_ctx *ctx, struct xl_spawn *spawn);
+void xl_spawn_free_stacks(libxl_ctx *ctx);
+
+#endif

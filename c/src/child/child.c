@@ -1,0 +1,261 @@
+/* child.c - one child, from its start to its report
+ *
+ * Called by spawn.c and adopt.c (start; exit_watch.c is next) and by reap.c
+ * (end). Then events.c has notices and event reports, the deferred calls
+ * callbacks, and its guardian the end of a child that belongs to an operation.
+ * See child.h.
+ */
+#include "child/child.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "ctx/defer.h"
+#include "ctx/events.h"
+#include "ctx/log.h"
+#include "ctx/waiters.h"
+
+int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                 const libxl_childproc_report *report,
+                 struct xl_child **ret_child)
+{
+    int stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    /* several events need a strand, which goes when the child goes */
+    struct xl_child *child = xl_sys.calloc(
+        1, sizeof *child + (stops ? sizeof(struct xl_strand) : 0));
+    int reserved = 0;
+    int rc = ERROR_NOMEM;
+
+    if (child == NULL)
+        return ERROR_NOMEM;
+    child->ctx = ctx;
+    child->pid = -1;
+    child->pidfd = -1;
+    child->reg.owner = &ctx->wakeup;
+    xl_list_init(&child->link);
+    xl_list_init(&child->notices);
+    child->on_free = spec->on_free;
+    child->kill = spec->kill;
+    child->exited_grace_ms = spec->exited_grace_ms;
+    child->leads_group =
+        (spec->flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                        LIBXL_SPAWN_SET_CTTY)) != 0;
+    if (stops) {
+        child->wants_stops = 1;
+        child->strand = (struct xl_strand *)(void *)(child + 1);
+        xl_strand_init(child->strand);
+    }
+    if (report != NULL) {
+        child->report = report->kind;
+        child->box.event.for_user = report->u.for_event;
+        if (report->kind == LIBXL_REPORT_CALLBACK) {
+            child->box.call.child = report->callback;
+            child->box.user = report->u.for_callback;
+        }
+    }
+    if (spec->cgroup != NULL) {
+        size_t size = strlen(spec->cgroup) + 1;
+
+        child->cgroup = xl_sys.malloc(size);
+        if (child->cgroup == NULL)
+            goto out;
+        memcpy(child->cgroup, spec->cgroup, size);
+    }
+    if (xl_registry_reserve() != 0)
+        goto out;
+    reserved = 1;
+    rc = xl_notices_prepare(ctx, &child->notices);
+    if (rc != 0)
+        goto out;
+    child->id = xl_slots_add(&ctx->children, child);
+    if (child->id == 0) {
+        rc = ctx->children.n == XL_SLOTS_MAX ? ERROR_LIMIT : ERROR_NOMEM;
+        goto out;
+    }
+    xl_list_append(&ctx->starting, &child->link);
+    *ret_child = child;
+    return 0;
+out:
+    xl_notices_send(ctx, &child->notices, NULL);
+    if (reserved)
+        xl_registry_unreserve();
+    xl_free(child->cgroup);
+    xl_free(child);
+    return rc;
+}
+
+/* The registry's reservation has been used or given back by the start. */
+void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_list_remove(&child->link);
+    xl_notices_send(ctx, &child->notices, NULL);
+    xl_slots_remove(&ctx->children, child->id);
+    xl_free(child->cgroup);
+    xl_free(child);
+}
+
+void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
+                      int pidfd)
+{
+    unsigned i;
+
+    child->pid = pid;
+    child->pidfd = pidfd;
+    xl_list_remove(&child->link);
+    xl_list_append(&ctx->live, &child->link);
+    ctx->nlive++;
+    ctx->nstops += child->wants_stops;
+    for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
+        if (ctx->mode.late[i] == pid)
+            ctx->mode.late[i] = 0; /* the number has a new bearer */
+}
+
+static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
+{
+    struct xl_box *box = xl_container(d, struct xl_box, deferred);
+
+    box->call.child(ctx, &box->event.u.childproc_exit, box->user);
+    xl_free(box);
+}
+
+void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child)
+{
+    libxl_childproc_result early = child->box.event.u.childproc_exit;
+
+    if (child->early)
+        xl_child_ended(ctx, child, early.status, early.lost, early.source,
+                       early.has_rusage ? &early.rusage : NULL);
+}
+
+static void run_free(libxl_ctx *ctx, struct xl_deferred *d)
+{
+    (void)ctx;
+    xl_free(xl_container(d, struct xl_child, box.deferred));
+}
+
+/* Frees a child that makes no report; after the stops of its that are still
+ * being told, for their strand is a part of it. */
+static void let_go(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (child->strand == NULL || !child->strand->busy) {
+        xl_free(child);
+        return;
+    }
+    child->box.deferred.run = run_free;
+    xl_defer(ctx, &child->box.deferred, child->strand, 1);
+}
+
+void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_list_remove(&child->link);
+    xl_slots_remove(&ctx->children, child->id);
+    let_go(ctx, child);
+}
+
+/* The epoll would go on watching what the host's own pidfd keeps open. */
+static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (child->pidfd_shared)
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
+                               NULL);
+    xl_close(child->pidfd);
+    child->pidfd = -1;
+}
+
+void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                    libxl_childproc_lost lost, libxl_childproc_source source,
+                    const struct rusage *rusage)
+{
+    libxl_childproc_result *result = &child->box.event.u.childproc_exit;
+
+    result->status = lost == LIBXL_LOST_NONE ? status : 0;
+    result->lost = lost;
+    result->source = source;
+    result->has_rusage = rusage != NULL;
+    if (rusage != NULL)
+        result->rusage = *rusage;
+    if (child->pid < 0) {
+        /* Reaped by another thread between its start and xl_child_started:
+         * the starter ends it, who would otherwise meet a child that is
+         * gone. */
+        child->early = 1;
+        xl_registry_remove(&child->reg);
+        return;
+    }
+    child->ended = 1;
+    xl_registry_remove(&child->reg);
+    xl_list_remove(&child->link);
+    xl_timer_disarm(&ctx->timers, &child->timer);
+    ctx->nlive--;
+    ctx->nstops -= child->wants_stops;
+    ctx->nrecent -= child->recent;
+    ctx->nunwatched -= child->unwatched;
+    ctx->mode.nzombies -= child->zombie;
+    close_pidfd(ctx, child);
+    xl_free(child->cgroup);
+    child->cgroup = NULL;
+
+    child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
+    result->id = child->id;
+    result->pid = child->pid;
+    xl_notices_send(ctx, &child->notices, result);
+
+    if (child->guardian != NULL) {
+        xl_slots_remove(&ctx->children, child->id);
+        child->guardian->child_ended(ctx, child->guardian, result);
+        let_go(ctx, child);
+        return;
+    }
+    switch (child->report) {
+    case LIBXL_REPORT_HOLD:
+        xl_list_append(&ctx->held, &child->link);
+        xl_waiters_wake_child(ctx, child->id);
+        break;
+    case LIBXL_REPORT_EVENT:
+        xl_slots_remove(&ctx->children, child->id);
+        xl_event_occurred(ctx, &child->box, child->strand, 1);
+        break;
+    case LIBXL_REPORT_CALLBACK:
+        xl_slots_remove(&ctx->children, child->id);
+        child->box.deferred.run = run_report;
+        xl_defer(ctx, &child->box.deferred, child->strand, 1);
+        xl_waiters_wake_child(ctx, child->id);
+        break;
+    case LIBXL_REPORT_NONE:
+        xl_slots_remove(&ctx->children, child->id);
+        let_go(ctx, child);
+        break;
+    }
+}
+
+void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
+                      libxl_event_type type, int signo)
+{
+    struct xl_box *box = xl_sys.calloc(1, sizeof *box);
+
+    if (box == NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "child %d: a stop or continue was not reported for want of "
+               "memory",
+               (int)child->pid);
+        return;
+    }
+    box->event.type = type;
+    box->event.for_user = child->box.event.for_user;
+    box->event.u.childproc_stopped.id = child->id;
+    box->event.u.childproc_stopped.pid = child->pid;
+    box->event.u.childproc_stopped.signo = signo;
+    xl_event_occurred(ctx, box, child->strand, 0);
+}
+
+struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    return xl_slots_get(&ctx->children, id);
+}
+
+struct xl_child *xl_child_by_pid(libxl_ctx *ctx, pid_t pid)
+{
+    struct xl_registry_entry *entry = xl_registry_find(&ctx->wakeup, pid);
+
+    return entry != NULL ? xl_container(entry, struct xl_child, reg) : NULL;
+}

@@ -1,0 +1,81 @@
+/* child.h - one child, from its start to its report
+ *
+ *      xl_child_new     allocated, id known; nothing runs
+ *        |   \ xl_child_discard when the start fails
+ *      xl_child_started   on ctx->live, pid in the registry; exit_watch.c next
+ *        |
+ *      xl_child_ended   out of the registry; notices and the report are sent
+ *        |              (or the operation that owns it is told)
+ *      freed; a held one goes to ctx->held until its result is taken
+ *
+ * Everything that an end needs is allocated by xl_child_new (C12). The child
+ * itself becomes the event of its report.
+ */
+#ifndef XL_CHILD_H
+#define XL_CHILD_H
+
+#include "ctx/ctx_impl.h"
+#include "kernel/registry.h"
+
+/* An operation that a child belongs to: told of the end instead of the host.
+ * First member of whatever it is. */
+struct xl_guardian {
+    void (*child_ended)(libxl_ctx *ctx, struct xl_guardian *guardian,
+                        const libxl_childproc_result *result);
+};
+
+struct xl_child {
+    struct xl_box box; /* the report. First: see libxl_event_free */
+    libxl_ctx *ctx;
+    struct xl_registry_entry reg;
+    libxl_childproc_id id;
+    pid_t pid;
+    int pidfd;                              /* -1: the kernel refused */
+    libxl_childproc_report_kind report : 8; /* small: many may live */
+    libxl_free_policy on_free : 8;
+    libxl_kill_scope end_scope : 8; /* who goes with it, at the latest */
+    libxl_kill_policy kill;
+    int exited_grace_ms;
+    unsigned short retries; /* of learning a status that was taken */
+    unsigned leads_group : 1;
+    unsigned adopted : 1;      /* may be no child of ours */
+    unsigned pidfd_shared : 1; /* a copy of one that the host may keep open */
+    unsigned wants_stops : 1;
+    unsigned recent : 1;    /* not put under watch yet … */
+    unsigned looks : 2;     /* … after so many looks at it */
+    unsigned unwatched : 1; /* no epoll announces its end */
+    unsigned zombie : 1;    /* mainloop mode: has ended, host's to reap */
+    unsigned reaped : 1;    /* … and has been reaped, status not passed */
+    unsigned ended : 1;
+    unsigned detached : 1;
+    unsigned early : 1;  /* its end was seen before xl_child_started */
+    struct xl_list link; /* ctx->live, then ctx->held */
+    struct xl_list notices;
+    struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
+    struct xl_strand *strand;     /* of its events; NULL: it has only its end */
+    char *cgroup;                 /* NULL: none of its own */
+    struct xl_guardian *guardian; /* NULL: it is the host's */
+};
+
+/* 0, or ERROR_NOMEM, ERROR_LIMIT and nothing happened. */
+int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                 const libxl_childproc_report *report,
+                 struct xl_child **ret_child);
+void xl_child_discard(libxl_ctx *ctx, struct xl_child *child);
+/* pid is in the registry by now. Cannot fail. */
+void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
+                      int pidfd);
+void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                    libxl_childproc_lost lost, libxl_childproc_source source,
+                    const struct rusage *rusage);
+/* After xl_child_started: if its end was seen before. The child may go. */
+void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child);
+void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
+                      libxl_event_type type, int signo);
+/* A held child whose result has been taken, or that has no report. */
+void xl_child_forget(libxl_ctx *ctx, struct xl_child *child);
+/* NULL: no such child. A held one is found, with ->ended. */
+struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id);
+struct xl_child *xl_child_by_pid(libxl_ctx *ctx, pid_t pid);
+
+#endif

@@ -1,0 +1,145 @@
+/* exit_watch.c - how the end of a living child will be noticed
+ *
+ * Called by spawn.c and adopt.c for a new child, and by reap.c when a look was
+ * too early. Next: the epoll, or the tick, wakes pump.c, and reap.c looks.
+ */
+#include "child/exit_watch.h"
+
+#include "child/child.h"
+#include "kernel/facility.h"
+
+#define MAX_RECENT 16
+
+/* ---- the tick ----------------------------------------------------------- */
+
+int xl_exit_watch_without_pidfd(const libxl_ctx *ctx)
+{
+    return !xl_facility_pidfds(ctx->mode.hooks.fork_replacement != NULL);
+}
+
+void xl_exit_watch_tick_soon(libxl_ctx *ctx)
+{
+    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
+
+    if (xl_exit_watch_without_pidfd(ctx) ||
+        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        return; /* SIGCHLD announces; the safety tick is enough */
+    if (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due)
+        xl_timer_arm(&ctx->timers, &ctx->tick, due);
+}
+
+void xl_exit_watch_tick_settle(libxl_ctx *ctx)
+{
+    int wanted = (ctx->nunwatched > 0 &&
+                  ctx->mode.in_force != libxl_sigchld_owner_mainloop) ||
+                 xl_sigchld_subscribed(&ctx->selfpipe);
+
+    if (!wanted)
+        xl_timer_disarm(&ctx->timers, &ctx->tick);
+    else if (!xl_timer_armed(&ctx->tick))
+        xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_SAFETY_MS));
+}
+
+/* ---- the epoll ---------------------------------------------------------- */
+
+void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (!child->unwatched) {
+        child->unwatched = 1;
+        ctx->nunwatched++;
+    }
+}
+
+/* By what epoll names the child in its events. */
+static uint64_t tag(const struct xl_child *child)
+{
+    return child->id | XL_TAG_CHILD;
+}
+
+int xl_exit_watch_adopted(libxl_ctx *ctx, const struct xl_child *child,
+                          int pidfd)
+{
+    struct epoll_event event;
+
+    event.events = EPOLLIN | EPOLLONESHOT;
+    event.data.u64 = tag(child);
+    return xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_ADD, pidfd, &event);
+}
+
+void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again)
+{
+    struct epoll_event event;
+    int op = again ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+    if (child->pidfd < 0)
+        goto unwatched;
+    event.events = EPOLLIN | EPOLLONESHOT;
+    /* An adopted process's status is there only when its parent has reaped
+     * it, and in mainloop mode the end and the host's reaping are two facts. */
+    if (again && (child->adopted || child->retries > 0))
+        event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
+    else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        event.events = EPOLLIN | EPOLLET;
+    event.data.u64 = tag(child);
+    if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
+        return;
+unwatched:
+    /* the child runs: look for its end by ourselves */
+    xl_exit_watch_unannounced(ctx, child);
+    xl_exit_watch_tick_soon(ctx);
+}
+
+/* ---- the last few that were started ------------------------------------- */
+
+void xl_exit_watch_new(libxl_ctx *ctx, struct xl_child *child)
+{
+    /* nobody is blocked, and nobody may block without our knowing */
+    if (child->pidfd >= 0 && ctx->pump.leader == NULL && ctx->pump.outer < 0 &&
+        ctx->nrecent < MAX_RECENT &&
+        ctx->mode.in_force != libxl_sigchld_owner_mainloop) {
+        child->recent = 1;
+        ctx->nrecent++;
+        return;
+    }
+    xl_exit_watch(ctx, child, 0);
+}
+
+int xl_exit_watch_recent_full(const libxl_ctx *ctx)
+{
+    return ctx->nrecent == MAX_RECENT;
+}
+
+struct xl_list *xl_exit_watch_first_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node = &ctx->live;
+    int left = ctx->nrecent;
+
+    while (left > 0) {
+        node = node->prev;
+        left -= xl_container(node, struct xl_child, link)->recent;
+    }
+    return node;
+}
+
+void xl_exit_watch_no_longer_recent(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (!child->recent)
+        return; /* looking at it has put it under watch */
+    child->recent = 0;
+    ctx->nrecent--;
+    xl_exit_watch(ctx, child, 0);
+}
+
+void xl_exit_watch_recent(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    if (ctx->nrecent == 0)
+        return;
+    for (node = xl_exit_watch_first_recent(ctx); node != &ctx->live;
+         node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        xl_exit_watch_no_longer_recent(ctx, child);
+    }
+}

@@ -1,0 +1,220 @@
+/* send.c - a signal to a child, its group or its cgroup, and to nobody else
+ *
+ * Called by kill.c, and by reap.c for the rest of a group, under the ctx's
+ * lock, so that a child that we have not reaped cannot be reaped by us
+ * meanwhile. By pidfd where there is one; otherwise by number, after seeing
+ * that the child is still there to be waited for.
+ */
+#define _GNU_SOURCE
+#include "child/send.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "child/wait_one.h"
+
+#ifndef PIDFD_SIGNAL_PROCESS_GROUP
+#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+#endif
+
+static int answer(int r)
+{
+    if (r == 0)
+        return 0;
+    if (errno == ESRCH)
+        return ERROR_NOTFOUND;
+    return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
+}
+
+enum { LIVES, ENDED, GONE };
+
+/* Whether the pid is that of our child still (not reaped by anybody), and
+ * whether that has ended: the kernel takes signals for zombies. */
+static int state(const struct xl_child *child)
+{
+    siginfo_t info;
+
+    switch (xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL)) {
+    case 0:
+        return LIVES;
+    case 1:
+        return ENDED;
+    default:
+        return GONE;
+    }
+}
+
+/* An adopted process cannot be waited for, but its pidfd tells. */
+static int has_ended(const struct xl_child *child)
+{
+    struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
+
+    if (child->adopted)
+        return xl_sys.poll(&pollfd, 1, 0) > 0;
+    return state(child) != LIVES;
+}
+
+static int kill_by_number(const struct xl_child *child, int signo, int group)
+{
+    if (child->pid <= 1 || state(child) == GONE)
+        return ERROR_NOTFOUND;
+    return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
+}
+
+/* The next pid of a cgroup.procs; -1: no more */
+static pid_t next_member(FILE *procs)
+{
+    char line[32];
+
+    if (fgets(line, sizeof line, procs) == NULL)
+        return -1;
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+static int is_member(const char *path, pid_t pid)
+{
+    FILE *procs = xl_sys.fopen(path, "re");
+    pid_t each;
+    int found = 0;
+
+    if (procs == NULL)
+        return 0;
+    while (!found && (each = next_member(procs)) >= 0)
+        found = each == pid;
+    (void)fclose(procs);
+    return found;
+}
+
+/* Everybody in the cgroup, one by one, each held by a pidfd while its
+ * membership is checked again. */
+static int each_in_cgroup(const char *cgroup, int signo)
+{
+    char path[4200];
+    FILE *procs;
+    pid_t pid;
+    int refused = 0;
+    int found = 0;
+
+    snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
+    procs = xl_sys.fopen(path, "re");
+    if (procs == NULL)
+        return ERROR_SYSTEM;
+    while ((pid = next_member(procs)) >= 0) {
+        int pidfd;
+
+        if (pid <= 1)
+            continue; /* of another pid namespace */
+        pidfd = xl_sys.pidfd_open(pid, 0);
+        if (pidfd < 0) {
+            if (errno != ESRCH)
+                refused = errno;
+            continue;
+        }
+        if (is_member(path, pid)) {
+            if (xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
+                found = 1;
+            else if (errno != ESRCH)
+                refused = errno;
+        }
+        xl_close(pidfd);
+    }
+    (void)fclose(procs);
+    if (found)
+        return 0;
+    errno = refused != 0 ? refused : ESRCH;
+    return answer(-1);
+}
+
+static int kill_cgroup(const struct xl_child *child, int signo)
+{
+    char path[4200];
+    ssize_t n;
+    int fd;
+
+    if (signo != SIGKILL)
+        return each_in_cgroup(child->cgroup, signo);
+    snprintf(path, sizeof path, "%s/cgroup.kill", child->cgroup);
+    fd = xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return each_in_cgroup(child->cgroup, signo);
+    n = xl_sys.write(fd, "1", 1);
+    xl_close(fd);
+    return n == 1 ? 0 : ERROR_SYSTEM;
+}
+
+/* The child was not started for this scope. */
+static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
+{
+    return (scope == LIBXL_KILL_CGROUP && child->cgroup == NULL) ||
+           (scope == LIBXL_KILL_GROUP && !child->leads_group);
+}
+
+int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
+{
+    int group = scope == LIBXL_KILL_GROUP;
+    int r;
+
+    if (out_of_scope(child, scope))
+        return ERROR_INVAL;
+    if (scope == LIBXL_KILL_CGROUP)
+        return kill_cgroup(child, signo);
+    /* a group may outlive its leader, whose number it keeps */
+    if (!group && has_ended(child))
+        return ERROR_NOTFOUND;
+    if (child->pidfd < 0)
+        return kill_by_number(child, signo, group);
+    r = xl_sys.pidfd_send_signal(child->pidfd, signo,
+                                 group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
+    if (r != 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
+        int refused = errno;
+
+        /* groups by pidfd came with Linux 6.9; a filter may refuse all. An
+         * adopted process has no number to rely on, unless it is our child. */
+        if (!child->adopted || state(child) != GONE)
+            return kill_by_number(child, signo, group);
+        errno = refused;
+    }
+    if (r != 0 && (errno == EINVAL || errno == ENOSYS))
+        return ERROR_NI;
+    return answer(r);
+}
+
+libxl_kill_scope xl_send_goes_with(struct xl_child *child,
+                                   libxl_kill_scope scope)
+{
+    libxl_kill_scope before = child->end_scope;
+
+    child->end_scope = scope;
+    if ((before == LIBXL_KILL_GROUP) != (scope == LIBXL_KILL_GROUP) &&
+        !child->adopted)
+        xl_registry_group_goes(&child->reg, scope == LIBXL_KILL_GROUP);
+    return before;
+}
+
+int xl_send_rest(struct xl_child *child)
+{
+    int now = ENDED;
+
+    if (child->end_scope == LIBXL_KILL_PROCESS)
+        return 1;
+    if (!child->adopted)
+        now = state(child);
+    if (now == LIVES)
+        return 0;
+    /* no number is needed to name a cgroup */
+    if (now == ENDED || child->end_scope == LIBXL_KILL_CGROUP)
+        (void)xl_send(child, SIGKILL, child->end_scope);
+    (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
+    return 1;
+}
+
+void xl_send_rest_late(struct xl_child *child)
+{
+    if (child->end_scope == LIBXL_KILL_CGROUP)
+        (void)xl_send(child, SIGKILL, LIBXL_KILL_CGROUP);
+}

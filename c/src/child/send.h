@@ -1,0 +1,21 @@
+/* send.h - a signal to a child, its group or its cgroup, and to nobody else */
+#ifndef XL_SEND_H
+#define XL_SEND_H
+
+#include "child/child.h"
+
+/* 0 or ERROR_*, as libxl_childproc_kill. */
+int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope);
+/* Whoever is left of the group or cgroup in scope is to end with the child.
+ * Returns what was said before. */
+libxl_kill_scope xl_send_goes_with(struct xl_child *child,
+                                   libxl_kill_scope scope);
+/* Before a child is reaped: whoever is to end with it gets SIGKILL. Of an
+ * adopted one: when it has ended. 0: it has not ended, and must not be reaped
+ * by a wait that could find it ended by then. */
+int xl_send_rest(struct xl_child *child);
+/* The same when a wait for everybody has reaped it, and its group was seen to
+ * before that: its cgroup. */
+void xl_send_rest_late(struct xl_child *child);
+
+#endif

@@ -1,0 +1,50 @@
+/* ctx_fds.c - the fds that every ctx has, opened and closed
+ *
+ * Called by ctx.c at a ctx's beginning and end, and by postfork.c in a forked
+ * child, where those of its parent's ctxs are open.
+ */
+#include "ctx/ctx_fds.h"
+
+#include <fcntl.h>
+
+#include "ctx/process.h"
+
+int xl_ctx_open_fds(libxl_ctx *ctx)
+{
+    static const struct xl_selfpipe closed = XL_SELFPIPE_INIT;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = XL_TAG_WAKEUP};
+    struct xl_pump *pump = &ctx->pump;
+    int r;
+
+    ctx->selfpipe = closed; /* mode.c opens it when it is needed */
+    pump->outer = pump->level = pump->timerfd = -1; /* fileno.c does */
+    pump->timerfd_due = XL_NEVER;
+    ctx->wakeup.fd = -1;
+    xl_process_lock();
+    pump->epfd = xl_sys.epoll_create1(EPOLL_CLOEXEC);
+    r = pump->epfd < 0 ? -1 : xl_wakeup_open(&ctx->wakeup);
+    /* -1: no /proc; then signals are asked about one by one */
+    ctx->stat_fd =
+        r != 0 ? -1 : xl_sys.open("/proc/self/status", O_RDONLY | O_CLOEXEC, 0);
+    xl_process_unlock();
+    if (r == 0)
+        r = xl_sys.epoll_ctl(pump->epfd, EPOLL_CTL_ADD, ctx->wakeup.fd, &event);
+    return r;
+}
+
+void xl_ctx_close_fds(libxl_ctx *ctx)
+{
+    struct xl_pump *pump = &ctx->pump;
+
+    while (pump->nidle_fds > 0)
+        xl_close(pump->idle_fds[--pump->nidle_fds]);
+    xl_close(pump->timerfd);
+    xl_close(pump->level);
+    xl_close(pump->outer);
+    xl_wakeup_close(&ctx->wakeup);
+    xl_close(pump->epfd);
+    pump->epfd = pump->outer = pump->level = pump->timerfd = -1;
+    xl_selfpipe_close(&ctx->selfpipe);
+    xl_close(ctx->stat_fd);
+    ctx->stat_fd = -1;
+}

@@ -1,0 +1,14 @@
+/* ctx_fds.h - the fds that every ctx has, opened and closed
+ *
+ * ctx.c and postfork.c.
+ */
+#ifndef XL_CTX_FDS_H
+#define XL_CTX_FDS_H
+
+#include "ctx/ctx_impl.h"
+
+/* 0, or -1 and errno; xl_ctx_close_fds in either case. */
+int xl_ctx_open_fds(libxl_ctx *ctx);
+void xl_ctx_close_fds(libxl_ctx *ctx);
+
+#endif

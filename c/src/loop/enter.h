@@ -1,0 +1,21 @@
+/* enter.h - entering and leaving the library
+ *
+ * Every public function that takes a ctx starts with xl_enter and ends with
+ * xl_leave. Between them the ctx's lock is held; user code is called by
+ * xl_leave, or by xl_dispatch in the midst of a wait.
+ */
+#ifndef XL_ENTER_H
+#define XL_ENTER_H
+
+#include "ctx/ctx_impl.h"
+
+/* 0 and the lock is held; or ERROR_INVAL: no ctx, the parent's, or called
+ * from a hook that may not re-enter. */
+int xl_enter(libxl_ctx *ctx);
+/* Brings handler, registrations and timers in line, calls what is due,
+ * releases the lock, returns rc. */
+int xl_leave(libxl_ctx *ctx, int rc);
+/* The same without leaving. The lock is given up meanwhile. */
+void xl_dispatch(libxl_ctx *ctx);
+
+#endif

@@ -1,0 +1,202 @@
+/* pump.c - waiting for what is to happen, and having it happen
+ *
+ * See pump.h. A thread that blocks in epoll_wait sees fds that are added
+ * meanwhile; a timeout that has become sooner is told to it through the
+ * wakeup (O6).
+ */
+#define _GNU_SOURCE
+#include "loop/pump.h"
+
+#include <errno.h>
+
+#include "child/child.h"
+#include "loop/enter.h"
+#include "ctx/process.h"
+#include "child/reap.h"
+#include "ctx/waiters.h"
+#include "child/exit_watch.h"
+
+#define BATCH 64
+#define BATCHES_PER_PUMP 8
+
+/* ---- work --------------------------------------------------------------- */
+
+static void handle(libxl_ctx *ctx, const struct epoll_event *event)
+{
+    uint64_t id = event->data.u64 & ~XL_TAG_MASK;
+    unsigned reasons;
+
+    switch (event->data.u64 & XL_TAG_MASK) {
+    case XL_TAG_WAKEUP:
+        reasons = xl_wakeup_take(&ctx->wakeup);
+        /* It was for the leader, who may not be asleep yet: had we kept it,
+         * nothing would wake it (E2, O6). */
+        if ((reasons & XL_WAKE_POKE) && ctx->pump.leader != NULL)
+            xl_wakeup_post(&ctx->wakeup, XL_WAKE_POKE);
+        if (reasons & XL_WAKE_HANDED)
+            xl_reap_handed(ctx);
+        if (reasons & XL_WAKE_LIMBO)
+            xl_reap_limbo(ctx);
+        break;
+    case XL_TAG_SELFPIPE:
+        if (xl_selfpipe_drain(&ctx->selfpipe))
+            ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
+        break;
+    case XL_TAG_CHILD: {
+        struct xl_child *child = xl_child_get(ctx, id);
+
+        if (child != NULL && !child->ended)
+            xl_reap_announced(ctx, child, event->events);
+        break;
+    }
+    case XL_TAG_STREAM: {
+        struct xl_watched *watched = xl_slots_get(&ctx->streams, id);
+
+        if (watched != NULL)
+            watched->ready(ctx, watched, event->events);
+        break;
+    }
+    }
+}
+
+static void handle_all(libxl_ctx *ctx, const struct epoll_event *events, int n)
+{
+    int i;
+
+    for (i = 0; i < n; i++)
+        handle(ctx, &events[i]);
+    /* our own children have been reaped by pidfd by now */
+    if (ctx->mode.sigchld_due)
+        xl_reap_sigchld(ctx);
+    xl_timers_run(ctx, &ctx->timers);
+    if (ctx->mode.sigchld_due && !ctx->pump.more)
+        xl_reap_sigchld(ctx); /* a tick asked for it */
+}
+
+void xl_pump_once(libxl_ctx *ctx)
+{
+    struct epoll_event events[BATCH];
+    int round;
+
+    ctx->pump.more = 0;
+    (void)xl_reap_recent(ctx);
+    for (round = 0; round < BATCHES_PER_PUMP; round++) {
+        int n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
+
+        handle_all(ctx, events, n > 0 ? n : 0);
+        if (n < BATCH)
+            return;
+    }
+    ctx->pump.more = 1;
+}
+
+/* ---- blocking ----------------------------------------------------------- */
+
+/* Blocks on the epoll. 0, or -1 and errno. */
+static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
+{
+    struct epoll_event events[BATCH];
+    int64_t soonest;
+    int saved;
+    int n;
+
+    if (xl_reap_recent(ctx) > 0) {
+        /* the handler may go with it: first see to strangers that ended */
+        if (ctx->nlive == 0 && xl_owner_reaps_all(ctx->mode.in_force))
+            xl_pump_once(ctx);
+        return 0; /* it may be what the caller waits for */
+    }
+    xl_exit_watch_recent(ctx);
+    soonest = xl_timers_soonest(&ctx->timers);
+    ctx->pump.leader = waiter;
+    ctx->pump.leader_due = soonest < due ? soonest : due;
+    if (ctx->pump.more)
+        ctx->pump.leader_due = 0;
+    pthread_mutex_unlock(&ctx->lock);
+    n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH,
+                          xl_ms_until(ctx->pump.leader_due));
+    saved = errno;
+    pthread_mutex_lock(&ctx->lock);
+    ctx->pump.leader = NULL;
+    ctx->pump.more = n == BATCH;
+    handle_all(ctx, events, n > 0 ? n : 0);
+    errno = saved;
+    return n < 0 ? -1 : 0;
+}
+
+static int follow(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
+{
+    struct pollfd pollfd;
+    int saved;
+    int n;
+
+    if (xl_waiter_need_fd(ctx, waiter) != 0)
+        return -1;
+    pollfd.fd = waiter->fd;
+    pollfd.events = POLLIN;
+    pthread_mutex_unlock(&ctx->lock);
+    n = xl_sys.poll(&pollfd, 1, xl_ms_until(due));
+    saved = errno;
+    pthread_mutex_lock(&ctx->lock);
+    xl_waiter_calm(waiter);
+    errno = saved;
+    return n < 0 ? -1 : 0;
+}
+
+int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
+                 int (*done)(libxl_ctx *ctx, void *user), void *user,
+                 int timeout_ms, unsigned flags)
+{
+    int64_t due;
+    int rc = 0;
+
+    if (timeout_ms == 0) {
+        if (done(ctx, user))
+            return 0;
+        xl_pump_once(ctx);
+        xl_dispatch(ctx);
+        return done(ctx, user) ? 0 : ERROR_TIMEDOUT;
+    }
+    due = xl_after_ms(timeout_ms);
+    xl_list_append(&ctx->pump.waiters, &waiter->link);
+    for (;;) {
+        int r;
+
+        xl_dispatch(ctx);
+        if (done(ctx, user))
+            break;
+        if (due != XL_NEVER && xl_now() >= due) {
+            rc = ERROR_TIMEDOUT;
+            break;
+        }
+        r = ctx->pump.leader == NULL ? lead(ctx, waiter, due)
+                                     : follow(ctx, waiter, due);
+        if (r == 0) {
+            /* while we are busy with callbacks somebody else should wait */
+            if (ctx->deferred.head != NULL)
+                xl_waiters_hand_over(ctx);
+            continue;
+        }
+        if (errno != EINTR) {
+            rc = ERROR_SYSTEM;
+            break;
+        }
+        if (flags & LIBXL_WAIT_INTERRUPTIBLE) {
+            xl_dispatch(ctx);
+            rc = done(ctx, user) ? 0 : ERROR_INTERRUPTED;
+            break;
+        }
+    }
+    xl_list_remove(&waiter->link);
+    xl_waiter_drop_fd(ctx, waiter);
+    xl_waiters_hand_over(ctx);
+    return rc;
+}
+
+void xl_pump_yield(libxl_ctx *ctx)
+{
+    pthread_mutex_unlock(&ctx->lock);
+    (void)xl_sys.poll(NULL, 0, 10);
+    pthread_mutex_lock(&ctx->lock);
+    xl_pump_once(ctx);
+}

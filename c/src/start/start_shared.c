@@ -1,0 +1,254 @@
+/* start_shared.c - starting a child that shares memory with the parent
+ *
+ * Called by start.c. The child shares memory and, where that can be undone in
+ * the child, the fd table; the parent sleeps until the child has executed its
+ * program or failed, and finds a failure in its own memory. Where starts are to
+ * overlap it does not sleep in the clone but waits in the second half, so that
+ * one thread keeps several children busy. Next: child_setup.c in the child.
+ */
+#define _GNU_SOURCE
+#include "start/start_shared.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/wait.h>
+
+#include "kernel/facility.h"
+#include "ctx/forkfd.h"
+#include "ctx/process.h"
+#include "kernel/rawcall.h"
+#include "start/sigplan.h"
+
+#ifndef CLONE_PIDFD
+#define CLONE_PIDFD 0x00001000
+#endif
+
+/* The child leaves its stack by execve: what AddressSanitizer noted about its
+ * frames there does not hold for the next child. */
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#define FORGET_FRAMES(stack) ASAN_UNPOISON_MEMORY_REGION(stack, XL_STACK_SIZE)
+#else
+#define FORGET_FRAMES(stack) ((void)(stack))
+#endif
+
+/* The child's half must not need anything of the thread whose memory it runs
+ * on, as what a sanitizer adds to it does. */
+#if XL_RAWCALL_APART && !defined(__SANITIZE_ADDRESS__)
+#define CAN_OVERLAP 1
+#else
+#define CAN_OVERLAP 0
+#endif
+
+#define LOOK_MS 100 /* at a child that ends without telling */
+
+static int high_fds_needed(const struct xl_fd_plan *plan)
+{
+    /* sharing pays where the unneeded fds are most of the table */
+    return plan->highest_needed > 4096;
+}
+
+/* No handler of the host's may run in the child, on our memory, and nothing
+ * may stop it, or have it dump core, before its time. */
+static int block_signals(int but_sigchld, xl_sigset *ret_before)
+{
+    xl_sigset set;
+
+    xl_sigset_fill(&set);
+    if (but_sigchld)
+        xl_sigset_remove(&set, SIGCHLD);
+    return xl_sys.sigprocmask(SIG_BLOCK, &set, ret_before);
+}
+
+/* For starting in the cgroup, rather than moving there. Where it cannot be
+ * opened the child says why when it tries to move. */
+static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
+{
+    int fd;
+
+    xl_forkfd_init(dir);
+    if (spec->cgroup == NULL)
+        return;
+    xl_process_lock();
+    fd = xl_sys.open(spec->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd >= 0)
+        xl_forkfd_note(dir, fd, 0);
+    xl_process_unlock();
+}
+
+/* The flags of the clone, by what the kernel allows now. */
+static int clone_flags(const struct xl_start_request *request,
+                       struct xl_child_setup *im, unsigned have)
+{
+    int flags = CLONE_VM;
+
+    im->shared_files = (have & LIBXL_FACILITY_SHARED_FILES) &&
+                       !(request->spec->flags & LIBXL_SPAWN_KEEP_FDS) &&
+                       !high_fds_needed(&im->fds);
+    if (im->shared_files)
+        flags |= CLONE_FILES;
+    if (have & LIBXL_FACILITY_PIDFD)
+        flags |= CLONE_PIDFD;
+    /* A debugger follows a vfork, but would take this for a fork. Whether a
+     * cgroup lets the child in is to be known at once. */
+    if (CAN_OVERLAP && request->overlap && request->spec->cgroup == NULL &&
+        (have & XL_FACILITY_CLONE3) && (have & LIBXL_FACILITY_PIDFD) &&
+        !xl_sigplan_traced(request->stat_fd))
+        flags |= CLONE_CHILD_CLEARTID;
+    else
+        flags |= CLONE_VFORK;
+    return flags;
+}
+
+/* Returns the pid, or -1 and errno. Falls back on what is refused. */
+static pid_t clone_child(struct xl_start_request *request,
+                         struct xl_shared_start *shared,
+                         const xl_sigset *before, int cgroup)
+{
+    struct xl_child_setup *im = &shared->prepared.image;
+    const char *procs = im->cgroup_procs;
+
+    for (;;) {
+        unsigned have = xl_facilities();
+        int cleared = (have & XL_FACILITY_CLONE3) != 0;
+        int flags;
+        pid_t pid;
+
+        if (!cleared && block_signals(0, NULL) != 0)
+            return -1;
+        xl_sigplan_make(request, im, cleared, before);
+        flags = clone_flags(request, im, have);
+        atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
+        im->ran = 0;
+        im->unshare_refused = 0;
+        im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
+        shared->pidfd = -1;
+        FORGET_FRAMES(request->stack);
+        if (cleared)
+            pid = xl_sys.clone3(xl_child_setup_run, request->stack,
+                                XL_STACK_SIZE, (uint64_t)(unsigned)flags, im,
+                                &shared->pidfd, &shared->until_exec, cgroup);
+        else
+            pid = xl_sys.clone(xl_child_setup_run,
+                               (char *)request->stack + XL_STACK_SIZE,
+                               flags | SIGCHLD, im, &shared->pidfd);
+        if (pid > 0 && cleared && cgroup >= 0 && !im->ran) {
+            /* Some kernels kill whoever is started in a group whose
+             * cgroup.kill was ever written to: it moves there instead. */
+            xl_start_bury(pid, shared->pidfd);
+            cgroup = -1;
+            continue;
+        }
+        if (pid < 0 && cleared && cgroup >= 0 && errno != EAGAIN &&
+            errno != ENOMEM) {
+            cgroup = -1; /* the child tries, and says what is wrong */
+            continue;
+        }
+        if (pid < 0 && cleared &&
+            (errno == ENOSYS || errno == EPERM || errno == EINVAL)) {
+            xl_facility_refused(XL_FACILITY_CLONE3);
+            continue;
+        }
+        if (pid < 0 && (flags & CLONE_FILES) &&
+            (errno == EPERM || errno == EINVAL)) {
+            xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
+            continue;
+        }
+        return pid;
+    }
+}
+
+static void make_child(struct xl_start_request *request,
+                       struct xl_shared_start *shared)
+{
+    struct xl_forkfd cgroup;
+    xl_sigset before;
+
+    open_cgroup(request->spec, &cgroup);
+    shared->pid = -1;
+    /* Where the kernel clears the handlers, SIGCHLD can do no harm in the
+     * child. Blocked, one would be queued, and thrown away, for each child
+     * that ends meanwhile. */
+    if (block_signals(1, &before) != 0) {
+        shared->errnoval = errno;
+        goto out;
+    }
+    shared->pid = clone_child(
+        request, shared,
+        request->caller_mask != NULL ? request->caller_mask : &before,
+        cgroup.fd);
+    shared->errnoval = errno;
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+out:
+    xl_forkfd_close(&cgroup);
+}
+
+static int has_ended(const struct xl_shared_start *shared)
+{
+    siginfo_t info;
+
+    info.si_pid = 0;
+    return xl_sys.waitid(XL_P_PIDFD, (id_t)shared->pidfd, &info,
+                         WEXITED | WNOWAIT | WNOHANG, NULL) != 0
+               ? errno == ECHILD
+               : info.si_pid != 0;
+}
+
+/* Until the child has left our memory. Older kernels do not tell of one that
+ * ends by dumping core. */
+static void await_exec(struct xl_shared_start *shared)
+{
+    while (shared->pid > 0 && atomic_load(&shared->until_exec) != 0)
+        if (xl_sys.futex_wait(&shared->until_exec, 1, LOOK_MS) != 0 &&
+            errno == ETIMEDOUT && has_ended(shared))
+            return;
+}
+
+int xl_start_shared_begin(struct xl_start_request *request,
+                          struct xl_shared_start *shared)
+{
+    struct xl_child_setup *im = &shared->prepared.image;
+
+    im->gate_fd = -1;
+    im->error_fd = -1;
+    if (xl_prepare(request, &shared->prepared) != 0) {
+        xl_registry_unreserve();
+        return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
+    }
+    xl_registry_start_begin(&shared->registered);
+    make_child(request, shared);
+    return 0;
+}
+
+int xl_start_shared_end(struct xl_start_request *request,
+                        struct xl_shared_start *shared)
+{
+    struct xl_child_setup *im = &shared->prepared.image;
+
+    await_exec(shared);
+    if (shared->pid > 0 && im->unshare_refused) {
+        xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
+        xl_start_bury(shared->pid, shared->pidfd);
+        make_child(request, shared);
+        await_exec(shared);
+    }
+    xl_free(shared->prepared.block);
+    if (shared->pid > 0 && im->stage == LIBXL_STAGE_NONE) {
+        request->pid = shared->pid;
+        request->pidfd = shared->pidfd;
+        request->reaped =
+            xl_registry_start_end(&shared->registered, request->entry,
+                                  request->pid, &request->status);
+        return 0;
+    }
+    if (shared->pid > 0)
+        xl_start_bury(shared->pid, shared->pidfd);
+    (void)xl_registry_start_end(&shared->registered, NULL, shared->pid,
+                                &request->status);
+    xl_registry_unreserve();
+    if (shared->pid > 0)
+        return xl_start_failed(request, (libxl_childproc_stage)im->stage,
+                               im->errnoval);
+    return xl_start_failed(request, LIBXL_STAGE_FORK, shared->errnoval);
+}
