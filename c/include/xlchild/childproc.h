@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-/* ---- the treaty ------------------------------------------------------- */
+/* ---- the treaty --------------------------------------------------------- */
 
 typedef enum {
     /* The library owns SIGCHLD whenever the ctx has an unreaped child, and
@@ -187,6 +187,17 @@ typedef enum libxl_free_policy {
                                                   interpreters ignore for
                                                   themselves, at their default
                                                   even with KEEP_SIGIGN */
+#define LIBXL_SPAWN_KEEP_GROUPS (1u << 17) /* with SET_UID or SET_GID and no
+                                              SET_GROUPS: the caller's
+                                              supplementary groups stay */
+#define LIBXL_SPAWN_HOLD_PID (1u << 18) /* only with LIBXL_REPORT_HOLD: when it
+                                           has ended it is not reaped before
+                                           libxl_childproc_wait takes its result
+                                           or libxl_childproc_detach lets it go,
+                                           so that its pid stays its own. In
+                                           the modes that reap everybody it is
+                                           reaped all the same; what is known of
+                                           it stays */
 
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
@@ -224,6 +235,13 @@ typedef struct libxl_childproc_spec {
                                   default SIGKILL to the process, at once */
     int exited_grace_ms;       /* mainloop mode: how long the host may take to
                                   pass a status on; 1000 by default */
+    /* Asked, with no lock held, when a signal has interrupted a start that
+     * waits for its child to become its program, and every 100 ms meanwhile.
+     * Not 0: the start is given up, the child ended and reaped, and the call
+     * returns ERROR_INTERRUPTED. May not re-enter. NULL: the start waits for as
+     * long as it takes */
+    int (*interrupted)(void *user);
+    void *interrupted_user;
 } libxl_childproc_spec;
 
 /* libxl_childproc_spec_init - the defaults
@@ -263,8 +281,9 @@ typedef enum libxl_childproc_stage {
 typedef struct libxl_childproc_failure {
     libxl_childproc_stage stage;
     int errnoval;         /* 0 where no system error belongs to it */
-    const char *argument; /* stage ARGUMENT: the member's name; else NULL.
-                             A constant string */
+    const char *argument; /* stage ARGUMENT: the member's name; stage FDS: the
+                             member of the options whose file could not be
+                             opened; else NULL. A constant string */
 } libxl_childproc_failure;
 
 /* libxl_childproc_stage_name - the text for a stage
@@ -311,6 +330,7 @@ typedef struct libxl_childproc_report {
  *                  ->errnoval say which, and why
  *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
  *                  (stage PREPARE or FORK)
+ *   ERROR_INTERRUPTED  spec->interrupted gave it up
  *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
  *                  has no pidfds -> unblock it
  *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode -> set
@@ -362,9 +382,14 @@ LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
 
 /* ---- living children ---------------------------------------------------- */
 
+/* A flag of libxl_childproc_wait: the result stays, for any number of threads
+ * and times, until libxl_childproc_detach lets the child go. */
+#define LIBXL_WAIT_KEEP 2u
+
 /* libxl_childproc_wait - wait for one held child and take its result
  * Before:   id was started with LIBXL_REPORT_HOLD
- * Effects:  pumps the ctx while it waits; on success the child is forgotten
+ * Effects:  pumps the ctx while it waits; on success the child is reaped, and
+ *           forgotten unless flags have LIBXL_WAIT_KEEP
  * Owns:     *ret_result is the caller's
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no

@@ -37,8 +37,11 @@ typedef enum libxl_childproc_lost {
                                   the kernel threw the status away */
     LIBXL_LOST_NOT_PASSED = 3, /* mainloop mode: the host reaped the child and
                                   never called libxl_childproc_exited */
-    LIBXL_LOST_NOT_OURS = 4    /* adopted, not our child: only its parent
+    LIBXL_LOST_NOT_OURS = 4,   /* adopted, not our child: only its parent
                                   learnt the status */
+    LIBXL_LOST_NUMBER_REUSED = 5 /* another wait() took it, and its pid is
+                                    another process's by now; there was no
+                                    pidfd to ask */
 } libxl_childproc_lost;
 
 /* How the status reached us. */

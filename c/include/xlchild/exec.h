@@ -19,7 +19,9 @@ typedef enum libxl_stream_kind {
     LIBXL_STREAM_NULL = 1,    /* /dev/null */
     LIBXL_STREAM_FD = 2,      /* fd, borrowed during the call */
     LIBXL_STREAM_FILE = 3,    /* path: opened for reading as stdin, created
-                                 (0666 less umask) and truncated otherwise */
+                                 (0666 less umask) and truncated otherwise.
+                                 The child opens it: a FIFO without a peer keeps
+                                 nobody else waiting, and the timeout counts */
     LIBXL_STREAM_APPEND = 4,  /* path: as FILE, appended to */
     LIBXL_STREAM_BUFFER = 5,  /* stdin only: data, copied by an asynchronous
                                  call, borrowed by a synchronous one */
@@ -86,6 +88,7 @@ typedef struct libxl_childproc_exec_result {
     size_t stdin_written; /* bytes of the buffer that the child's pipe took */
     libxl_captured out;
     libxl_captured err;
+    libxl_childproc_failure failure; /* with the completion ERROR_SPAWN */
 } libxl_childproc_exec_result;
 
 /* libxl_childproc_exec - run a command to completion
@@ -108,6 +111,9 @@ typedef struct libxl_childproc_exec_result {
  *                  by itself at that moment) -> the result is filled
  *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
  *                  filled, with less
+ *   ERROR_SPAWN    the call had returned before the child could execute its
+ *                  program, for opening a file or executing took its time, and
+ *                  then that failed -> ret_result->failure
  *   ERROR_FAIL     a pipe could no longer be watched, for want of kernel
  *                  memory; it was killed -> the result is filled, with less
  *  and what libxl_childproc_spawn returns, always from the call itself */

@@ -53,6 +53,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
         ctx->log.logger = *logger;
     ctx->tick.fire = xl_reap_tick;
     xl_queue_init(&ctx->deferred);
+    xl_queue_init(&ctx->postponed);
     ctx->events.tail = &ctx->events.head;
     xl_list_init(&ctx->events.evgens);
     xl_list_init(&ctx->starting);
@@ -61,6 +62,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
+    xl_list_init(&ctx->minded);
     xl_list_init(&ctx->pump.waiters);
 }
 
@@ -120,6 +122,9 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
         (void)xl_send(child, SIGKILL, child->kill.scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
+        /* One that is not its program yet still needs memory of ours: that is
+         * the host's, too, from now on. */
+        xl_child_settle_start(child);
         free_child(child);
         return;
     }
@@ -192,14 +197,18 @@ int libxl_ctx_free(libxl_ctx *ctx)
         return xl_leave(ctx, ERROR_BUSY);
     }
     xl_starters_stop(ctx);
+    xl_defer_postponed(ctx); /* operations may have completed in passing */
+    xl_dispatch(ctx);
     while (!xl_list_empty(&ctx->aos))
         xl_operation_free(
             ctx, xl_container(ctx->aos.next, struct xl_operation, link));
+    xl_reaper_thread_forget(ctx);
+    xl_reap_limbo(ctx, 1);
     release_children(ctx);
     xl_mode_release(ctx);
     xl_registration_release(ctx);
     xl_timer_disarm(&ctx->timers, &ctx->tick);
-    xl_registry_limbo_forget(&ctx->wakeup);
+    xl_defer_postponed(ctx);
     xl_dispatch(ctx); /* what has occurred is still reported */
     xl_process_remove(ctx);
     pthread_mutex_unlock(&ctx->lock);

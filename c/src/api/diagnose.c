@@ -11,6 +11,7 @@
 
 #include "loop/enter.h"
 #include "kernel/facility.h"
+#include "child/child.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 
@@ -75,7 +76,8 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
     d->handler_wanted = xl_mode_wants_handler(ctx);
     d->children = ctx->nlive;
     for (node = ctx->held.next; node != &ctx->held; node = node->next)
-        d->children++;
+        d->children +=
+            xl_container(node, struct xl_child, link)->guardian == NULL;
     if (xl_sigchld_look(&state) != 0)
         return;
     d->handler_installed = state.installed;

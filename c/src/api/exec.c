@@ -88,6 +88,10 @@ static const char *bad_member(const libxl_childproc_exec_opts *opts)
 
 /* ---- the operation ------------------------------------------------------ */
 
+/* How long the call waits for its child to become its program, so that a
+ * failure is told at once; after that the child's end tells it. */
+#define PATIENCE_MS 20
+
 static int ao_done(libxl_ctx *ctx, void *user)
 {
     const struct xl_operation *ao = user;
@@ -127,7 +131,6 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  libxl_childproc_failure *failure)
 {
     struct xl_wiring w;
-    libxl_childproc_spec own = *spec;
     libxl_childproc_fd *map = NULL;
     struct xl_spawn spawn;
     int timeout = opts->timeout_ms > 0 ? opts->timeout_ms : LIBXL_WAIT_FOREVER;
@@ -148,10 +151,13 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         rc = prepare_failed(failure, LIBXL_STAGE_PREPARE, errno, NULL);
         goto out;
     }
-    own.nfds = xl_wiring_merge(
+    spawn.nmap = xl_wiring_merge(
         &w, spec, opts->stderr_stream.kind == LIBXL_STREAM_MERGE, map);
-    own.fds = map;
-    spawn.spec = &own;
+    spawn.map = map;
+    spawn.files = w.files;
+    spawn.opens = w.opens;
+    spawn.spec = spec;
+    spawn.patience_ms = PATIENCE_MS;
     spawn.ao = ao;
     spawn.due = xl_after_ms(timeout);
     ao->due = spawn.due;
@@ -228,6 +234,10 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
             xl_pump_yield(ctx);
         }
         rc = ao->rc;
+        if (rc == ERROR_SPAWN) {
+            failure = ret_result->failure;
+            saved = failure.errnoval;
+        }
         xl_operation_free(ctx, ao);
     }
 leave:

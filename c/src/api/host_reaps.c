@@ -39,6 +39,11 @@ int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
                libxl_childproc_owner_name(ctx->mode.asked));
         goto out;
     }
+    if ((WIFEXITED(status) || WIFSIGNALED(status)) &&
+        xl_registry_start_passed(&ctx->wakeup, pid, status)) {
+        rc = 0; /* its start is in flight, and will tell */
+        goto out;
+    }
     child = xl_child_by_pid(ctx, pid);
     if (child == NULL) {
         if (is_late(ctx, pid))
@@ -66,12 +71,15 @@ void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
         xl_pump_once(ctx);
         goto out;
     }
+    ctx->mode.occurred++; /* for starts in flight: spawn.c */
     if (ctx->nunwatched > 0) {
         xl_reap_unannounced(ctx, 1);
         goto out;
     }
     ctx->mode.host_reaps_through_us = 1;
-    xl_pump_once(ctx);
+    do /* one word of the host's may stand for any number of ends */
+        xl_pump_once(ctx);
+    while (ctx->pump.more);
     ctx->mode.host_reaps_through_us = 0;
     for (node = ctx->live.next; ctx->mode.nzombies > 0 && node != &ctx->live;) {
         struct xl_child *child = xl_container(node, struct xl_child, link);

@@ -44,6 +44,7 @@ static int begin(libxl_ctx *ctx, struct flight *f, const xl_sigset *mask,
     f->spawn.spec = entry->spec;
     f->spawn.report = entry->report;
     f->spawn.due = XL_NEVER;
+    f->spawn.patience_ms = -1;
     f->spawn.caller_mask = mask;
     entry->id = 0;
     entry->pid = -1;

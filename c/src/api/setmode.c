@@ -10,6 +10,7 @@
 #include "loop/enter.h"
 #include "ctx/log.h"
 #include "child/mode.h"
+#include "child/reap.h"
 #include "ctx/process.h"
 
 static int known_owner(libxl_sigchld_owner owner)
@@ -50,13 +51,17 @@ static void set_hooks(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
 static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
                   void *user)
 {
-    struct xl_mode before = ctx->mode;
+    struct xl_mode before;
     const char *reason;
     libxl_sigchld_owner owner;
     int rc;
 
+    /* what was reaped for somebody else is told by the hooks it was reaped
+     * under */
+    xl_reap_limbo(ctx, 1);
     if (ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos))
         return ERROR_BUSY;
+    before = ctx->mode;
     owner = xl_mode_effective(hooks->chldowner, hooks->fork_replacement != NULL,
                               &reason);
     rc = xl_process_claim(ctx, owner);

@@ -107,7 +107,8 @@ int libxl_osevent_beforepoll(libxl_ctx *ctx, int *nfds_io, struct pollfd *fds,
     } else if (room < *nfds_io) {
         rc = ERROR_BUFFERFULL;
     }
-    left = ctx->events.head != NULL || ctx->pump.more
+    left = ctx->events.head != NULL || ctx->pump.more ||
+                   ctx->postponed.head != NULL
                ? 0
                : xl_ms_until(xl_timers_soonest(&ctx->timers));
     if (left >= 0 && (*timeout_io < 0 || left < *timeout_io))

@@ -15,6 +15,9 @@ int xl_spec_check(const libxl_childproc_spec *spec,
  * number that is free, and be given to the child. */
 int xl_spec_sources(const libxl_childproc_spec *spec,
                     libxl_childproc_failure *failure);
+/* A copy that stands by itself, in one block to be freed with xl_free; with the
+ * environment that a NULL stands for. NULL: no memory. */
+libxl_childproc_spec *xl_spec_copy(const libxl_childproc_spec *spec);
 /* NULL is: the default. */
 int xl_report_ok(const libxl_childproc_report *report);
 
