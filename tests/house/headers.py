@@ -10,7 +10,8 @@ import tree  # noqa: E402
 
 DECLARATION = re.compile(
     r"(?P<comment>/\*(?:[^*]|\*(?!/))*\*/)\s*\n"
-    r"LIBXL_API\s+(?P<prototype>[^;]*?\b(?P<name>libxl_\w+)\s*\([^;]*\));")
+    r"LIBXL_API\s+(?P<prototype>[^;]*?\b(?P<name>libxl_\w+)\s*\([^;]*\))"
+    r"\s*LIBXL_SYMBOL\((?P<symbol>\w+)\);")
 
 
 def declared():
@@ -23,6 +24,11 @@ def declared():
             if "define" not in match.group(1):
                 names.append(match.group(1).split()[-1].lstrip("*"))
     return sorted(names)
+
+
+def symbols():
+    """What the declared functions are called in object files, sorted."""
+    return sorted("xlchild_" + name[len("libxl_"):] for name in declared())
 
 
 def documented():

@@ -34,6 +34,14 @@ def test_every_declaration_has_a_comment():
         == headers.declared()
 
 
+def test_X6_every_declaration_has_a_symbol_of_the_librarys_own():
+    """One without would be called libxl_ in object files, as Xen's are."""
+    for header in tree.public_headers():
+        for match in headers.DECLARATION.finditer(
+                tree.text(f"c/include/{header}")):
+            assert "libxl_" + match["symbol"] == match["name"]
+
+
 @pytest.mark.parametrize(
     "header,name,comment",
     [(h, n, c) for h, n, c, _ in headers.documented()])

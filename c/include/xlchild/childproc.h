@@ -64,7 +64,8 @@ typedef struct {
  * logged and changes nothing. */
 LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
                                        const libxl_childproc_hooks *hooks,
-                                       void *user);
+                                       void *user)
+    LIBXL_SYMBOL(childproc_setmode);
 
 /* libxl_childproc_setmode_checked - the same, with an answer
  * Before:   the ctx has no child; best called at initialisation
@@ -86,7 +87,8 @@ LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
  *   ERROR_NOMEM, ERROR_SYSTEM  the self-pipe or handler could not be had */
 LIBXL_API int
 libxl_childproc_setmode_checked(libxl_ctx *ctx,
-                                const libxl_childproc_hooks *hooks, void *user);
+                                const libxl_childproc_hooks *hooks, void *user)
+    LIBXL_SYMBOL(childproc_setmode_checked);
 
 /* libxl_childproc_exited - the host reaped a child: is it ours?
  * Before:   owner mainloop; status is as from waitpid. NOT from a signal
@@ -99,7 +101,8 @@ libxl_childproc_setmode_checked(libxl_ctx *ctx,
  * Returns:  0 ours
  *   ERROR_NOT_READY  not ours, silently -> look among your own; or the owner
  *                    is not mainloop (which is logged). No other error. */
-LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
+LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status)
+    LIBXL_SYMBOL(childproc_exited);
 
 /* libxl_childproc_sigchld_occurred - the host saw a SIGCHLD: look for exits
  * Before:   owner mainloop (other owners: harmless). NOT from a signal handler
@@ -108,7 +111,8 @@ LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
  * Calls:    callbacks that are due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  nothing */
-LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
+LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
+    LIBXL_SYMBOL(childproc_sigchld_occurred);
 
 /* libxl_postfork_child_noexec - in a child that forked and will not exec
  * Before:   in the child of a fork() by the host, before any other use of the
@@ -122,7 +126,8 @@ LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
  * Threads:  the one that forked     Signals: no
  * Fork:     that is what it is for
  * Returns:  nothing (ctx may be NULL: all are treated anyway) */
-LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx);
+LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx)
+    LIBXL_SYMBOL(postfork_child_noexec);
 
 /* ---- what to start ------------------------------------------------------ */
 
@@ -230,7 +235,8 @@ typedef struct libxl_childproc_spec {
  * Before:   spec not NULL     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; spec is overwritten */
-LIBXL_API void libxl_childproc_spec_init(libxl_childproc_spec *spec);
+LIBXL_API void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+    LIBXL_SYMBOL(childproc_spec_init);
 
 /* Where starting a child failed. */
 #define LIBXL_STAGES(X)                                                        \
@@ -271,7 +277,8 @@ typedef struct libxl_childproc_failure {
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the text; "unknown" for a number that is no stage */
-LIBXL_API const char *libxl_childproc_stage_name(libxl_childproc_stage stage);
+LIBXL_API const char *libxl_childproc_stage_name(libxl_childproc_stage stage)
+    LIBXL_SYMBOL(childproc_stage_name);
 
 /* How a child's end is reported: exactly once, by exactly one of these.
  * (Evenables come on top.) */
@@ -320,7 +327,8 @@ LIBXL_API int libxl_childproc_spawn(libxl_ctx *ctx,
                                     const libxl_childproc_spec *spec,
                                     const libxl_childproc_report *report,
                                     libxl_childproc_id *ret_id, pid_t *ret_pid,
-                                    libxl_childproc_failure *ret_failure);
+                                    libxl_childproc_failure *ret_failure)
+    LIBXL_SYMBOL(childproc_spawn);
 
 /* One entry of a batch. */
 typedef struct libxl_childproc_batch_entry {
@@ -345,7 +353,8 @@ typedef struct libxl_childproc_batch_entry {
  *   ERROR_INVAL  ctx or entries NULL, or too many. Nothing started. */
 LIBXL_API int
 libxl_childproc_spawn_many(libxl_ctx *ctx,
-                           libxl_childproc_batch_entry *entries, size_t n);
+                           libxl_childproc_batch_entry *entries, size_t n)
+    LIBXL_SYMBOL(childproc_spawn_many);
 
 /* libxl_childproc_set_starters - threads that start children for this ctx
  * Before:   n from 0 (the default: the calling thread starts them) to 64
@@ -358,7 +367,8 @@ libxl_childproc_spawn_many(libxl_ctx *ctx,
  *   ERROR_INVAL  n out of range, or a fork_replacement is set
  *   ERROR_BUSY   a batch is running -> call again when it has returned
  *   ERROR_SYSTEM threads could not be made; there are as many as before */
-LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
+LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n)
+    LIBXL_SYMBOL(childproc_set_starters);
 
 /* ---- living children ---------------------------------------------------- */
 
@@ -379,7 +389,8 @@ LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
  *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
 LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
                                    int timeout_ms, unsigned flags,
-                                   libxl_childproc_result *ret_result);
+                                   libxl_childproc_result *ret_result)
+    LIBXL_SYMBOL(childproc_wait);
 
 /* libxl_childproc_kill - send a signal to a child, never to another process
  * Before:   id is a child of this ctx that has not been reported
@@ -393,7 +404,8 @@ LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
  *                     process with such rights can
  *   ERROR_SYSTEM      errno says why */
 LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
-                                   int signo, libxl_kill_scope scope);
+                                   int signo, libxl_kill_scope scope)
+    LIBXL_SYMBOL(childproc_kill);
 
 /* libxl_childproc_terminate - end a child by policy
  * Before:   as libxl_childproc_kill
@@ -406,7 +418,8 @@ LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  as libxl_childproc_kill, or an osevent hook's positive code */
 LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
-                                        const libxl_kill_policy *policy);
+                                        const libxl_kill_policy *policy)
+    LIBXL_SYMBOL(childproc_terminate);
 
 /* libxl_childproc_detach - no report for this child any more
  * Before:   as libxl_childproc_kill; also for a held result
@@ -416,7 +429,8 @@ LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0
  *   ERROR_NOTFOUND  no such child, or it was reported -> nothing to do */
-LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
+LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
+    LIBXL_SYMBOL(childproc_detach);
 
 /* libxl_childproc_lookup - the id of a live child by its pid
  * Before:   none     Effects: none     Owns: none     Calls: none
@@ -426,14 +440,16 @@ LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
  *                   or is not ours
  *   ERROR_INVAL     an argument is NULL, or pid <= 1 */
 LIBXL_API int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,
-                                     libxl_childproc_id *ret_id);
+                                     libxl_childproc_id *ret_id)
+    LIBXL_SYMBOL(childproc_lookup);
 
 /* libxl_childproc_count - how many children of this ctx are unreported
  * Before:   none     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  the number, detached ones included, >= 0
  *   ERROR_INVAL  ctx NULL, or of the parent process */
-LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
+LIBXL_API int libxl_childproc_count(libxl_ctx *ctx)
+    LIBXL_SYMBOL(childproc_count);
 
 /* libxl_childproc_start_time - names a process beyond its pid
  * Before:   pid > 1 exists     Effects: none     Owns: none     Calls: none
@@ -443,7 +459,8 @@ LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
  *   ERROR_NOTFOUND  no such process -> it has ended
  *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
  *   ERROR_SYSTEM    /proc could not be read; errno says why */
-LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
+LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+    LIBXL_SYMBOL(childproc_start_time);
 
 /* libxl_childproc_adopt - watch a process that somebody else started
  * Before:   the process is identified by pidfd (>= 0; pid and start_ticks are
@@ -465,7 +482,8 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
 LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
                                     uint64_t start_ticks, int pidfd,
                                     const libxl_childproc_report *report,
-                                    libxl_childproc_id *ret_id);
+                                    libxl_childproc_id *ret_id)
+    LIBXL_SYMBOL(childproc_adopt);
 
 /* ---- what is going on --------------------------------------------------- */
 
@@ -506,20 +524,23 @@ typedef struct libxl_childproc_diagnosis {
 LIBXL_API int
 libxl_childproc_diagnose(libxl_ctx *ctx,
                          libxl_childproc_diagnosis *ret_diagnosis,
-                         char **ret_words);
+                         char **ret_words)
+    LIBXL_SYMBOL(childproc_diagnose);
 
 /* libxl_childproc_owner_name - the name for a mode, as in the enum without
  * its libxl_sigchld_owner_ prefix
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the name; "unknown" for a number that is no mode */
-LIBXL_API const char *libxl_childproc_owner_name(libxl_sigchld_owner owner);
+LIBXL_API const char *libxl_childproc_owner_name(libxl_sigchld_owner owner)
+    LIBXL_SYMBOL(childproc_owner_name);
 
 /* libxl_childproc_lost_text - why a status is lost, in words
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the text; "unknown" for a number that is no reason */
-LIBXL_API const char *libxl_childproc_lost_text(libxl_childproc_lost lost);
+LIBXL_API const char *libxl_childproc_lost_text(libxl_childproc_lost lost)
+    LIBXL_SYMBOL(childproc_lost_text);
 
 #ifdef __cplusplus
 }

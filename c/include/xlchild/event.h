@@ -112,7 +112,8 @@ typedef int libxl_event_predicate(const libxl_event *event, void *user);
 LIBXL_API int libxl_event_check(libxl_ctx *ctx, libxl_event **ret_event,
                                 uint64_t typemask,
                                 libxl_event_predicate *predicate,
-                                void *predicate_user);
+                                void *predicate_user)
+    LIBXL_SYMBOL(event_check);
 
 /* libxl_event_wait - wait for an event and take it
  * As libxl_event_check, but blocks until an event matches. Signals do not
@@ -123,7 +124,8 @@ LIBXL_API int libxl_event_check(libxl_ctx *ctx, libxl_event **ret_event,
 LIBXL_API int libxl_event_wait(libxl_ctx *ctx, libxl_event **ret_event,
                                uint64_t typemask,
                                libxl_event_predicate *predicate,
-                               void *predicate_user);
+                               void *predicate_user)
+    LIBXL_SYMBOL(event_wait);
 
 /* Flags of the calls that block. */
 #define LIBXL_WAIT_INTERRUPTIBLE 1u /* return ERROR_INTERRUPTED after a signal
@@ -145,14 +147,16 @@ LIBXL_API int libxl_event_wait(libxl_ctx *ctx, libxl_event **ret_event,
  *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
 LIBXL_API int libxl_event_wait_many(libxl_ctx *ctx, libxl_event **ret_events,
                                     int max, uint64_t typemask, int timeout_ms,
-                                    unsigned flags);
+                                    unsigned flags)
+    LIBXL_SYMBOL(event_wait_many);
 
 /* libxl_event_free - give an event back
  * Before:   the event was taken from, or handed over by, this ctx
  * Effects:  none     Owns: the event is gone (NULL: no-op)     Calls: none
  * Threads:  any     Signals: no     Fork: yes
  * Returns:  nothing */
-LIBXL_API void libxl_event_free(libxl_ctx *ctx, libxl_event *event);
+LIBXL_API void libxl_event_free(libxl_ctx *ctx, libxl_event *event)
+    LIBXL_SYMBOL(event_free);
 
 /* The host's event hooks. Copied. */
 typedef struct libxl_event_hooks {
@@ -179,7 +183,8 @@ typedef struct libxl_event_hooks {
  *                changed. */
 LIBXL_API int libxl_event_register_callbacks(libxl_ctx *ctx,
                                              const libxl_event_hooks *hooks,
-                                             void *user);
+                                             void *user)
+    LIBXL_SYMBOL(event_register_callbacks);
 
 typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
 
@@ -198,7 +203,8 @@ typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
  *   ERROR_NOMEM          nothing changed */
 LIBXL_API int
 libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
-                              libxl_evgen_childproc_exit **ret_evgen);
+                              libxl_evgen_childproc_exit **ret_evgen)
+    LIBXL_SYMBOL(evenable_childproc_exit);
 
 /* libxl_evdisable_childproc_exit - no more such events
  * Before:   evgen came from this ctx and was not disabled yet
@@ -208,7 +214,8 @@ libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
  * Returns:  nothing */
 LIBXL_API void
 libxl_evdisable_childproc_exit(libxl_ctx *ctx,
-                               libxl_evgen_childproc_exit *evgen);
+                               libxl_evgen_childproc_exit *evgen)
+    LIBXL_SYMBOL(evdisable_childproc_exit);
 
 /* How an asynchronous operation reports its completion. With a callback, it
  * is called; without one, an OPERATION_COMPLETE event with for_event in
@@ -243,7 +250,8 @@ typedef struct libxl_asyncprogress_how {
  *   ERROR_NOTFOUND  no such operation, or it is finished -> nothing to do
  *   ERROR_ABORTED   asked already -> await the completion
  *   ERROR_INVAL     an argument is NULL */
-LIBXL_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how);
+LIBXL_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
+    LIBXL_SYMBOL(ao_abort);
 
 #ifdef __cplusplus
 }

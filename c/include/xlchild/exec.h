@@ -68,7 +68,8 @@ typedef struct libxl_childproc_exec_opts {
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; opts is overwritten */
 LIBXL_API void
-libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts);
+libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts)
+    LIBXL_SYMBOL(childproc_exec_opts_init);
 
 typedef struct libxl_captured {
     char *data;       /* malloc'ed, always followed by a NUL; NULL if nothing
@@ -116,7 +117,8 @@ LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
                                    const libxl_childproc_exec_opts *opts,
                                    libxl_childproc_exec_result *ret_result,
                                    libxl_childproc_failure *ret_failure,
-                                   const libxl_asyncop_how *how);
+                                   const libxl_asyncop_how *how)
+    LIBXL_SYMBOL(childproc_exec);
 
 /* libxl_childproc_exec_result_dispose - free what a result holds
  * Before:   the operation has completed, or never started
@@ -124,7 +126,8 @@ LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
  * Calls:    none     Threads: any     Signals: no     Fork: yes
  * Returns:  nothing */
 LIBXL_API void
-libxl_childproc_exec_result_dispose(libxl_childproc_exec_result *result);
+libxl_childproc_exec_result_dispose(libxl_childproc_exec_result *result)
+    LIBXL_SYMBOL(childproc_exec_result_dispose);
 
 #ifdef __cplusplus
 }
