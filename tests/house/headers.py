@@ -14,7 +14,23 @@ DECLARATION = re.compile(
     r"\s*LIBXL_SYMBOL\((?P<symbol>\w+)\);")
 
 
+INLINE = re.compile(
+    r"(?P<comment>/\*(?:[^*]|\*(?!/))*\*/)\s*\n"
+    r"static inline\s+(?P<prototype>[^;{]*?\b(?P<name>libxl_\w+)\s*\([^;{]*\))"
+    r"\s*{")
+
+
 def declared():
+    """Names of all public functions, sorted."""
+    return sorted(exported() + inline())
+
+
+def inline():
+    """Those that are compiled into the caller, to pass on its sizes."""
+    return [name for _, name, _, _ in documented(INLINE)]
+
+
+def exported():
     """Names of all functions declared LIBXL_API, sorted."""
     names = []
     for header in tree.public_headers():
@@ -28,15 +44,18 @@ def declared():
 
 def symbols():
     """What the declared functions are called in object files, sorted."""
-    return sorted("xlchild_" + name[len("libxl_"):] for name in declared())
+    return sorted("xlchild_" + name[len("libxl_"):] for name in exported())
 
 
-def documented():
+def documented(*forms):
     """(header, name, comment, prototype) of every documented declaration."""
     found = []
     for header in tree.public_headers():
+        if header.name == "libxl_compat.h":
+            continue
         body = tree.text(Path("c/include") / header)
-        for match in DECLARATION.finditer(body):
-            found.append((str(header), match["name"], match["comment"],
-                          match["prototype"]))
+        for form in forms or (DECLARATION, INLINE):
+            for match in form.finditer(body):
+                found.append((str(header), match["name"], match["comment"],
+                              match["prototype"]))
     return found

@@ -193,14 +193,23 @@ typedef enum libxl_free_policy {
                                                   themselves, at their default
                                                   even with KEEP_SIGIGN */
 
+/* A NULL-terminated array of strings, which is only read: main's argv and
+ * environ (char **) as well as arrays of const char *. C++ converts them all to
+ * one type; in C no type takes them without a cast but a pointer to void. */
+#ifdef __cplusplus
+typedef const char *const *libxl_strings;
+#else
+typedef const void *libxl_strings;
+#endif
+
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
  * call; no fd of the caller's has its flags changed. */
 typedef struct libxl_childproc_spec {
-    size_t size;             /* set by init */
+    size_t size;             /* set by init: the caller's sizeof */
     const char *path;        /* program to execute; NULL: argv[0] */
-    const char *const *argv; /* NULL-terminated, at least one */
-    const char *const *envp; /* NULL-terminated; NULL: the caller's environ */
+    libxl_strings argv;      /* at least one */
+    libxl_strings envp;      /* NULL: the caller's environ */
     const char *search_path; /* for SEARCH_PATH; NULL: PATH in envp, else the
                                 caller's PATH, else /usr/bin:/bin */
     const char *cwd;         /* NULL: the caller's. Entered with the ids that
@@ -229,14 +238,26 @@ typedef struct libxl_childproc_spec {
                                   default SIGKILL to the process, at once */
     int exited_grace_ms;       /* mainloop mode: how long the host may take to
                                   pass a status on; 1000 by default */
+    int reserved;              /* 0 */
 } libxl_childproc_spec;
+
+/* libxl_childproc_spec_init_sized - the defaults, in a struct of the caller's
+ * size. Called through libxl_childproc_spec_init, and by other languages
+ * Before:   spec has size bytes     Effects: none     Owns: none
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  nothing; spec is overwritten */
+LIBXL_API void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec,
+                                               size_t size)
+    LIBXL_SYMBOL(childproc_spec_init_sized);
 
 /* libxl_childproc_spec_init - the defaults
  * Before:   spec not NULL     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; spec is overwritten */
-LIBXL_API void libxl_childproc_spec_init(libxl_childproc_spec *spec)
-    LIBXL_SYMBOL(childproc_spec_init);
+static inline void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+{
+    libxl_childproc_spec_init_sized(spec, sizeof *spec);
+}
 
 /* Where starting a child failed. */
 #define LIBXL_STAGES(X)                                                        \
@@ -338,6 +359,7 @@ typedef struct libxl_childproc_batch_entry {
     libxl_childproc_id id;                /* out, 0 unless rc is 0 */
     pid_t pid;                            /* out, -1 unless rc is 0 */
     libxl_childproc_failure failure;      /* out */
+    uint64_t reserved[2];                 /* out, zero */
 } libxl_childproc_batch_entry;
 
 /* libxl_childproc_spawn_many - start a batch of children
@@ -496,7 +518,8 @@ LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
 #define LIBXL_FACILITY_VFORK (1u << 4)       /* clone(CLONE_VM|CLONE_VFORK) */
 
 typedef struct libxl_childproc_diagnosis {
-    size_t size;                    /* set by the caller: sizeof */
+    size_t size;                    /* set by the caller: sizeof. Members that
+                                       this library does not know are zero */
     libxl_sigchld_owner mode_asked;
     libxl_sigchld_owner mode_in_force;
     const char *mode_reason;        /* why they differ; NULL if they do not.

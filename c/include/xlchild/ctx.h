@@ -87,6 +87,14 @@ typedef enum libxl_log_level {
     LIBXL_LOG_CRITICAL = 4
 } libxl_log_level;
 
+/* Structs that say their size grow at their end in later releases. The size is
+ * the caller's, set where the caller is compiled, so that a program and a
+ * library of different releases work together: members that the program does
+ * not know have their defaults, and one that the library does not know may be
+ * set only to zero, which is the default of every member that is added
+ * (ERROR_INVAL otherwise). The other structs keep their size for good; those
+ * that the library fills have reserved room, which it sets to zero. */
+
 /* Where log messages go. Copied by libxl_ctx_alloc. `log` is called without
  * any lock, on a thread that is inside the library, never from a signal
  * handler, never in a child; it must not call back into the library.

@@ -60,6 +60,7 @@ typedef struct libxl_childproc_result {
     libxl_childproc_source source;
     int has_rusage;       /* rusage is the kernel's (LIBXL_SOURCE_REAPED) */
     struct rusage rusage; /* of the child and what it waited for */
+    uint64_t reserved[2]; /* zero */
 } libxl_childproc_result;
 
 typedef enum libxl_event_type {

@@ -46,7 +46,7 @@ typedef enum libxl_linger {
 } libxl_linger;
 
 typedef struct libxl_childproc_exec_opts {
-    size_t size; /* set by init */
+    size_t size; /* set by init: the caller's sizeof */
     libxl_stream stdin_stream;
     libxl_stream stdout_stream;
     libxl_stream stderr_stream;
@@ -62,14 +62,27 @@ typedef struct libxl_childproc_exec_opts {
     const libxl_asyncprogress_how *started;
 } libxl_childproc_exec_opts;
 
+/* libxl_childproc_exec_opts_init_sized - the defaults, in a struct of the
+ * caller's size. Called through libxl_childproc_exec_opts_init, and by other
+ * languages
+ * Before:   opts has size bytes     Effects: none     Owns: none
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  nothing; opts is overwritten */
+LIBXL_API void
+libxl_childproc_exec_opts_init_sized(libxl_childproc_exec_opts *opts,
+                                     size_t size)
+    LIBXL_SYMBOL(childproc_exec_opts_init_sized);
+
 /* libxl_childproc_exec_opts_init - the defaults: stdin from /dev/null, stdout
  * and stderr inherited, no timeout
  * Before:   opts not NULL     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; opts is overwritten */
-LIBXL_API void
+static inline void
 libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts)
-    LIBXL_SYMBOL(childproc_exec_opts_init);
+{
+    libxl_childproc_exec_opts_init_sized(opts, sizeof *opts);
+}
 
 typedef struct libxl_captured {
     char *data;       /* malloc'ed, always followed by a NUL; NULL if nothing
@@ -87,6 +100,7 @@ typedef struct libxl_childproc_exec_result {
     size_t stdin_written; /* bytes of the buffer that the child's pipe took */
     libxl_captured out;
     libxl_captured err;
+    uint64_t reserved[4]; /* zero */
 } libxl_childproc_exec_result;
 
 /* libxl_childproc_exec - run a command to completion

@@ -21,6 +21,7 @@ struct xl_spawn {
     pid_t pid;
     libxl_childproc_failure failure;
     /* between the halves */
+    libxl_childproc_spec room; /* of a spec that has another release's size */
     struct xl_start start;
     struct xl_child *child;
 };
