@@ -118,6 +118,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 
 %ignore libxl_ctx_alloc;                 /* Ctx() */
 %ignore libxl_ctx_free;                  /* Ctx.close */
+%ignore libxl_ctx_log;                   /* Python has logging */
 %ignore libxl_logger;                    /* Ctx(log=) */
 %ignore libxl_event_check;               /* Ctx._events */
 %ignore libxl_event_wait;                /* Ctx._events */

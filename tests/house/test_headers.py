@@ -28,6 +28,38 @@ def test_compiles_alone(header, language):
     assert answer.returncode == 0, answer.stderr
 
 
+ARGV = """
+#include <xlchild.h>
+#include <unistd.h>
+extern char **environ;
+int main(int argc, char **argv)
+{
+    static const char *const constant[] = {"a", 0};
+    const char *half[] = {"a", 0};
+    char *const other[] = {argv[0], 0};
+    libxl_childproc_spec spec;
+
+    (void)argc;
+    libxl_childproc_spec_init(&spec);
+    spec.argv = argv + 1;
+    spec.envp = environ;
+    spec.argv = constant;
+    spec.envp = half;
+    spec.argv = other;
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc -std=c11 -x c", "clang -x c",
+                                      "g++ -x c++", "clang++ -x c++"])
+def test_mains_argv_and_constant_arrays_need_no_cast(compiler):
+    answer = subprocess.run(
+        [*compiler.split(), *WARN, "-Wcast-qual", "-"], input=ARGV, text=True,
+        stderr=subprocess.PIPE)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_every_declaration_has_a_comment():
     """The comment form is read from these, so none may escape it."""
     assert sorted(name for _, name, _, _ in headers.documented()) \

@@ -50,11 +50,12 @@ typedef struct {
     pid_t (*fork_replacement)(void *user);
     /* Only with the owners _libxl and _libxl_always: called when a child was
      * reaped that no ctx of this process started. Returns 0 if the
-     * application recognised it (or keeps no records), ERROR_NOT_READY if the
-     * child is not the application's either (a warning is logged); anything
-     * else is a disaster (libxl_event_hooks). Never called from a signal
-     * handler, but from inside a call that pumps events; may re-enter.
-     * Without it the application is assumed not to start children. */
+     * application recognised it (or keeps no records), ERROR_NOT_READY or
+     * ERROR_UNKNOWN_CHILD, Xen's two codes for it, if the child is not the
+     * application's either (a warning is logged); anything else is a disaster
+     * (libxl_event_hooks). Never called from a signal handler, but from
+     * inside a call that pumps events; may re-enter. Without it the
+     * application is assumed not to start children. */
     int (*childproc_exited_callback)(pid_t, int status, void *user);
     size_t size; /* sizeof(libxl_childproc_hooks); 0 means the fields above */
 } libxl_childproc_hooks;

@@ -159,6 +159,19 @@ LIBXL_API int libxl_ctx_fileno(libxl_ctx *ctx)
 LIBXL_API int libxl_ctx_disaster_latched(libxl_ctx *ctx)
     LIBXL_SYMBOL(ctx_disaster_latched);
 
+/* libxl_ctx_log - have the ctx's logger write a message of the host's
+ * Before:   none
+ * Effects:  none
+ * Owns:     message is copied; what is beyond 511 bytes is cut off
+ * Calls:    the logger, where level is not below its min_level; it comes after
+ *           what the library has said before
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_INVAL  an argument is wrong */
+LIBXL_API int libxl_ctx_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
+                            const char *message)
+    LIBXL_SYMBOL(ctx_log);
+
 /* libxl_strerror - the text for a code
  * Before:   none     Effects: none
  * Owns:     a constant string, never NULL

@@ -64,6 +64,13 @@ typedef struct libxl_childproc_result {
 } libxl_childproc_result;
 
 typedef enum libxl_event_type {
+#ifdef XLCHILD_LIBXL_COMPAT_H /* for programs written for Xen's: none occurs */
+#define XLCHILD_EVENT_TYPES_OF_XEN 1
+    LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN = 1,
+    LIBXL_EVENT_TYPE_DOMAIN_DEATH = 2,
+    LIBXL_EVENT_TYPE_DISK_EJECT = 3,
+    LIBXL_EVENT_TYPE_DOMAIN_CREATE_CONSOLE_AVAILABLE = 5,
+#endif
     LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4, /* Xen's number */
     LIBXL_EVENT_TYPE_CHILDPROC_EXIT = 32,
     LIBXL_EVENT_TYPE_CHILDPROC_STARTED = 33, /* progress of an operation */
@@ -74,9 +81,19 @@ typedef enum libxl_event_type {
 #define LIBXL_EVENTMASK_ALL (~UINT64_C(0))
 #define LIBXL_EVENTMASK(type) (UINT64_C(1) << (type))
 
+/* As in the tail queues of BSD's <sys/queue.h>. */
+typedef struct libxl_ev_link {
+    struct libxl_event *tqe_next;
+    struct libxl_event **tqe_prev;
+} libxl_ev_link;
+
 typedef struct libxl_event {
-    struct libxl_event *next; /* the library's, then whoever owns the event's */
+    union { /* the library's, then whoever owns the event's */
+        struct libxl_event *next;
+        libxl_ev_link link;
+    };
     libxl_event_type type;
+    uint32_t domid;         /* 0; Xen's events are about a domain */
     libxl_ev_user for_user; /* as given when the event was asked for */
     union {
         struct {

@@ -218,6 +218,22 @@ int libxl_ctx_free(libxl_ctx *ctx)
     return 0;
 }
 
+int libxl_ctx_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
+                  const char *message)
+{
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    if (level < LIBXL_LOG_DEBUG || level > LIBXL_LOG_CRITICAL ||
+        message == NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_ctx_log: bad argument");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
+    xl_log(ctx, level, errnoval, "%s", message);
+    return xl_leave(ctx, 0);
+}
+
 int libxl_ctx_disaster_latched(libxl_ctx *ctx)
 {
     int rc = xl_enter(ctx);
