@@ -63,8 +63,11 @@ XT_TEST(a_shorter_spec_has_the_defaults_for_the_rest, "X7")
 
 XT_TEST(sizes_that_no_release_has, "X7 X5")
 {
-    static const size_t sizes[] = {0, 1, sizeof(libxl_childproc_spec) - 1,
-                                   sizeof(libxl_childproc_spec) + 1, 4104,
+    static const size_t sizes[] = {0,
+                                   1,
+                                   sizeof(libxl_childproc_spec) - 1,
+                                   sizeof(libxl_childproc_spec) + 1,
+                                   4104,
                                    (size_t)-8};
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
     libxl_childproc_exec_result result;
@@ -88,8 +91,7 @@ XT_TEST(sizes_that_no_release_has, "X7 X5")
               ERROR_INVAL);
         XT_EQ_STR(failure.argument, "opts.size");
         if (diagnosis.size < 16 || diagnosis.size > 4096)
-            XT_RC(libxl_childproc_diagnose(ctx, &diagnosis, NULL),
-                  ERROR_INVAL);
+            XT_RC(libxl_childproc_diagnose(ctx, &diagnosis, NULL), ERROR_INVAL);
     }
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     xt_ctx_free(ctx);

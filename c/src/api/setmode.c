@@ -30,8 +30,8 @@ static int copy_hooks(libxl_childproc_hooks *copy,
     if (hooks == NULL)
         return 0; /* all zero: owner libxl, no hooks */
     /* without a size: the founding text's members */
-    size = hooks->size != 0 ? hooks->size
-                            : offsetof(libxl_childproc_hooks, size);
+    size =
+        hooks->size != 0 ? hooks->size : offsetof(libxl_childproc_hooks, size);
     if (xl_sized_take(copy, sizeof *copy, hooks, size,
                       offsetof(libxl_childproc_hooks, size)) != 0) {
         *ret_wrong = ": hooks.size";

@@ -14,7 +14,7 @@
 #define XL_SIZED_MOST 4096
 
 /* The size up to and including a member. */
-#define XL_SIZE_WITH(type, member)                                             \
+#define XL_SIZE_WITH(type, member) \
     (offsetof(type, member) + sizeof(((type *)0)->member))
 
 /* What a caller of any release hands in, in this release's size: `to` has own

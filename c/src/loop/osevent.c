@@ -39,8 +39,7 @@ static const char *copy_hooks(libxl_osevent_hooks *copy,
     if (hooks == NULL)
         return NULL;
     if (xl_sized_take(copy, sizeof *copy, hooks,
-                      hooks->size != 0 ? hooks->size : founding,
-                      founding) != 0)
+                      hooks->size != 0 ? hooks->size : founding, founding) != 0)
         return "hooks.size";
     if (copy->fd_register == NULL || copy->fd_modify == NULL ||
         copy->fd_deregister == NULL || copy->timeout_register == NULL ||

@@ -483,8 +483,7 @@ static void loggers(void)
     libxl_childproc_setmode(ctx, &(libxl_childproc_hooks){.size = 1}, NULL);
     assert(strstr(last, "error -1 libxl: libxl_childproc_setmode"));
     libxl_report_child_exitstatus(ctx, XTL_ERROR, "helper", 123, 5 << 8);
-    assert(!strcmp(last,
-                   "error -1 libxl: helper [123] failed: exit status 5"));
+    assert(!strcmp(last, "error -1 libxl: helper [123] failed: exit status 5"));
     libxl_report_child_exitstatus(ctx, XTL_WARN, "helper", 123, SIGKILL);
     assert(!strcmp(last, "warning -1 libxl: helper [123] killed by signal 9"));
     libxl_ctx_free(ctx);
@@ -565,8 +564,8 @@ static void utilities(xentoollog_logger *logger)
     assert(!strcmp(libxl_error_to_string((libxl_error)ERROR_INVAL),
                    "error_inval"));
     assert(!libxl_error_to_string((libxl_error)-100));
-#define NAMED(name, value, text)                                               \
-    assert(!strcasecmp(libxl_error_to_string((libxl_error)value),              \
+#define NAMED(name, value, text)                                  \
+    assert(!strcasecmp(libxl_error_to_string((libxl_error)value), \
                        "error_" #name));
     LIBXL_ERRORS(NAMED)
     assert(!strcmp(libxl_event_type_to_string(LIBXL_EVENT_TYPE_DOMAIN_DEATH),
