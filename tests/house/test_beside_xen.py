@@ -141,8 +141,7 @@ class Parts:
 
 @pytest.fixture(name="parts", params=LIBCS, scope="module")
 def parts_fixture(request, tmp_path_factory):
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not installed")
+    variants.need(request.param)
     return Parts(request.param, tmp_path_factory.mktemp("beside"))
 
 

@@ -5,6 +5,7 @@ import subprocess
 import pytest
 
 import tree
+import variants
 
 FUNCTIONS = """
 libxl_ctx_alloc libxl_ctx_free libxl_event_check libxl_event_wait
@@ -91,6 +92,7 @@ def program():
     ["gcc", "-x", "c"], ["clang", "-x", "c"], ["g++", "-x", "c++"]],
     ids=lambda words: words[0])
 def test_X6_names_of_xens_headers(compiler, before):
+    variants.need(compiler[0])
     warnings = ["-Wall", "-Wextra", "-Werror"]
     if before:
         warnings.append("-Wno-switch")

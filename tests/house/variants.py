@@ -1,7 +1,10 @@
 """Builds the C library elsewhere: with another compiler, or other headers.
 Used by the checks of its names and its structs, no tests of its own."""
 import os
+import shutil
 import subprocess
+
+import pytest
 
 import tree
 
@@ -19,6 +22,12 @@ def library(folder, **variables):
         stderr=subprocess.STDOUT, text=True, check=False)
     assert answer.returncode == 0, answer.stdout
     return folder
+
+
+def need(compiler):
+    """Skips where it is not installed: clang comes with `make check-all`."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
 
 
 def run(*command, **more):
