@@ -77,13 +77,13 @@ static void make_program(struct fz_input *in)
         made.argv[1] = words[fz_below(in, 4)];
     s->argv = fz_one_in(in, 16) ? NULL : made.argv;
     s->path = paths[fz_below(in, 5)];
-    bad_if(!s->argv || !s->argv[0], "argv");
+    bad_if(!s->argv || !made.argv[0], "argv");
     if (made.nbad)
         return;
     if (s->path)
         bad_if(!*s->path, "path");
     else
-        bad_if(!*s->argv[0], "argv");
+        bad_if(!*made.argv[0], "argv");
 }
 
 static void make_flags(struct fz_input *in)
@@ -318,7 +318,7 @@ static void look_at_signals(const struct xl_child_setup *image)
 static void look(const struct xl_child_setup *image, struct sim_process *next)
 {
     const libxl_childproc_spec *s = &made.spec;
-    const char *path = s->path ? s->path : s->argv[0];
+    const char *path = s->path ? s->path : made.argv[0];
 
     (void)next;
     made.looked++;
@@ -326,8 +326,8 @@ static void look(const struct xl_child_setup *image, struct sim_process *next)
     FZ_TRUE(!made.closed_source);
     /* an asynchronous operation's are copies */
     FZ_EQ(strcmp(image->path, path), 0);
-    for (int i = 0; s->argv[i] || image->argv[i]; i++)
-        FZ_EQ(strcmp(image->argv[i], s->argv[i]), 0);
+    for (int i = 0; made.argv[i] || image->argv[i]; i++)
+        FZ_EQ(strcmp(image->argv[i], made.argv[i]), 0);
     FZ_TRUE(image->envp != NULL);
     FZ_TRUE(!image->search_path ==
             (!has(LIBXL_SPAWN_SEARCH_PATH) || strchr(path, '/') != NULL));

@@ -12,6 +12,7 @@
 #include "child/child.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/defer.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
@@ -26,12 +27,20 @@
 
 /* ---- making ------------------------------------------------------------- */
 
-static int bad_logger(const libxl_logger *logger)
+/* NULL is: warnings and worse, to stderr. */
+static int take_logger(libxl_logger *own, const libxl_logger *logger)
 {
-    return logger != NULL &&
-           (logger->size < sizeof *logger || logger->log == NULL ||
-            logger->min_level < LIBXL_LOG_DEBUG ||
-            logger->min_level > LIBXL_LOG_CRITICAL);
+    memset(own, 0, sizeof *own);
+    own->min_level = LIBXL_LOG_WARNING;
+    if (logger == NULL)
+        return 0;
+    if (xl_sized_take(own, sizeof *own, logger, logger->size,
+                      XL_SIZE_WITH(libxl_logger, user)) != 0)
+        return -1;
+    return own->log == NULL || own->min_level < LIBXL_LOG_DEBUG ||
+                   own->min_level > LIBXL_LOG_CRITICAL
+               ? -1
+               : 0;
 }
 
 static int init_locks(libxl_ctx *ctx)
@@ -48,9 +57,7 @@ static int init_locks(libxl_ctx *ctx)
 static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
 {
     ctx->generation = xl_process_generation();
-    ctx->log.logger.min_level = LIBXL_LOG_WARNING;
-    if (logger != NULL)
-        ctx->log.logger = *logger;
+    ctx->log.logger = *logger;
     ctx->tick.fire = xl_reap_tick;
     xl_queue_init(&ctx->deferred);
     xl_queue_init(&ctx->postponed);
@@ -70,6 +77,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
                     const libxl_logger *logger)
 {
     libxl_ctx *ctx = NULL;
+    libxl_logger own;
     int saved;
 
     if (ret_ctx == NULL)
@@ -77,7 +85,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     *ret_ctx = NULL;
     if (version != LIBXL_VERSION)
         return ERROR_VERSION;
-    if (flags != 0 || bad_logger(logger))
+    if (flags != 0 || take_logger(&own, logger) != 0)
         return ERROR_INVAL;
     if (xl_atfork_missing())
         return ERROR_NOMEM;
@@ -88,7 +96,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
         xl_free(ctx);
         return ERROR_NOMEM;
     }
-    init_members(ctx, logger);
+    init_members(ctx, &own);
     if (xl_ctx_open_fds(ctx) != 0) {
         saved = errno;
         xl_ctx_close_fds(ctx);
@@ -217,6 +225,22 @@ int libxl_ctx_free(libxl_ctx *ctx)
     (void)pthread_mutex_destroy(&ctx->lock);
     free_memory(ctx);
     return 0;
+}
+
+int libxl_ctx_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
+                  const char *message)
+{
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    if (level < LIBXL_LOG_DEBUG || level > LIBXL_LOG_CRITICAL ||
+        message == NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_ctx_log: bad argument");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
+    xl_log(ctx, level, errnoval, "%s", message);
+    return xl_leave(ctx, 0);
 }
 
 int libxl_ctx_disaster_latched(libxl_ctx *ctx)

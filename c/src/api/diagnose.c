@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctx/log.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "kernel/facility.h"
 #include "child/child.h"
@@ -123,17 +125,22 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
                              libxl_childproc_diagnosis *ret_diagnosis,
                              char **ret_words)
 {
+    const size_t least = XL_SIZE_WITH(libxl_childproc_diagnosis, mode_in_force);
     libxl_childproc_diagnosis d;
     char *words = NULL;
     size_t size;
     FILE *out;
     int rc;
 
-    if (ret_diagnosis != NULL && ret_diagnosis->size != sizeof d)
-        return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    if (ret_diagnosis != NULL &&
+        (ret_diagnosis->size < least || ret_diagnosis->size > XL_SIZED_MOST)) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_diagnose: bad argument: size");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
@@ -147,7 +154,9 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
         }
         *ret_words = words;
     }
-    if (ret_diagnosis != NULL)
-        *ret_diagnosis = d;
+    if (ret_diagnosis != NULL) {
+        d.size = ret_diagnosis->size; /* what is longer stays unknown: zero */
+        xl_sized_give(ret_diagnosis, d.size, &d, sizeof d);
+    }
     return rc;
 }

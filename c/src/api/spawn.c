@@ -192,7 +192,7 @@ static int refuse(libxl_ctx *ctx, struct xl_spawn *spawn)
 
 static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
-    if (xl_spec_check(spawn->spec, &spawn->failure) != 0)
+    if (xl_spec_check(&spawn->spec, &spawn->room, &spawn->failure) != 0)
         return refuse(ctx, spawn);
     if (!xl_report_ok(spawn->report)) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");

@@ -27,6 +27,7 @@ struct xl_spawn {
     pid_t pid;
     libxl_childproc_failure failure;
     /* between the halves */
+    libxl_childproc_spec room; /* of a spec that has another release's size */
     struct xl_pending_start *pending; /* where start is, if it may outlive us */
     struct xl_start own;
     struct xl_start *start;

@@ -17,6 +17,11 @@
 #include "kernel/numbers.h"
 #include "ctx/waiters.h"
 
+struct xl_strand *xl_child_strand(struct xl_child *child)
+{
+    return child->has_strand ? (struct xl_strand *)(void *)(child + 1) : NULL;
+}
+
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_report *report,
                  struct xl_child **ret_child)
@@ -30,7 +35,6 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 
     if (child == NULL)
         return ERROR_NOMEM;
-    child->ctx = ctx;
     child->pid = -1;
     child->pidfd = -1;
     child->reg.owner = &ctx->wakeup;
@@ -46,8 +50,8 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                         LIBXL_SPAWN_SET_CTTY)) != 0;
     if (stops) {
         child->wants_stops = 1;
-        child->strand = (struct xl_strand *)(void *)(child + 1);
-        xl_strand_init(child->strand);
+        child->has_strand = 1;
+        xl_strand_init(xl_child_strand(child));
     }
     if (report != NULL) {
         child->report = report->kind;
@@ -143,14 +147,15 @@ static void run_free(libxl_ctx *ctx, struct xl_deferred *d)
  * being told, for their strand is a part of it. */
 static void let_go(libxl_ctx *ctx, struct xl_child *child)
 {
-    if (child->strand == NULL || !child->strand->busy) {
+    struct xl_strand *strand = xl_child_strand(child);
+
+    if (strand == NULL || !strand->busy) {
         xl_free(child);
         return;
     }
     child->box.deferred.run = run_free;
-    xl_defer(ctx, &child->box.deferred, child->strand, 1);
+    xl_defer(ctx, &child->box.deferred, strand, 1);
 }
-
 
 /* The epoll would go on watching what the host's own pidfd keeps open. */
 static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
@@ -359,13 +364,13 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     case LIBXL_REPORT_EVENT:
         release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
-        xl_event_occurred(ctx, &child->box, child->strand, 1);
+        xl_event_occurred(ctx, &child->box, xl_child_strand(child), 1);
         break;
     case LIBXL_REPORT_CALLBACK:
         release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         child->box.deferred.run = run_report;
-        xl_defer(ctx, &child->box.deferred, child->strand, 1);
+        xl_defer(ctx, &child->box.deferred, xl_child_strand(child), 1);
         xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
@@ -406,7 +411,7 @@ void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
     box->event.u.childproc_stopped.id = child->id;
     box->event.u.childproc_stopped.pid = child->pid;
     box->event.u.childproc_stopped.signo = signo;
-    xl_event_occurred(ctx, box, child->strand, 0);
+    xl_event_occurred(ctx, box, xl_child_strand(child), 0);
 }
 
 struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)

@@ -40,7 +40,6 @@ struct xl_setting_up {
 
 struct xl_child {
     struct xl_box box; /* the report. First: see libxl_event_free */
-    libxl_ctx *ctx;
     struct xl_registry_entry reg;
     libxl_childproc_id id;
     pid_t pid;
@@ -50,10 +49,12 @@ struct xl_child {
     libxl_kill_scope end_scope : 8; /* who goes with it, at the latest */
     libxl_kill_policy kill;
     int exited_grace_ms;
-    unsigned short retries; /* of learning a status that was taken */
+    unsigned short retries;     /* of learning a status that was taken */
+    unsigned char early_signal; /* for a child that is not made yet; 0 */
     unsigned leads_group : 1;
     unsigned adopted : 1;      /* may be no child of ours */
     unsigned pidfd_shared : 1; /* a copy of one that the host may keep open */
+    unsigned has_strand : 1;   /* of its events; else it has only its end */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */
@@ -62,22 +63,23 @@ struct xl_child {
     unsigned reaped : 1;    /* … and has been reaped, status not passed */
     unsigned ended : 1;
     unsigned detached : 1;
-    unsigned hold_pid : 1;   /* not to be reaped before it is asked for … */
-    unsigned asked : 1;      /* … which it has been */
-    unsigned let_go : 1;     /* nobody will ask for it … */
-    unsigned background : 1; /* … and the reaper thread watches it */
-    unsigned kept_fd : 1;    /* its pidfd is one of ctx->nkept_fds */
+    unsigned hold_pid : 1;    /* not to be reaped before it is asked for … */
+    unsigned asked : 1;       /* … which it has been */
+    unsigned let_go : 1;      /* nobody will ask for it … */
+    unsigned background : 1;  /* … and the reaper thread watches it */
+    unsigned kept_fd : 1;     /* its pidfd is one of ctx->nkept_fds */
     unsigned host_warned : 1; /* mainloop mode: that it waits to be reaped */
-    unsigned char early_signal; /* for a child that is not made yet; 0 */
-    unsigned early : 1;  /* its end was seen before xl_child_started */
-    struct xl_list link; /* ctx->live, then ctx->held */
+    unsigned early : 1;       /* its end was seen before xl_child_started */
+    struct xl_list link;      /* ctx->live, then ctx->held */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
-    struct xl_strand *strand;     /* of its events; NULL: it has only its end */
     char *cgroup;                 /* NULL: none of its own */
     struct xl_guardian *guardian; /* NULL: it is the host's */
     struct xl_setting_up *setting_up; /* NULL: it has become its program */
 };
+
+/* Behind the child, where it has one; or NULL. */
+struct xl_strand *xl_child_strand(struct xl_child *child);
 
 /* 0, or ERROR_NOMEM, ERROR_LIMIT and nothing happened. */
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,

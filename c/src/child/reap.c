@@ -265,7 +265,7 @@ static void stranger(libxl_ctx *ctx, pid_t pid, int status,
     }
     if (rc == 0)
         return;
-    if (rc != ERROR_NOT_READY) {
+    if (rc != ERROR_NOT_READY && rc != ERROR_UNKNOWN_CHILD) {
         xl_disaster(ctx, 0, rc, 0,
                     "childproc_exited_callback failed: the status of a child "
                     "of the application is lost");

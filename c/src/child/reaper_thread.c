@@ -373,7 +373,6 @@ int xl_reaper_thread_take(struct xl_child *child)
         goto out;
     }
     xl_registry_disown(&child->reg);
-    child->ctx = NULL;
     child->unwatched = watch(child, orphan_data(child)) != 0;
     nblind += child->unwatched;
     xl_list_remove(&child->link);

@@ -15,18 +15,25 @@
 
 extern char **environ;
 
+static const char *program(const libxl_childproc_spec *spec)
+{
+    const char *const *argv = spec->argv;
+
+    return spec->path != NULL ? spec->path : argv[0];
+}
+
 static const char *search_path(const libxl_childproc_spec *spec)
 {
-    const char *path = spec->path != NULL ? spec->path : spec->argv[0];
+    const char *path = program(spec);
+    const char *const *envp = spec->envp;
     const char *found = spec->search_path;
     size_t i;
 
     if (!(spec->flags & LIBXL_SPAWN_SEARCH_PATH) || strchr(path, '/') != NULL)
         return NULL;
-    for (i = 0; found == NULL && spec->envp != NULL && spec->envp[i] != NULL;
-         i++)
-        if (strncmp(spec->envp[i], "PATH=", 5) == 0)
-            found = spec->envp[i] + 5;
+    for (i = 0; found == NULL && envp != NULL && envp[i] != NULL; i++)
+        if (strncmp(envp[i], "PATH=", 5) == 0)
+            found = envp[i] + 5;
     if (found == NULL)
         found = getenv("PATH");
     return found != NULL ? found : "/usr/bin:/bin";
@@ -102,7 +109,7 @@ int xl_prepare(const struct xl_start_request *request, struct xl_prepared *p)
     im->spec = spec;
     im->map = map;
     im->nmap = nmap;
-    im->path = spec->path != NULL ? spec->path : spec->argv[0];
+    im->path = program(spec);
     im->argv = (char *const *)(uintptr_t)spec->argv;
     im->envp =
         spec->envp != NULL ? (char *const *)(uintptr_t)spec->envp : environ;

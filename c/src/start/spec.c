@@ -14,14 +14,24 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "kernel/sized.h"
 #include "start/child_setup.h"
 
-void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+static void defaults(libxl_childproc_spec *spec)
 {
     memset(spec, 0, sizeof *spec);
     spec->size = sizeof *spec;
     spec->ctty_fd = -1;
     spec->exited_grace_ms = 1000;
+}
+
+void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec, size_t size)
+{
+    libxl_childproc_spec own;
+
+    defaults(&own);
+    own.size = size;
+    xl_sized_give(spec, size, &own, sizeof own);
 }
 
 static int known_flags(unsigned flags)
@@ -53,14 +63,13 @@ static int bad_signal(int signo)
 
 static const char *bad_member(const libxl_childproc_spec *spec)
 {
+    const char *const *argv = spec->argv;
     unsigned flags = spec->flags;
     size_t i;
 
-    if (spec->size != sizeof *spec)
-        return "size";
-    if (spec->argv == NULL || spec->argv[0] == NULL)
+    if (argv == NULL || argv[0] == NULL)
         return "argv";
-    if (spec->path != NULL ? spec->path[0] == '\0' : spec->argv[0][0] == '\0')
+    if (spec->path != NULL ? spec->path[0] == '\0' : argv[0][0] == '\0')
         return spec->path != NULL ? "path" : "argv";
     if (!known_flags(flags))
         return "flags";
@@ -110,14 +119,35 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "kill";
     if (spec->exited_grace_ms < 0)
         return "exited_grace_ms";
+    if (spec->reserved != 0)
+        return "reserved";
     return bad_fds(spec);
 }
 
-int xl_spec_check(const libxl_childproc_spec *spec,
+/* NULL, or why it cannot be read. */
+static const char *in_own_size(const libxl_childproc_spec **spec,
+                               libxl_childproc_spec *room)
+{
+    if (*spec == NULL)
+        return "spec";
+    if ((*spec)->size == sizeof **spec)
+        return NULL;
+    defaults(room);
+    if (xl_sized_take(room, sizeof *room, *spec, (*spec)->size,
+                      XL_SIZE_WITH(libxl_childproc_spec, flags)) != 0)
+        return "size";
+    room->size = sizeof *room;
+    *spec = room;
+    return NULL;
+}
+
+int xl_spec_check(const libxl_childproc_spec **spec, libxl_childproc_spec *room,
                   libxl_childproc_failure *failure)
 {
-    const char *member = spec == NULL ? "spec" : bad_member(spec);
+    const char *member = in_own_size(spec, room);
 
+    if (member == NULL)
+        member = bad_member(*spec);
     if (member == NULL)
         return 0;
     failure->stage = LIBXL_STAGE_ARGUMENT;
