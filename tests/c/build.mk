@@ -188,4 +188,5 @@ coverage: build-c-gcov build/tests/world ## line coverage of c/src by the C test
 	         100 * hit / all, all, least; exit 100 * hit / all < least}'
 
 include tests/c/treaty.mk
+include tests/gaps/build.mk
 include tests/fuzz/build.mk

@@ -18,6 +18,7 @@
 #include "child/mode.h"
 #include "ctx/process.h"
 #include "kernel/registry.h"
+#include "kernel/stop_point.h"
 #include "child/send.h"
 #include "child/exit_watch.h"
 
@@ -122,6 +123,7 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
     }
     if (r < 0)
         return recover(ctx, child);
+    XL_STOP_POINT("reap: taken by its pid");
     xl_child_ended(ctx, child, xl_wait_status(&info), LIBXL_LOST_NONE,
                    LIBXL_SOURCE_REAPED, &rusage);
     return 1;
@@ -350,6 +352,7 @@ static void reap_all(libxl_ctx *ctx, int sigchld_came)
             return;
         }
         status = xl_wait_status(&info);
+        XL_STOP_POINT("reap: taken by wait(-1)");
         answer = xl_registry_reaped(&ctx->wakeup, info.si_pid, status, &entry);
         xl_registry_reaping(-1);
         switch (answer) {

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 
 #include "child/wait_one.h"
+#include "kernel/stop_point.h"
 
 #ifndef PIDFD_SIGNAL_PROCESS_GROUP
 #define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
@@ -63,6 +64,7 @@ static int kill_by_number(const struct xl_child *child, int signo, int group)
 {
     if (child->pid <= 1 || state(child) == GONE)
         return ERROR_NOTFOUND;
+    XL_STOP_POINT("send: looked");
     return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
 }
 

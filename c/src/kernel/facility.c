@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "kernel/probe_child.h"
+#include "kernel/stop_point.h"
 #include "kernel/sys.h"
 #include "xlchild/childproc.h"
 
@@ -124,6 +125,7 @@ unsigned xl_facilities(void)
     /* two threads may probe at once: no lock that a fork could leave held */
     if (!(found & DONE)) {
         found = probe() | DONE;
+        XL_STOP_POINT("facility: probed");
         atomic_store(&probed, found);
     }
     return found & ~DONE & ~atomic_load(&refused);

@@ -11,6 +11,7 @@
 
 #include "child/child.h"
 #include "loop/enter.h"
+#include "kernel/stop_point.h"
 #include "ctx/process.h"
 #include "child/reap.h"
 #include "ctx/waiters.h"
@@ -113,9 +114,11 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     if (ctx->pump.more)
         ctx->pump.leader_due = 0;
     pthread_mutex_unlock(&ctx->lock);
+    XL_STOP_POINT("pump: about to sleep");
     n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH,
                           xl_ms_until(ctx->pump.leader_due));
     saved = errno;
+    XL_STOP_POINT("pump: woken");
     pthread_mutex_lock(&ctx->lock);
     ctx->pump.leader = NULL;
     ctx->pump.more = n == BATCH;

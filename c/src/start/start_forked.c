@@ -14,6 +14,7 @@
 
 #include "ctx/defer.h"
 #include "kernel/facility.h"
+#include "kernel/stop_point.h"
 #include "ctx/forkfd.h"
 #include "start/prepare.h"
 #include "ctx/process.h"
@@ -163,6 +164,7 @@ int xl_start_forked(struct xl_start_request *request)
         _exit(127);
     }
     rc = pid < 0 ? xl_start_failed(request, LIBXL_STAGE_FORK, errno) : 0;
+    XL_STOP_POINT("start: forked");
     if (request->fork_replacement == NULL)
         (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid == 0 || pid == 1) /* a replacement that cannot be right */
@@ -179,6 +181,7 @@ int xl_start_forked(struct xl_start_request *request)
         rc = xl_start_failed(request, (libxl_childproc_stage)failure.stage,
                              failure.errnoval);
     if (rc == 0) {
+        XL_STOP_POINT("start: released");
         request->pid = pid;
         request->pidfd = pidfd;
         request->reaped = xl_registry_start_end(&start, request->entry, pid,

@@ -18,6 +18,7 @@
 #include "ctx/forkfd.h"
 #include "ctx/process.h"
 #include "kernel/rawcall.h"
+#include "kernel/stop_point.h"
 #include "start/sigplan.h"
 
 #ifndef CLONE_PIDFD
@@ -180,6 +181,7 @@ static void make_child(struct xl_start_request *request,
         cgroup.fd);
     shared->errnoval = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    XL_STOP_POINT("start: cloned");
 out:
     xl_forkfd_close(&cgroup);
 }
