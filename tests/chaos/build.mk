@@ -4,8 +4,8 @@
 # chaos.c: threads, modes, thieves, signals, forks. reuse.c: numbers that come
 # back. What they say last is `N passed, N failed, N skipped`, over all runs.
 
-XC_PROGRAMS := $(filter-out common,$(patsubst tests/chaos/%.c,%, \
-  $(wildcard tests/chaos/*.c)))
+XC_PROGRAMS := chaos reuse
+XC_CHAOS_PARTS := model host calls
 
 # $(call XC_RULES,NAME,FOLDER,COMPILER,FLAGS)
 define XC_RULES
@@ -15,12 +15,15 @@ $(2)/chaos/%.o: tests/chaos/%.c
 
 $(2)/chaos/%: $(2)/chaos/%.o $(2)/chaos/common.o \
   $(2)/tests/stacks.o $(2)/libcore.a $$(XT_HELPER_BIN)
-	$(3) -pthread $(4) -o $$@ $$(filter %.o %.a,$$^)
+	$(3) -pthread $(4) -o $$@ $$(filter %.o,$$^) $(2)/libcore.a
+
+$(2)/chaos/chaos: $(XC_CHAOS_PARTS:%=$(2)/chaos/%.o)
 
 .PHONY: build-c-$(1)-chaos
 build-c-$(1)-chaos: $$(XC_PROGRAMS:%=$(2)/chaos/%) $$(XT_WORLD)
 
-.SECONDARY: $$(XC_PROGRAMS:%=$(2)/chaos/%.o) $(2)/chaos/common.o
+.SECONDARY: $$(XC_PROGRAMS:%=$(2)/chaos/%.o) $(2)/chaos/common.o \
+  $(XC_CHAOS_PARTS:%=$(2)/chaos/%.o)
 -include $$(wildcard $(2)/chaos/*.d)
 endef
 

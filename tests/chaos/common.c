@@ -102,7 +102,8 @@ void xc_pause_ms(int ms)
 {
     struct timespec t = {ms / 1000, ms % 1000 * 1000000L};
 
-    nanosleep(&t, NULL);
+    while (nanosleep(&t, &t) && errno == EINTR)
+        ;
 }
 
 static pthread_mutex_t dog_lock = PTHREAD_MUTEX_INITIALIZER;
