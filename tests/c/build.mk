@@ -190,4 +190,5 @@ coverage: build-c-gcov build/tests/world ## line coverage of c/src by the C test
 
 include tests/c/treaty.mk
 include tests/gaps/build.mk
+include tests/chaos/build.mk
 include tests/fuzz/build.mk

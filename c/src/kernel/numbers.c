@@ -203,7 +203,7 @@ xl_numbers_reap_anybody(struct xl_wakeup *owner,
         if (wait_by(P_ALL, 0, WEXITED | WNOHANG | WNOWAIT, info, NULL) != 0 ||
             info->si_pid == 0)
             return XL_NUMBER_NONE;
-        XL_STOP_POINT("numbers: looked at everybody");
+        XL_STOP_POINT("reap: looked");
         xl_registry_lock();
         answer = reap_seen(owner, info->si_pid, ret_entry, info, rusage);
         xl_registry_unlock();
@@ -251,7 +251,7 @@ int xl_numbers_kill(const struct xl_registry_entry *entry, int signo, int group)
         prove(entry->pid, entry->pidfd, entry->mark) == IT_IS_NOT) {
         errno = ESRCH;
     } else {
-        XL_STOP_POINT("numbers: about to kill");
+        XL_STOP_POINT("send: looked");
         r = xl_sys.kill(group ? -entry->pid : entry->pid, signo);
     }
     xl_registry_unlock();

@@ -147,7 +147,10 @@ static int open_gate(struct xl_start_request *request,
     do
         n = xl_sys.write(forked->pipes.gate[1].fd, "", 1);
     while (n < 0 && errno == EINTR);
-    return n == 1 ? 0 : xl_start_failed(request, LIBXL_STAGE_GATE, errno);
+    if (n != 1)
+        return xl_start_failed(request, LIBXL_STAGE_GATE, errno);
+    XL_STOP_POINT("start: released");
+    return 0;
 }
 
 /* The child is there, and nothing will come of it. */
@@ -236,7 +239,6 @@ int xl_start_forked_await(struct xl_forked_start *forked, int ms)
         return 1;
     if (xl_sys.poll(&told, 1, ms) <= 0)
         return 0;
-    XL_STOP_POINT("start: released");
     do
         n = xl_sys.read(told.fd, &forked->failure, sizeof forked->failure);
     while (n < 0 && errno == EINTR);

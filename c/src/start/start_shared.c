@@ -238,8 +238,8 @@ static void make_child(struct xl_start_request *request,
         request->caller_mask != NULL ? request->caller_mask : &before,
         cgroup.fd);
     shared->errnoval = errno;
-    XL_STOP_POINT("start: cloned");
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    XL_STOP_POINT("start: cloned");
 out:
     xl_forkfd_close(&cgroup);
 }
