@@ -116,8 +116,8 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     if (child->report == LIBXL_REPORT_NONE && child->guardian == NULL)
         xl_child_let_go(ctx, child);
     for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
-        if (ctx->mode.late[i] == pid)
-            ctx->mode.late[i] = 0; /* the number has a new bearer */
+        if (ctx->mode.late[i].pid == pid)
+            ctx->mode.late[i].pid = 0; /* the number has a new bearer */
 }
 
 static void run_report(libxl_ctx *ctx, struct xl_deferred *d)

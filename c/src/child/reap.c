@@ -101,7 +101,10 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
 
     if (!xl_send_rest(child))
         return 0;
-    r = xl_wait_one(child, keeps ? WEXITED | WNOWAIT : WEXITED, &info, &rusage);
+    r = xl_wait_one(child,
+                    WEXITED | (keeps ? WNOWAIT : 0) |
+                        (ctx->thorough ? XL_WAIT_PROVED : 0),
+                    &info, &rusage);
     if (r == 0)
         return 0;
     if (r < 0 && ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
@@ -188,6 +191,7 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
     struct xl_exit_info info = {0, 0};
+    struct xl_late *late;
     siginfo_t si;
 
     if (!child->reaped) {
@@ -207,11 +211,14 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
            "child %d: the application reaped it and did not call "
            "libxl_childproc_exited in time",
            (int)child->pid);
-    ctx->mode.late[ctx->mode.late_at++ %
-                   (sizeof ctx->mode.late / sizeof ctx->mode.late[0])] =
-        child->pid;
-    if (child->pidfd >= 0 && xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 &&
-        info.known)
+    if (child->pidfd >= 0)
+        (void)xl_sys.pidfd_exit_info(child->pidfd, &info);
+    late = &ctx->mode.late[ctx->mode.late_at++ % (sizeof ctx->mode.late /
+                                                  sizeof ctx->mode.late[0])];
+    late->pid = child->pid;
+    late->status = info.status;
+    late->known = info.known;
+    if (info.known)
         xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_PIDFD, NULL);
     else
@@ -433,8 +440,10 @@ void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer)
 {
     (void)timer;
     xl_mode_check_displaced(ctx);
+    ctx->thorough = 1;
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
         xl_reap_unannounced(ctx, 0);
+    ctx->thorough = 0;
     if (xl_sigchld_subscribed(&ctx->selfpipe) &&
         ctx->mode.sigchld_due == XL_SIGCHLD_SEEN)
         ctx->mode.sigchld_due = XL_SIGCHLD_TICK;

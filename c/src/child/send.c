@@ -32,7 +32,7 @@ enum { LIVES, ENDED, GONE };
 
 /* Whether the pid is that of our child still (not reaped by anybody), and
  * whether that has ended: the kernel takes signals for zombies. */
-static int state(const struct xl_child *child)
+static int state(struct xl_child *child)
 {
     siginfo_t info;
 
@@ -47,7 +47,7 @@ static int state(const struct xl_child *child)
 }
 
 /* An adopted process cannot be waited for, but its pidfd tells. */
-static int has_ended(const struct xl_child *child)
+static int has_ended(struct xl_child *child)
 {
     struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
 
@@ -56,7 +56,7 @@ static int has_ended(const struct xl_child *child)
     return state(child) != LIVES;
 }
 
-static int kill_by_number(const struct xl_child *child, int signo, int group)
+static int kill_by_number(struct xl_child *child, int signo, int group)
 {
     return answer(xl_numbers_kill(&child->reg, signo, group));
 }

@@ -12,7 +12,7 @@
 #include "kernel/numbers.h"
 #include "kernel/sys.h"
 
-int xl_wait_one(const struct xl_child *child, int options, siginfo_t *info,
+int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
                 struct rusage *rusage)
 {
     int by_pidfd = child->pidfd >= 0;
@@ -23,7 +23,7 @@ int xl_wait_one(const struct xl_child *child, int options, siginfo_t *info,
         if (!by_pidfd)
             return xl_numbers_wait(&child->reg, options, info, rusage);
         r = xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
-                          options | WNOHANG, rusage);
+                          (options & ~XL_WAIT_PROVED) | WNOHANG, rusage);
         if (r == 0)
             return info->si_pid != 0;
         if (errno == EINTR)

@@ -125,6 +125,13 @@ enum xl_sigchld_due {
     XL_SIGCHLD_TICK  /* a look for safety's sake, nothing came */
 };
 
+/* A child whose end was reported without the host's word. */
+struct xl_late {
+    pid_t pid; /* 0: unused */
+    int status;
+    int known; /* the kernel told the status */
+};
+
 struct xl_mode {
     libxl_sigchld_owner asked;
     libxl_sigchld_owner in_force;
@@ -136,7 +143,7 @@ struct xl_mode {
     int host_reaps_through_us; /* inside libxl_childproc_sigchld_occurred */
     unsigned occurred;         /* how often that was called */
     int nzombies;              /* mainloop: live ones seen to have ended */
-    pid_t late[64];            /* reported after the grace period; 0: unused */
+    struct xl_late late[64];   /* reported after the grace period */
     unsigned late_at;
     enum xl_sigchld_due sigchld_due; /* and nobody has looked yet */
 };
@@ -190,6 +197,7 @@ struct libxl_ctx {
     int nunwatched;        /* live ones that no epoll watches */
     int nletgo;            /* live ones nobody will ask for … */
     int nbackground;       /* … and those of them the reaper thread watches */
+    int thorough;          /* the looks of a tick: is it the child still? */
     int nkept_fds;         /* ended, unreaped ones with an open pidfd */
     struct xl_list minded; /* under the reaper thread's lock: it looks here */
     int64_t mind_at;       /* under the same: when next; XL_NEVER */

@@ -213,11 +213,13 @@ xl_numbers_reap_anybody(struct xl_wakeup *owner,
 
 /* ---- one child, by number ----------------------------------------------- */
 
-int xl_numbers_wait(const struct xl_registry_entry *entry, int options,
+int xl_numbers_wait(struct xl_registry_entry *entry, int options,
                     siginfo_t *info, struct rusage *rusage)
 {
+    int prove_living = (options & XL_WAIT_PROVED) != 0;
     int r = -1;
 
+    options &= ~XL_WAIT_PROVED;
     info->si_pid = 0;
     xl_registry_lock();
     errno = ECHILD;
@@ -225,14 +227,18 @@ int xl_numbers_wait(const struct xl_registry_entry *entry, int options,
         goto out;
     if (options & WEXITED) {
         r = wait_by(P_PID, entry->pid, WEXITED | WNOHANG | WNOWAIT, info, NULL);
-        if (r != 0 || info->si_pid == 0)
+        if (r != 0)
             goto out;
-        if (!xl_identity_is(entry->pid, entry->mark)) {
+        if ((info->si_pid != 0 || prove_living) &&
+            !xl_identity_is(entry->pid, entry->mark)) {
+            xl_registry_retire(entry);
             info->si_pid = 0;
             errno = ECHILD;
             r = -1;
             goto out;
         }
+        if (info->si_pid == 0)
+            goto out;
         if (!(options & WNOWAIT))
             end_group(entry);
     }

@@ -32,9 +32,12 @@ xl_numbers_reap_anybody(struct xl_wakeup *owner,
                         struct xl_registry_entry **ret_entry, siginfo_t *info,
                         struct rusage *rusage);
 
+/* An option: it is proved that the process is the child also while it lives. */
+#define XL_WAIT_PROVED 0x00100000
+
 /* waitid by number for a child that has no pidfd (or none that may be waited
  * by), with options and WNOHANG. 1 and *info; 0: not yet; -1 and errno. */
-int xl_numbers_wait(const struct xl_registry_entry *entry, int options,
+int xl_numbers_wait(struct xl_registry_entry *entry, int options,
                     siginfo_t *info, struct rusage *rusage);
 /* A signal by number, to it or to the group that it leads. 0, or -1 and errno:
  * ESRCH where it is not there, unreaped, any more. */
