@@ -24,6 +24,7 @@
 
 #include "hostchild.h"
 #include "probe.h"
+#include "kernel/facility.h"
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
@@ -146,6 +147,7 @@ XT_TEST(a_refused_fork_is_reported_as_such, "C12 C10 defect-4 defect-11")
     if (geteuid())
         XT_SKIP("the process limit of another user needs root to set up");
     XT_EQ_INT(pthread_sigmask(SIG_BLOCK, NULL, &before), 0);
+    XT_OK(xl_facility_ask()); /* before that, it is the stage PREPARE */
     /* In a child: giving up root cannot be taken back. */
     pid = fork();
     if (!pid) {

@@ -310,7 +310,8 @@ typedef struct libxl_childproc_report {
  *   ERROR_SPAWN    a step in the child failed -> ret_failure->stage and
  *                  ->errnoval say which, and why
  *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
- *                  (stage PREPARE or FORK)
+ *                  (stage PREPARE or FORK; the first start needs one of each
+ *                  to find out what the kernel offers) -> try again
  *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
  *                  has no pidfds -> unblock it
  *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode -> set
@@ -483,7 +484,9 @@ typedef struct libxl_childproc_diagnosis {
     libxl_sigchld_owner mode_in_force;
     const char *mode_reason;        /* why they differ; NULL if they do not.
                                        A constant string */
-    unsigned facilities;            /* LIBXL_FACILITY_… that work here */
+    unsigned facilities;            /* LIBXL_FACILITY_… that are known to work
+                                       here; the words tell what is not known
+                                       yet, for want of fds or processes */
     int handler_wanted;             /* this ctx wants our SIGCHLD handler now */
     int handler_installed;          /* it is the disposition now */
     int handler_displaced;          /* wanted, but somebody replaced it */

@@ -15,6 +15,7 @@
 
 #include "child/child.h"
 #include "loop/enter.h"
+#include "kernel/facility.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 #include "loop/registration.h"
@@ -200,6 +201,10 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    if (xl_facility_ask() != 0) {
+        rc = ERROR_SYSTEM;
+        goto out;
+    }
     if (xl_exit_watch_without_pidfd(ctx)) {
         rc = ERROR_NI;
         goto out;

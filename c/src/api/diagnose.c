@@ -86,7 +86,15 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
         object_of(state.handler, d->handler_object, sizeof d->handler_object);
 }
 
-static void say(FILE *out, const libxl_childproc_diagnosis *d)
+static const char *yes_or_no(unsigned facilities, unsigned known, unsigned bit)
+{
+    if (facilities & bit)
+        return "yes";
+    return known & bit ? "no" : "not known yet";
+}
+
+/* known: the facilities of which it is known whether they are there. */
+static void say(FILE *out, const libxl_childproc_diagnosis *d, unsigned known)
 {
     size_t i;
 
@@ -113,7 +121,7 @@ static void say(FILE *out, const libxl_childproc_diagnosis *d)
     fprintf(out, "kernel:");
     for (i = 0; i < sizeof facility_names / sizeof facility_names[0]; i++)
         fprintf(out, "%s %s %s", i == 0 ? "" : ",", facility_names[i].name,
-                d->facilities & facility_names[i].bit ? "yes" : "no");
+                yes_or_no(d->facilities, known, facility_names[i].bit));
     fputc('\n', out);
 }
 
@@ -138,7 +146,7 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
         out = xl_sys.open_memstream(&words, &size);
         if (out == NULL)
             return ERROR_NOMEM;
-        say(out, &d);
+        say(out, &d, xl_facility_known());
         if (fclose(out) != 0) {
             xl_free(words);
             return ERROR_NOMEM;
