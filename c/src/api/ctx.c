@@ -146,6 +146,7 @@ static void free_memory(libxl_ctx *ctx)
     xl_slots_destroy(&ctx->children);
     xl_slots_destroy(&ctx->streams);
     xl_spawn_free_stacks(ctx);
+    xl_free(ctx->chunk);
     xl_free(ctx);
 }
 

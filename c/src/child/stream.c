@@ -41,6 +41,12 @@ static int rearm(libxl_ctx *ctx, struct xl_stream *s, int op, int fd)
 
 int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *s, struct xl_forkfd *end)
 {
+    if (s->captured != NULL && ctx->chunk == NULL)
+        ctx->chunk = xl_sys.malloc(XL_STREAM_CHUNK);
+    if (s->captured != NULL && ctx->chunk == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
     s->slot = xl_slots_add(&ctx->streams, s);
     if (s->slot == 0) {
         errno = ENOMEM;
@@ -207,8 +213,7 @@ static void give_up(libxl_ctx *ctx, struct xl_stream *s)
 /* Reads what there is. After the child's end only what was there then. */
 static void collect(libxl_ctx *ctx, struct xl_stream *s)
 {
-    char local[XL_STREAM_CHUNK];
-    char *buffer = s->captured != NULL ? local : s->chunk;
+    char *buffer = s->captured != NULL ? ctx->chunk : s->chunk;
     int limited = s->draining;
     int rounds;
 

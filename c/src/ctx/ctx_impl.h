@@ -186,6 +186,8 @@ struct libxl_ctx {
     int nunwatched;        /* live ones that no epoll watches */
     int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
+    char *chunk;           /* what is captured is read there, under the lock:
+                              a pumping thread's stack may be small */
     int latched;           /* the first disaster that no hook was told */
     struct xl_starters *starters;
     int batch_running;
