@@ -22,7 +22,7 @@
 #include "kernel/sys.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SIZE (256 * 1024) /* a sanitizer's frames are of its own making */
+#define SIZE (2 * 1024 * 1024) /* a sanitizer's frames are of its own making */
 #else
 #define SIZE (16 * 1024)
 #endif

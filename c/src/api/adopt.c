@@ -15,6 +15,7 @@
 
 #include "child/child.h"
 #include "loop/enter.h"
+#include "kernel/cancel.h"
 #include "kernel/facility.h"
 #include "child/mode.h"
 #include "ctx/process.h"
@@ -39,7 +40,7 @@ static int parse_start_time(const char *stat, uint64_t *ret_ticks)
     return 0;
 }
 
-int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+static int start_time(pid_t pid, uint64_t *ret_ticks)
 {
     char path[64];
     char stat[1024];
@@ -47,8 +48,6 @@ int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
     int saved;
     int fd;
 
-    if (pid <= 1 || ret_ticks == NULL)
-        return ERROR_INVAL;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
@@ -61,6 +60,18 @@ int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
         return n == 0 || errno == ESRCH ? ERROR_NOTFOUND : ERROR_SYSTEM;
     stat[n] = '\0';
     return parse_start_time(stat, ret_ticks) == 0 ? 0 : ERROR_SYSTEM;
+}
+
+int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+    int rc;
+
+    if (pid <= 1 || ret_ticks == NULL)
+        return ERROR_INVAL;
+    xl_cancel_hold();
+    rc = start_time(pid, ret_ticks);
+    xl_cancel_release();
+    return rc;
 }
 
 /* Nobody adopts init, or themselves. */
@@ -123,7 +134,7 @@ static int open_process(pid_t *pid, uint64_t start_ticks, int pidfd,
     if (pidfd >= 0) {
         rc = pid_of(fd, pid);
     } else {
-        rc = libxl_childproc_start_time(*pid, &ticks);
+        rc = start_time(*pid, &ticks);
         if (rc == 0 && ticks != start_ticks)
             rc = ERROR_NOTFOUND;
     }

@@ -15,6 +15,7 @@
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
+#include "kernel/cancel.h"
 #include "child/mode.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
@@ -64,21 +65,11 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->pump.waiters);
 }
 
-int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
-                    const libxl_logger *logger)
+static int make(libxl_ctx **ret_ctx, const libxl_logger *logger)
 {
-    libxl_ctx *ctx = NULL;
+    libxl_ctx *ctx;
     int saved;
 
-    if (ret_ctx == NULL)
-        return ERROR_INVAL;
-    *ret_ctx = NULL;
-    if (version != LIBXL_VERSION)
-        return ERROR_VERSION;
-    if (flags != 0 || bad_logger(logger))
-        return ERROR_INVAL;
-    if (xl_atfork_missing())
-        return ERROR_NOMEM;
     ctx = xl_sys.calloc(1, sizeof *ctx);
     if (ctx == NULL)
         return ERROR_NOMEM;
@@ -99,6 +90,26 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     xl_process_add(ctx);
     *ret_ctx = ctx;
     return 0;
+}
+
+int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
+                    const libxl_logger *logger)
+{
+    int rc;
+
+    if (ret_ctx == NULL)
+        return ERROR_INVAL;
+    *ret_ctx = NULL;
+    if (version != LIBXL_VERSION)
+        return ERROR_VERSION;
+    if (flags != 0 || bad_logger(logger))
+        return ERROR_INVAL;
+    if (xl_atfork_missing())
+        return ERROR_NOMEM;
+    xl_cancel_hold();
+    rc = make(ret_ctx, logger);
+    xl_cancel_release();
+    return rc;
 }
 
 /* ---- ending ------------------------------------------------------------- */
@@ -181,7 +192,9 @@ int libxl_ctx_free(libxl_ctx *ctx)
     if (ctx == NULL)
         return 0;
     if (ctx->generation != xl_process_generation()) {
+        xl_cancel_hold();
         free_inherited(ctx);
+        xl_cancel_release();
         return 0;
     }
     rc = xl_enter(ctx);
@@ -208,6 +221,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
     (void)pthread_cond_destroy(&ctx->os.idle);
     (void)pthread_mutex_destroy(&ctx->lock);
     free_memory(ctx);
+    xl_cancel_release(); /* what xl_leave would have done */
     return 0;
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "loop/enter.h"
+#include "kernel/cancel.h"
 #include "kernel/facility.h"
 #include "child/mode.h"
 #include "ctx/process.h"
@@ -125,14 +126,29 @@ static void say(FILE *out, const libxl_childproc_diagnosis *d, unsigned known)
     fputc('\n', out);
 }
 
+/* 0 and malloc'ed text, or ERROR_NOMEM. */
+static int in_words(const libxl_childproc_diagnosis *d, char **ret_words)
+{
+    char *words = NULL;
+    size_t size;
+    FILE *out = xl_sys.open_memstream(&words, &size);
+
+    if (out == NULL)
+        return ERROR_NOMEM;
+    say(out, d, xl_facility_known());
+    if (fclose(out) != 0) {
+        xl_free(words);
+        return ERROR_NOMEM;
+    }
+    *ret_words = words;
+    return 0;
+}
+
 int libxl_childproc_diagnose(libxl_ctx *ctx,
                              libxl_childproc_diagnosis *ret_diagnosis,
                              char **ret_words)
 {
     libxl_childproc_diagnosis d;
-    char *words = NULL;
-    size_t size;
-    FILE *out;
     int rc;
 
     if (ret_diagnosis != NULL && ret_diagnosis->size != sizeof d)
@@ -143,17 +159,11 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
-        out = xl_sys.open_memstream(&words, &size);
-        if (out == NULL)
-            return ERROR_NOMEM;
-        say(out, &d, xl_facility_known());
-        if (fclose(out) != 0) {
-            xl_free(words);
-            return ERROR_NOMEM;
-        }
-        *ret_words = words;
+        xl_cancel_hold();
+        rc = in_words(&d, ret_words);
+        xl_cancel_release();
     }
-    if (ret_diagnosis != NULL)
+    if (rc == 0 && ret_diagnosis != NULL)
         *ret_diagnosis = d;
     return rc;
 }

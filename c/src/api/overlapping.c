@@ -59,8 +59,7 @@ static int begin(libxl_ctx *ctx, struct flight *f, const xl_sigset *mask,
 
 static void end(libxl_ctx *ctx, struct flight *f)
 {
-    pthread_mutex_lock(&ctx->lock);
-    ctx->inside++; /* as xl_enter, which begin() has asked */
+    xl_enter_again(ctx);
     answer(f, xl_spawn_end(ctx, &f->spawn));
     if (xl_exit_watch_recent_full(ctx))
         (void)xl_reap_recent(ctx);

@@ -7,6 +7,7 @@
 #include "child/child.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/process.h"
+#include "kernel/cancel.h"
 #include "kernel/sigchld.h"
 
 static void close_children(struct xl_list *children)
@@ -30,6 +31,8 @@ static void close_inherited(libxl_ctx *ctx)
 void libxl_postfork_child_noexec(libxl_ctx *ctx)
 {
     (void)ctx; /* the host's hint: all ctxs of the parent are treated */
+    xl_cancel_hold();
     xl_sigchld_postfork();
     xl_process_each_inherited(close_inherited);
+    xl_cancel_release();
 }

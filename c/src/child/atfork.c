@@ -12,6 +12,7 @@
 #include "ctx/forkfd.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
+#include "kernel/cancel.h"
 #include "kernel/registry.h"
 #include "kernel/sigchld.h"
 
@@ -20,6 +21,7 @@ static int missing;
 /* All locks of the process that are not a ctx's, in their order. */
 static void before_fork(void)
 {
+    xl_cancel_hold(); /* the child closes fds with the locks held */
     xl_process_lock();
     xl_reaper_thread_lock();
     xl_sigchld_lock();
@@ -32,6 +34,7 @@ static void after_fork_parent(void)
     xl_sigchld_unlock();
     xl_reaper_thread_unlock();
     xl_process_unlock();
+    xl_cancel_release();
 }
 
 static void after_fork_child(void)

@@ -89,6 +89,29 @@ unwatched:
     xl_exit_watch_tick_soon(ctx);
 }
 
+void xl_exit_watch_tell_again(libxl_ctx *ctx)
+{
+    const int mainloop =
+        ctx->mode.in_force == libxl_sigchld_owner_mainloop;
+    struct xl_list *node;
+
+    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+        struct epoll_event event;
+
+        if (child->recent || child->unwatched || child->pidfd < 0)
+            continue;
+        event.events =
+            EPOLLIN | (mainloop && !child->adopted ? EPOLLET : EPOLLONESHOT);
+        event.data.u64 = tag(child);
+        if (xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_MOD, child->pidfd,
+                             &event) != 0) {
+            xl_exit_watch_unannounced(ctx, child);
+            xl_exit_watch_tick_soon(ctx);
+        }
+    }
+}
+
 /* ---- the last few that were started ------------------------------------- */
 
 void xl_exit_watch_new(libxl_ctx *ctx, struct xl_child *child)

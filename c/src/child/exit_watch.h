@@ -21,6 +21,8 @@ int xl_exit_watch_adopted(libxl_ctx *ctx, const struct xl_child *child,
                           int pidfd);
 /* Has epoll watch for the (next) change of the child's state. */
 void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again);
+/* What epoll has told may have been lost: it tells again. */
+void xl_exit_watch_tell_again(libxl_ctx *ctx);
 /* No epoll will tell: the tick looks. */
 void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
 

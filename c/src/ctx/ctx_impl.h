@@ -101,6 +101,10 @@ struct xl_waiter {
     uint64_t typemask;
     libxl_childproc_id child; /* 0: none */
     const struct xl_operation *ao;
+    /* NULL, or called under the lock when the thread has been cancelled: its
+     * stack is still there */
+    void (*cancelled)(libxl_ctx *ctx, struct xl_waiter *waiter);
+    void *user;
 };
 
 struct xl_pump {

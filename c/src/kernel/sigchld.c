@@ -5,7 +5,8 @@
  * handler is between reading the list and having written, so that the fd may
  * be closed. What was installed before is kept in an atomic pointer to one of
  * two records; a record is only rewritten when the handler is not installed
- * and none is running.
+ * and none is running. It writes without libc, whose write() would end a
+ * thread that is to be cancelled, wherever the signal met it.
  *
  * Called by: the kernel; mode.c subscribes. Next: pump.c reads the pipe.
  */
@@ -20,8 +21,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/syscall.h>
 
+#include "kernel/rawcall.h"
 #include "kernel/sys.h"
 
 #define SLOTS_PER_CHUNK 32
@@ -63,7 +65,7 @@ static void handler(int signo, siginfo_t *info, void *context)
 
             /* a full pipe is readable: nothing is lost */
             if (fd >= 0)
-                (void)!write(fd, "", 1);
+                (void)xl_rawcall(SYS_write, fd, (long)(uintptr_t)"", 1, 0);
         }
     }
     before = atomic_load(&previous);

@@ -7,19 +7,26 @@
 #include "loop/enter.h"
 
 #include "ctx/defer.h"
+#include "kernel/cancel.h"
 #include "loop/fileno.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 #include "loop/registration.h"
 #include "ctx/waiters.h"
 
+void xl_enter_again(libxl_ctx *ctx)
+{
+    xl_cancel_hold();
+    pthread_mutex_lock(&ctx->lock);
+    ctx->inside++;
+}
+
 int xl_enter(libxl_ctx *ctx)
 {
     if (ctx == NULL || xl_in_hook() ||
         ctx->generation != xl_process_generation())
         return ERROR_INVAL;
-    pthread_mutex_lock(&ctx->lock);
-    ctx->inside++;
+    xl_enter_again(ctx);
     return 0;
 }
 
@@ -53,5 +60,6 @@ int xl_leave(libxl_ctx *ctx, int rc)
     xl_dispatch(ctx);
     ctx->inside--;
     pthread_mutex_unlock(&ctx->lock);
+    xl_cancel_release();
     return rc;
 }
