@@ -214,7 +214,9 @@ class Context(_libxl.Ctx):
         Options: env (mapping), cwd, path (what to execute instead of
         args[0]), stdin/stdout/stderr (an fd, a file, DEVNULL; stderr:
         STDOUT), pass_fds, fds (child's fd -> ours, FD_NULL or FD_CLOSED),
-        new_session, new_group, group, uid, gid, groups, umask, nice,
+        new_session, new_group, group, uid, gid, groups (with uid or gid
+        and without groups none of ours stays, but with keep_groups=True;
+        Popen keeps them, as subprocess does), umask, nice,
         rlimits [(resource, soft, hard)], sigmask, sigignore, pdeathsig,
         ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
         report_stops, exited_grace_ms. All other fds are closed.

@@ -187,6 +187,9 @@ typedef enum libxl_free_policy {
                                                   interpreters ignore for
                                                   themselves, at their default
                                                   even with KEEP_SIGIGN */
+#define LIBXL_SPAWN_KEEP_GROUPS (1u << 17) /* with SET_UID or SET_GID and
+                                              without SET_GROUPS: the caller's
+                                              supplementary groups stay */
 
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
@@ -205,7 +208,11 @@ typedef struct libxl_childproc_spec {
     size_t nfds;
     unsigned flags;          /* LIBXL_SPAWN_… */
     pid_t group;             /* JOIN_GROUP: > 1 */
-    uid_t uid;               /* SET_UID: real, effective and saved */
+    uid_t uid;               /* SET_UID: real, effective and saved. With it,
+                                or SET_GID, no supplementary group of the
+                                caller's stays, unless SET_GROUPS says which
+                                or KEEP_GROUPS says so. Where they may not be
+                                dropped (EPERM) the start fails, stage GROUPS */
     gid_t gid;               /* SET_GID */
     const gid_t *groups;     /* SET_GROUPS: supplementary */
     size_t ngroups;

@@ -24,7 +24,7 @@ void libxl_childproc_spec_init(libxl_childproc_spec *spec)
 
 static int known_flags(unsigned flags)
 {
-    return (flags & ~((LIBXL_SPAWN_RESTORE_SIGPIPE << 1) - 1)) == 0;
+    return (flags & ~((LIBXL_SPAWN_KEEP_GROUPS << 1) - 1)) == 0;
 }
 
 static const char *bad_fds(const libxl_childproc_spec *spec)
@@ -68,6 +68,8 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "flags";
     if ((flags & LIBXL_SPAWN_JOIN_GROUP) && spec->group <= 1)
         return "group";
+    if ((flags & LIBXL_SPAWN_KEEP_GROUPS) && (flags & LIBXL_SPAWN_SET_GROUPS))
+        return "flags";
     if ((flags & LIBXL_SPAWN_SET_GROUPS) && spec->ngroups > 0 &&
         spec->groups == NULL)
         return "groups";
