@@ -92,6 +92,7 @@ static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
     }
     ret_info->known = p->reaped != SIM_UNREAPED;
     ret_info->status = p->status;
+    ret_info->pid = ret_info->known ? 0 : p->pid;
     return 0;
 }
 

@@ -450,7 +450,8 @@ LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
  *           22nd field of /proc/PID/stat); on failure untouched
  *   ERROR_NOTFOUND  no such process -> it has ended
  *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
- *   ERROR_SYSTEM    /proc could not be read; errno says why */
+ *   ERROR_SYSTEM    /proc could not be read; errno says why (ENOENT: it lives,
+ *                   but there is no /proc, or it is hidden there) */
 LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
 
 /* libxl_childproc_adopt - watch a process that somebody else started
@@ -459,13 +460,15 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
  * Effects:  its end is reported like a child's. For a non-child the kernel
  *           tells the status once its parent has reaped it (Linux 6.15), else
  *           it is LIBXL_LOST_NOT_OURS. A process that is our own child is
- *           reaped as one. libxl_ctx_free leaves it as it is
+ *           reaped as one. One that has been reaped, named by its pidfd, is
+ *           reported at once where the kernel still tells how it ended, with a
+ *           pid of 0. libxl_ctx_free leaves it as it is
  * Owns:     pidfd is duplicated; report as in spawn
  * Calls:    osevent hooks
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id untouched
  *   ERROR_NOTFOUND  no such process, or its start time is another -> it has
- *                   ended, and nobody knows how
+ *                   ended, and nobody tells how
  *   ERROR_INVAL     bad arguments, init, this process itself, or already a
  *                   child of a ctx
  *   ERROR_NI        this kernel has no pidfds -> watch /proc/PID yourself
