@@ -2,7 +2,9 @@
 #
 # The objects hide everything that the headers do not mark, so that the
 # archive can be linked into a binding; the shared library exports what
-# c/libxlchild.map lists.
+# c/libxlchild.map lists. It is never unloaded: threads, handlers and fork
+# handlers of ours may outlive the last handle (for the archive in a plugin see
+# kernel/pin.c).
 
 CC ?= gcc
 XL_CFLAGS ?= -O2 -g
@@ -25,6 +27,7 @@ build/c/libxlchild.a: $(XL_OBJ)
 build/c/libxlchild.so.0: $(XL_OBJ) c/libxlchild.map
 	$(CC) -shared -pthread -Wl,-soname,libxlchild.so.0 \
 	  -Wl,--version-script=c/libxlchild.map -Wl,--no-undefined -Wl,-z,now \
+	  -Wl,-z,nodelete \
 	  -o $@ $(XL_OBJ) -ldl
 	ln -sf libxlchild.so.0 build/c/libxlchild.so
 

@@ -16,6 +16,7 @@
 #include "ctx/events.h"
 #include "ctx/log.h"
 #include "kernel/cancel.h"
+#include "kernel/pin.h"
 #include "child/mode.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
@@ -107,6 +108,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     if (xl_atfork_missing())
         return ERROR_NOMEM;
     xl_cancel_hold();
+    xl_pin();
     rc = make(ret_ctx, logger);
     xl_cancel_release();
     return rc;

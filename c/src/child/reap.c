@@ -58,7 +58,7 @@ static libxl_childproc_lost why_lost(const struct xl_child *child)
 /* The child is no longer there to be waited for. 1: it has been reported. */
 static int recover(libxl_ctx *ctx, struct xl_child *child)
 {
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     int status;
 
     if (xl_registry_handed_over(&child->reg, &status)) {
@@ -164,7 +164,7 @@ static void adopted_ended(libxl_ctx *ctx, struct xl_child *child, int status,
 static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
                             unsigned events)
 {
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     siginfo_t si;
     struct rusage rusage;
     int r = xl_wait_one(child, WEXITED, &si, &rusage);
@@ -194,7 +194,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
 static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     siginfo_t si;
 
     if (!child->reaped) {
