@@ -9,16 +9,21 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-/* A static program has none, cannot be unloaded, and is not to be warned. */
-#pragma weak dlopen
+/* A static program cannot be unloaded; and naming dlopen would have the linker
+ * warn whoever makes one. */
+#pragma weak dlsym
 
 void xl_pin(void)
 {
     static atomic_int done;
+    void *(*open_object)(const char *name, int flags);
     Dl_info object;
 
-    if (dlopen == NULL || atomic_exchange(&done, 1))
+    if (dlsym == NULL || atomic_exchange(&done, 1))
         return;
-    if (dladdr((void *)&done, &object) != 0 && object.dli_fname != NULL)
-        (void)dlopen(object.dli_fname, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    *(void **)&open_object = dlsym(RTLD_DEFAULT, "dlopen");
+    if (open_object != NULL && dladdr((void *)&done, &object) != 0 &&
+        object.dli_fname != NULL)
+        (void)open_object(object.dli_fname,
+                          RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
