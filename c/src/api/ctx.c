@@ -16,6 +16,7 @@
 #include "ctx/events.h"
 #include "ctx/log.h"
 #include "kernel/cancel.h"
+#include "kernel/own.h"
 #include "kernel/pin.h"
 #include "child/mode.h"
 #include "child/reaper_thread.h"
@@ -120,7 +121,7 @@ static void free_child(struct xl_child *child)
 {
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     xl_free(child->cgroup);
     xl_free(child);
 }

@@ -9,10 +9,12 @@
 
 #include <pthread.h>
 
+#include "ctx/ctx_fds.h"
 #include "ctx/forkfd.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
 #include "kernel/cancel.h"
+#include "kernel/own.h"
 #include "kernel/registry.h"
 #include "kernel/sigchld.h"
 
@@ -39,6 +41,9 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
+    /* before anything else runs here, and has fds of its own. Where the host
+     * has closed ours, what has their numbers is the host's. */
+    xl_own_postfork(xl_process_all(xl_ctx_fds_ours));
     xl_process_atfork_child();
     xl_forkfd_atfork_child();
     xl_sigchld_atfork_child();

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "kernel/own.h"
 #include "ctx/defer.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
@@ -100,7 +101,7 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     unsigned i;
 
     child->pid = pid;
-    child->pidfd = pidfd;
+    child->pidfd = xl_own(pidfd);
     xl_list_remove(&child->link);
     xl_list_append(&ctx->live, &child->link);
     ctx->nlive++;
@@ -158,7 +159,7 @@ static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
     if (child->pidfd_shared)
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     child->pidfd = -1;
 }
 

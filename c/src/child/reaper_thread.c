@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "child/wait_one.h"
+#include "kernel/own.h"
 
 #define LOOK_MS 100         /* some have no pidfd */
 #define LOOK_ANYWAY_MS 1000 /* such a one may have come since */
@@ -49,7 +50,7 @@ static void bury(struct xl_child *child)
 {
     xl_list_remove(&child->link);
     xl_registry_remove(&child->reg);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     xl_free(child->cgroup);
     xl_free(child);
 }
@@ -74,7 +75,7 @@ static void *thread(void *arg)
                 blind |= child->unwatched;
         }
         if (xl_list_empty(&orphans)) {
-            xl_close(thread_epfd);
+            xl_own_close(thread_epfd);
             thread_epfd = -1;
             thread_runs = 0;
             pthread_mutex_unlock(&lock);
@@ -95,7 +96,7 @@ static int start_thread(void)
     int r;
 
     if (thread_epfd < 0)
-        thread_epfd = xl_sys.epoll_create1(EPOLL_CLOEXEC);
+        thread_epfd = xl_own(xl_sys.epoll_create1(EPOLL_CLOEXEC));
     if (thread_epfd < 0)
         return -1;
     if (pthread_attr_init(&attr) != 0)
@@ -108,7 +109,7 @@ static int start_thread(void)
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     (void)pthread_attr_destroy(&attr);
     if (r != 0) {
-        xl_close(thread_epfd);
+        xl_own_close(thread_epfd);
         thread_epfd = -1;
         return -1;
     }
@@ -147,8 +148,8 @@ void xl_reaper_thread_postfork(void)
     struct xl_list *node;
 
     for (node = orphans.next; node != &orphans; node = node->next)
-        xl_close(xl_container(node, struct xl_child, link)->pidfd);
-    xl_close(thread_epfd);
+        xl_own_close(xl_container(node, struct xl_child, link)->pidfd);
+    xl_own_close(thread_epfd);
     xl_list_init(&orphans);
     thread_runs = 0;
     thread_epfd = -1;

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "kernel/own.h"
 #include "kernel/rawcall.h"
 #include "kernel/sys.h"
 
@@ -109,8 +110,8 @@ int xl_selfpipe_open(struct xl_selfpipe *p)
 
     if (xl_sys.pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
         return -1;
-    p->read_fd = fds[0];
-    p->write_fd = fds[1];
+    p->read_fd = xl_own(fds[0]);
+    p->write_fd = xl_own(fds[1]);
     return 0;
 }
 
@@ -122,8 +123,8 @@ void xl_selfpipe_close(struct xl_selfpipe *p)
         pthread_mutex_unlock(&lock);
         p->slot = NULL;
     }
-    xl_close(p->read_fd);
-    xl_close(p->write_fd);
+    xl_own_close(p->read_fd);
+    xl_own_close(p->write_fd);
     p->read_fd = -1;
     p->write_fd = -1;
 }
