@@ -200,7 +200,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
         xl_cancel_release();
         return 0;
     }
-    rc = xl_enter(ctx);
+    rc = xl_enter_to_free(ctx);
     if (rc != 0)
         return rc;
     if (ctx->inside > 1) {
@@ -234,5 +234,5 @@ int libxl_ctx_disaster_latched(libxl_ctx *ctx)
 
     if (rc != 0)
         return rc;
-    return xl_leave(ctx, ctx->latched);
+    return xl_leave(ctx, xl_fds_gone(ctx) ? ERROR_FDS_CLOSED : ctx->latched);
 }

@@ -229,10 +229,14 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         waiter.user = ao;
         for (;;) {
             rc = xl_pump_wait(ctx, &waiter, ao_done, ao, LIBXL_WAIT_FOREVER, 0);
-            if (rc == 0)
+            if (rc == 0 || rc == ERROR_FDS_CLOSED)
                 break;
             /* no eventfd to wait on: be the leader as soon as we can */
             xl_pump_yield(ctx, &waiter);
+        }
+        if (rc != 0) {
+            xl_operation_abandon(ctx, ao);
+            goto leave;
         }
         rc = ao->rc;
         *ret_result = ao->own;

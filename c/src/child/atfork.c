@@ -41,11 +41,12 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
-    /* before anything else runs here, and has fds of its own. Where the host
-     * has closed ours, what has their numbers is the host's. */
-    xl_own_postfork(xl_process_all(xl_ctx_fds_ours));
+    /* Where the host has closed ours, what has their numbers is the host's. */
+    int sure = xl_process_all(xl_ctx_fds_ours);
+
+    xl_own_postfork(sure);
+    xl_forkfd_atfork_child(sure);
     xl_process_atfork_child();
-    xl_forkfd_atfork_child();
     xl_sigchld_atfork_child();
     xl_registry_postfork();
     xl_reaper_thread_postfork();

@@ -75,6 +75,13 @@ void xl_stream_close(libxl_ctx *ctx, struct xl_stream *s)
     s->slot = 0;
 }
 
+void xl_stream_forget(libxl_ctx *ctx, struct xl_stream *s)
+{
+    xl_slots_remove(&ctx->streams, s->slot);
+    xl_forkfd_forget(&s->end);
+    s->slot = 0;
+}
+
 static void rearm_or_fail(libxl_ctx *ctx, struct xl_stream *s)
 {
     if (rearm(ctx, s, EPOLL_CTL_MOD, s->end.fd) == 0)

@@ -53,6 +53,33 @@ void xl_ctx_close_fds(libxl_ctx *ctx)
     ctx->stat_fd = -1;
 }
 
+void xl_ctx_forget_fds(libxl_ctx *ctx)
+{
+    struct xl_pump *pump = &ctx->pump;
+    int *const all[] = {&pump->epfd,    &pump->outer,     &pump->level,
+                        &pump->timerfd, &ctx->wakeup.fd,  &ctx->stat_fd};
+    struct xl_list *node;
+    size_t i;
+
+    for (i = 0; i < sizeof all / sizeof all[0]; i++) {
+        xl_own_forget(*all[i]);
+        *all[i] = -1;
+    }
+    while (pump->nidle_fds > 0)
+        xl_own_forget(pump->idle_fds[--pump->nidle_fds]);
+    for (node = pump->waiters.next; node != &pump->waiters; node = node->next) {
+        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
+
+        xl_own_forget(waiter->fd);
+        waiter->fd = -1;
+    }
+    if (xl_sigchld_subscribed(&ctx->selfpipe))
+        (void)xl_sigchld_unsubscribe(&ctx->selfpipe);
+    xl_own_forget(ctx->selfpipe.read_fd);
+    xl_own_forget(ctx->selfpipe.write_fd);
+    xl_selfpipe_close(&ctx->selfpipe);
+}
+
 /* The pair epfd and wakeup is in the kernel's table of that epoll, or either
  * number is another file's by now. Not through xl_sys: nothing depends on
  * whether this is possible. */

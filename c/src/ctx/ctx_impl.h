@@ -195,6 +195,8 @@ struct libxl_ctx {
     int latched;           /* the first disaster that no hook was told */
     struct xl_starters *starters;
     int batch_running;
+    int fds_gone;          /* somebody else closed what it had open */
+    int64_t fds_looked_at; /* in ms */
     int stat_fd;        /* /proc/self/status, for the ignored signals; -1 */
     struct xl_list all; /* under the process lock (process.c) */
 };

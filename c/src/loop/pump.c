@@ -217,6 +217,10 @@ static int follow(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     pthread_mutex_lock(&ctx->lock);
     xl_waiter_calm(waiter);
     errno = saved;
+    if (n > 0 && (pollfd.revents & POLLNVAL)) {
+        errno = EBADF;
+        return -1;
+    }
     return n < 0 ? -1 : 0;
 }
 
@@ -255,7 +259,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             continue;
         }
         if (errno != EINTR) {
-            rc = ERROR_SYSTEM;
+            rc = xl_fds_gone(ctx) ? ERROR_FDS_CLOSED : ERROR_SYSTEM;
             break;
         }
         if (flags & LIBXL_WAIT_INTERRUPTIBLE) {
