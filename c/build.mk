@@ -2,7 +2,9 @@
 #
 # The objects hide everything that the headers do not mark. The shared library
 # exports what c/libxlchild.map lists; the archive holds one object, in which
-# only those names are global, so that a static link meets no others.
+# only those names are global, so that a static link meets no others. It is never
+# unloaded: threads, handlers and fork handlers of ours may outlive the last
+# handle (for the archive in a plugin see kernel/pin.c).
 
 CC ?= gcc
 XL_CFLAGS ?= -O2 -g
@@ -36,6 +38,7 @@ $(XL_BUILD)/libxlchild.a: $(XL_BUILD)/libxlchild.o
 $(XL_BUILD)/libxlchild.so.0: $(XL_OBJ) c/libxlchild.map
 	$(CC) -shared -pthread -Wl,-soname,libxlchild.so.0 \
 	  -Wl,--version-script=c/libxlchild.map -Wl,--no-undefined -Wl,-z,now \
+	  -Wl,-z,nodelete \
 	  -o $@ $(XL_OBJ) -ldl
 	ln -sf libxlchild.so.0 $(XL_BUILD)/libxlchild.so
 

@@ -93,7 +93,13 @@ $(2)/shared/fakexen.so: tests/c/shared/fakexen.c
 	@mkdir -p $$(@D)
 	$(3) $$(XT_CFLAGS) $(4) -fPIC -shared -o $$@ $$<
 
-build-c-$(1): $(2)/shared/plugin.so $(2)/shared/fakexen.so
+$(2)/shared/leaver.so: tests/c/shared/leaver.c $(2)/libcore.a
+	@mkdir -p $$(@D)
+	$(3) $$(XT_CFLAGS) -pthread $(4) -fPIC -fvisibility=hidden -shared \
+	  -Wl,--exclude-libs,ALL -o $$@ $$^
+
+build-c-$(1): $(2)/shared/plugin.so $(2)/shared/fakexen.so \
+  $(2)/shared/leaver.so
 endif
 
 .SECONDARY: $$($(1)_BIN:=.o)

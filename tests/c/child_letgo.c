@@ -105,8 +105,8 @@ XT_TEST(the_disposition_is_back_when_the_last_has_gone, "C21 C1")
     int gate;
 
     xh_spawn_held(ctx, XH_EXIT(3), NULL, &silent, &gate, NULL);
-    XT_TRUE(!xh_action_equal(&before, (struct xh_action[]){
-                                          xh_action_get(SIGCHLD)}));
+    XT_TRUE(!xh_action_equal(&before,
+                             (struct xh_action[]){xh_action_get(SIGCHLD)}));
     xt_close(&gate);
     XT_EVENTUALLY(no_children_left, NULL);
     while (libxl_childproc_count(ctx) > 0)
@@ -168,8 +168,8 @@ XT_TEST_SLOW(any_number_at_a_low_limit, "C21", 60)
                 xt_spec((const char *const[]){xt_tiny_path(), NULL});
             libxl_childproc_id id;
 
-            XT_OK(libxl_childproc_spawn(ctx, &spec, k % 2 ? &silent : NULL,
-                                        &id, NULL, NULL));
+            XT_OK(libxl_childproc_spawn(ctx, &spec, k % 2 ? &silent : NULL, &id,
+                                        NULL, NULL));
             if (k % 2 == 0)
                 XT_OK(libxl_childproc_detach(ctx, id));
         }
@@ -178,7 +178,7 @@ XT_TEST_SLOW(any_number_at_a_low_limit, "C21", 60)
     }
 }
 
-/* ---- handles that nobody pumps ------------------------------------------- */
+/* ---- handles that nobody pumps ------------------------------------------ */
 
 struct told {
     int calls;
@@ -225,8 +225,8 @@ XT_TEST(the_next_start_clears_what_has_ended, "C21 E4")
             int gate, fds = 0;
 
             for (int n = 0; n < 20; n++) {
-                id[n] = xt_spawn_argv(ctx, XT_CHILD("exit", "6"), &report,
-                                      &pid[n]);
+                id[n] =
+                    xt_spawn_argv(ctx, XT_CHILD("exit", "6"), &report, &pid[n]);
                 xh_await_zombie_or_gone(&pid[n], 1);
                 if (n > 0)
                     XT_EQ_INT(xh_is_zombie(pid[n - 1]), -1);

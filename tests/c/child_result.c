@@ -20,7 +20,7 @@ static const libxl_sigchld_owner reaping[] = {
 #define N_REAPING (sizeof(reaping) / sizeof(reaping[0]))
 #define FIRST_SELECTIVE 2
 
-/* ---- one answer ----------------------------------------------------------- */
+/* ---- one answer --------------------------------------------------------- */
 
 struct asker {
     pthread_t thread;
@@ -57,8 +57,8 @@ XT_TEST(any_number_of_threads_get_the_same, "B9")
 
             id = xh_spawn_held(ctx, end, NULL, NULL, &gate, NULL);
             for (int k = 0; k < ASKERS; k++) {
-                a[k] = (struct asker){.ctx = ctx, .id = id,
-                                      .timeout_ms = timeouts[k]};
+                a[k] = (struct asker){
+                    .ctx = ctx, .id = id, .timeout_ms = timeouts[k]};
                 XT_EQ_INT(pthread_create(&a[k].thread, NULL, ask, &a[k]), 0);
             }
             xt_close(&gate);
@@ -71,14 +71,15 @@ XT_TEST(any_number_of_threads_get_the_same, "B9")
             for (int k = 0; k < 3; k++) { /* for ever */
                 libxl_childproc_result again;
 
-                XT_OK(libxl_childproc_wait(ctx, id, 0, LIBXL_WAIT_KEEP, &again));
+                XT_OK(
+                    libxl_childproc_wait(ctx, id, 0, LIBXL_WAIT_KEEP, &again));
                 XT_EQ_MEM(&again, sizeof(again), &a[0].result, sizeof(again));
             }
             XT_EQ_INT(libxl_childproc_count(ctx), 1);
             XT_OK(libxl_childproc_detach(ctx, id));
-            XT_RC(libxl_childproc_wait(ctx, id, 0, LIBXL_WAIT_KEEP,
-                                       &a[0].result),
-                  ERROR_NOTFOUND);
+            XT_RC(
+                libxl_childproc_wait(ctx, id, 0, LIBXL_WAIT_KEEP, &a[0].result),
+                ERROR_NOTFOUND);
             XT_EQ_INT(libxl_childproc_count(ctx), 0);
             xt_ctx_free(ctx);
         }
@@ -106,12 +107,11 @@ XT_TEST(unknown_flags_of_a_wait_are_refused, "X5")
     libxl_childproc_result r;
 
     XT_RC(libxl_childproc_wait(ctx, 1, 0, 4, &r), ERROR_INVAL);
-    XT_RC(libxl_childproc_wait(ctx, 1, 0, LIBXL_WAIT_KEEP, &r),
-          ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_wait(ctx, 1, 0, LIBXL_WAIT_KEEP, &r), ERROR_NOTFOUND);
     xt_ctx_free(ctx);
 }
 
-/* ---- a number that stays --------------------------------------------------- */
+/* ---- a number that stays ------------------------------------------------ */
 
 static libxl_childproc_id spawn_kept(libxl_ctx *ctx, struct xh_end end,
                                      pid_t *ret_pid)
@@ -139,8 +139,8 @@ XT_TEST(the_number_stays_until_it_is_asked_for, "C29")
 
             XT_OK(libxl_evenable_childproc_exit(ctx, 0, 5, &evgen));
             id = spawn_kept(ctx, XH_EXIT(33), &pid);
-            XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
-                                   NULL));
+            XT_OK(
+                libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
             XT_EXITED(&event->u.childproc_exit, 33);
             libxl_event_free(ctx, event);
             libxl_evdisable_childproc_exit(ctx, evgen);
@@ -203,8 +203,8 @@ XT_TEST(a_mode_that_reaps_everybody_retires_the_number, "C29 C1")
         xh_pump(other);
         XT_EQ_INT(xh_is_zombie(other_pid), 1);
         /* one that lives, so that there is a handler */
-        xh_spawn_held(ctx, XH_EXIT(0), NULL, &(libxl_childproc_report){
-                                                 .kind = LIBXL_REPORT_NONE},
+        xh_spawn_held(ctx, XH_EXIT(0), NULL,
+                      &(libxl_childproc_report){.kind = LIBXL_REPORT_NONE},
                       &gate, NULL);
         own = spawn_kept(ctx, XH_EXIT(42), &pid);
         xh_await_zombie_or_gone(&pid, 1);
@@ -217,8 +217,8 @@ XT_TEST(a_mode_that_reaps_everybody_retires_the_number, "C29 C1")
         xt_close(&gate);
         xt_ctx_free(ctx);
         xt_ctx_free(other);
-        while (waitid(P_ALL, 0, &(siginfo_t){0},
-                      WEXITED | WNOHANG | WNOWAIT) == 0)
+        while (waitid(P_ALL, 0, &(siginfo_t){0}, WEXITED | WNOHANG | WNOWAIT) ==
+               0)
             sched_yield();
     }
 }

@@ -231,7 +231,7 @@ XT_TEST(a_file_that_cannot_be_opened_is_named, "C15 C24")
         }
 }
 
-/* ---- others meanwhile ------------------------------------------------------ */
+/* ---- others meanwhile --------------------------------------------------- */
 
 static void *blocked(void *user)
 {
@@ -350,7 +350,7 @@ XT_TEST(a_freed_context_leaves_nothing, "C24 X2")
     remove_fifo(&f);
 }
 
-/* ---- giving a start up ----------------------------------------------------- */
+/* ---- giving a start up -------------------------------------------------- */
 
 /* The kernel answers the child's execve late: the child stops before it. */
 static pid_t (*real_clone3)(int (*)(void *), void *, size_t, uint64_t, void *,

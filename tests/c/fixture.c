@@ -19,7 +19,7 @@
 #define XT_HELPERS "build/tests/helpers"
 #endif
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 #define LOG_ROOM ((int)(sizeof(((struct xt_log *)0)->line) / \
                         sizeof(((struct xt_log *)0)->line[0])))
@@ -96,7 +96,7 @@ void xt_ctx_free(libxl_ctx *ctx)
     XT_OK(libxl_ctx_free(ctx));
 }
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 const char *xt_child_path(void)
 {
@@ -207,7 +207,7 @@ void xt_prints(const char *file, int line, libxl_ctx *ctx,
     free(got);
 }
 
-/* ---- descriptors --------------------------------------------------------- */
+/* ---- descriptors -------------------------------------------------------- */
 
 void xt_pipe(int ret_pipe[2])
 {
@@ -300,7 +300,7 @@ void xt_tmpdir_remove(char *path)
     free(path);
 }
 
-/* ---- time ---------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------- */
 
 long long xt_now_ms(void)
 {

@@ -28,7 +28,7 @@ static void never_info(int signo, siginfo_t *info, void *ucontext)
     (void)ucontext;
 }
 
-/* ---- the handler is there exactly while there is a child ----------------- */
+/* ---- the handler is there exactly while there is a child ---------------- */
 
 XT_TEST(handler_only_while_a_child_is_unreaped, "C1 defect-16")
 {
@@ -147,7 +147,7 @@ XT_TEST(an_ignored_sigchld_comes_back_too, "C1 C9")
     xh_action_set(SIGCHLD, &dfl);
 }
 
-/* ---- strangers ----------------------------------------------------------- */
+/* ---- strangers ---------------------------------------------------------- */
 
 struct strangers {
     libxl_ctx *ctx;

@@ -70,7 +70,7 @@ XT_TEST_SLOW(four_thousand_statuses, "C1 C5 C6 C7 defect-5 defect-16", 120)
     free(path);
 }
 
-/* ---- strace -------------------------------------------------------------- */
+/* ---- strace ------------------------------------------------------------- */
 
 struct trace {
     char *text;

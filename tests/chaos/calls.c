@@ -30,7 +30,7 @@ static struct xc_chance *chance(void)
     return mine ? mine : &for_others;
 }
 
-/* ---- what a child is to do ----------------------------------------------- */
+/* ---- what a child is to do ---------------------------------------------- */
 
 struct plan {
     char number[8], ms[8], token[32];
@@ -109,14 +109,13 @@ static void refused(int rc, const libxl_childproc_failure *f, const char *what)
 {
     if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.signals && !xc_run.pidfds)
         return;
-    if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.ignores &&
-        !xc_run.exit_info)
+    if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.ignores && !xc_run.exit_info)
         return;
     xc_fail("%s: %s, stage %s, errno %s", what, libxl_strerror(rc),
             libxl_childproc_stage_name(f->stage), strerror(f->errnoval));
 }
 
-/* ---- events -------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------- */
 
 static void take(libxl_ctx *ctx, libxl_event *event)
 {
@@ -130,9 +129,8 @@ static void take(libxl_ctx *ctx, libxl_event *event)
         if (user & TAG_ADOPTED) {
             struct xc_host *h = &xc_hosts[user & 0xffff];
 
-            if (r->lost == LIBXL_LOST_NONE
-                    ? r->status != atomic_load(&h->end)
-                    : xc_run.exit_info)
+            if (r->lost == LIBXL_LOST_NONE ? r->status != atomic_load(&h->end)
+                                           : xc_run.exit_info)
                 xc_fail("the adopted %d, which ends with %#x, is reported with"
                         " %#x (%s)",
                         (int)h->pid, (unsigned)atomic_load(&h->end), r->status,
@@ -150,8 +148,7 @@ static void check_events(libxl_ctx *ctx)
 {
     libxl_event *event;
 
-    while (libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL) ==
-           0)
+    while (libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL) == 0)
         take(ctx, event);
 }
 
@@ -163,9 +160,9 @@ void *xc_calls_pump(void *arg)
     place = (unsigned)(mine->state % (unsigned)xc_run.places);
     while (!atomic_load(&xc_stop)) {
         libxl_event *event[8];
-        int n = libxl_event_wait_many(xc_ctx[place], event, 8,
-                                      LIBXL_EVENTMASK_ALL,
-                                      1 + (int)xc_below(mine, 30), 0);
+        int n =
+            libxl_event_wait_many(xc_ctx[place], event, 8, LIBXL_EVENTMASK_ALL,
+                                  1 + (int)xc_below(mine, 30), 0);
 
         if (n < 0 && n != ERROR_TIMEDOUT)
             xc_fail("event_wait_many: %s", libxl_strerror(n));
@@ -177,7 +174,7 @@ void *xc_calls_pump(void *arg)
     return NULL;
 }
 
-/* ---- starting ------------------------------------------------------------ */
+/* ---- starting ----------------------------------------------------------- */
 
 static enum xc_kind some_kind(void)
 {
@@ -295,7 +292,7 @@ static void exec(int place)
     libxl_childproc_exec_result_dispose(&c->result);
 }
 
-/* ---- on those that are there --------------------------------------------- */
+/* ---- on those that are there -------------------------------------------- */
 
 /* One of the fixed contexts', of late; NULL: none. */
 static struct xc_ours *some_child(void)
@@ -349,8 +346,7 @@ static void kill_one(struct xc_ours *c)
     }
     atomic_fetch_or(&c->sent, 1 << signo);
     none_of(libxl_childproc_kill(xc_ctx[c->place], c->id, signo,
-                                 group ? LIBXL_KILL_GROUP
-                                       : LIBXL_KILL_PROCESS),
+                                 group ? LIBXL_KILL_GROUP : LIBXL_KILL_PROCESS),
             ERROR_NOTFOUND, 0, "kill");
 }
 
@@ -416,17 +412,16 @@ static void evenable(int place)
         return;
     }
     rc = libxl_evenable_childproc_exit(
-        xc_ctx[place], c && c->place == place && xc_percent(chance(), 50)
-                           ? c->pid
-                           : 0,
+        xc_ctx[place],
+        c && c->place == place && xc_percent(chance(), 50) ? c->pid : 0,
         TAG_EVENABLE, &kept[place]);
     none_of(rc, ERROR_UNKNOWN_CHILD, 0, "evenable");
 }
 
 static void set_mode(int place)
 {
-    libxl_childproc_hooks hooks = {
-        .chldowner = (libxl_sigchld_owner)xc_run.mode[place]};
+    libxl_childproc_hooks hooks = {.chldowner =
+                                       (libxl_sigchld_owner)xc_run.mode[place]};
 
     if (hooks.chldowner == libxl_sigchld_owner_libxl ||
         hooks.chldowner == libxl_sigchld_owner_libxl_always)
@@ -513,7 +508,7 @@ void *xc_calls_work(void *arg)
     return NULL;
 }
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 static void log_worst(void *user, libxl_log_level level, int errnoval,
                       const char *message)

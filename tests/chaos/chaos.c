@@ -35,7 +35,7 @@ static struct {
 
 static int only_mode = -1, run_ms = 1000;
 
-/* ---- what a run is like -------------------------------------------------- */
+/* ---- what a run is like ------------------------------------------------- */
 
 static void choose(uint64_t seed)
 {
@@ -84,13 +84,15 @@ static void describe(char *text, size_t size)
         n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " + " : "",
                               xc_mode_name(r->mode[i]));
     snprintf(text + n, size - n, "%s%s%s%s%s%s, %d workers",
-             !r->mainloop ? "" : r->occurs ? ", says" : ", passes",
+             !r->mainloop ? ""
+             : r->occurs  ? ", says"
+                          : ", passes",
              r->thief ? ", thief" : "", r->signals ? ", signals" : "",
              r->ignores ? ", ignores" : "", r->storms ? ", storms" : "",
              r->starters ? ", starters" : "", r->workers);
 }
 
-/* ---- before and after ---------------------------------------------------- */
+/* ---- before and after --------------------------------------------------- */
 
 static int count_in(const char *path)
 {
@@ -137,7 +139,7 @@ static void *pump(void *arg)
     return xc_calls_pump(arg);
 }
 
-/* ---- one run ------------------------------------------------------------- */
+/* ---- one run ------------------------------------------------------------ */
 
 /* The children that nobody reports any more end by themselves within half a
  * second, and are reaped within another, though nobody calls the library. */

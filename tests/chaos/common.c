@@ -20,7 +20,7 @@
 
 char xc_replay[256] = "?";
 
-/* ---- chance: splitmix64 -------------------------------------------------- */
+/* ---- chance: splitmix64 ------------------------------------------------- */
 
 void xc_chance_init(struct xc_chance *chance, uint64_t seed, uint64_t stream)
 {
@@ -47,7 +47,7 @@ int xc_percent(struct xc_chance *chance, unsigned n)
     return xc_below(chance, 100) < n;
 }
 
-/* ---- failing ------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------ */
 
 static void say(const char *format, va_list args)
 {
@@ -159,7 +159,7 @@ void xc_watchdog_stop(void)
     pthread_cond_destroy(&dog_stop);
 }
 
-/* ---- what the kernel offers here ----------------------------------------- */
+/* ---- what the kernel offers here ---------------------------------------- */
 
 static unsigned facilities(void)
 {
@@ -182,7 +182,7 @@ int xc_has_exit_info(void)
     return xc_has_pidfds() && (facilities() & LIBXL_FACILITY_EXIT_INFO) != 0;
 }
 
-/* ---- modes --------------------------------------------------------------- */
+/* ---- modes -------------------------------------------------------------- */
 
 const char *xc_mode_name(int mode)
 {
@@ -197,7 +197,7 @@ int xc_mode_by_name(const char *name)
     return -1;
 }
 
-/* ---- the outer half ------------------------------------------------------ */
+/* ---- the outer half ----------------------------------------------------- */
 
 int xc_run_apart(int (*run)(void *user), void *user, int seconds)
 {

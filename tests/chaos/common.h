@@ -11,7 +11,7 @@
 
 #include "xlchild.h"
 
-/* ---- chance -------------------------------------------------------------- */
+/* ---- chance ------------------------------------------------------------- */
 
 struct xc_chance {
     uint64_t state;
@@ -24,13 +24,13 @@ unsigned xc_below(struct xc_chance *chance, unsigned n);
 /* True in n of 100 cases. */
 int xc_percent(struct xc_chance *chance, unsigned n);
 
-/* ---- failing ------------------------------------------------------------- */
+/* ---- failing ------------------------------------------------------------ */
 
 /* How this run is played again; printed by xc_fail and the watchdog. */
 extern char xc_replay[256];
 
-__attribute__((noreturn, format(printf, 1, 2))) void
-xc_fail(const char *format, ...);
+__attribute__((noreturn, format(printf, 1, 2))) void xc_fail(const char *format,
+                                                             ...);
 __attribute__((format(printf, 1, 2))) void xc_say(const char *format, ...);
 
 /* A thread that ends the process, with all stacks, when nobody has called
@@ -42,19 +42,19 @@ int xc_time_scale(void);
 int64_t xc_now_ms(void);
 void xc_pause_ms(int ms);
 
-/* ---- what the kernel offers here ----------------------------------------- */
+/* ---- what the kernel offers here ---------------------------------------- */
 
 /* As the library finds it; the other tests ask whether that is so. */
 int xc_has_pidfds(void);
 int xc_has_exit_info(void); /* a stolen status is told all the same */
 
-/* ---- modes --------------------------------------------------------------- */
+/* ---- modes -------------------------------------------------------------- */
 
 #define XC_MODES 5
-const char *xc_mode_name(int mode); /* libxl_sigchld_owner */
+const char *xc_mode_name(int mode);    /* libxl_sigchld_owner */
 int xc_mode_by_name(const char *name); /* -1: none is called so */
 
-/* ---- the outer half ------------------------------------------------------ */
+/* ---- the outer half ----------------------------------------------------- */
 
 /* Forks, runs it there, and waits: 0 passed, 77 skipped, anything else
  * failed. It is killed after so many seconds (scaled). */

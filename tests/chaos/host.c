@@ -31,7 +31,7 @@ atomic_int xc_host_reaper_stop;
 static atomic_int *word; /* one a host's child, shared with it */
 static sem_t came;       /* SIGCHLD, where sigchld_occurred is to be said */
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 static void on_sigchld(int signo)
 {
@@ -204,7 +204,7 @@ int xc_host_exited(pid_t pid, int status, void *user)
             (int)pid, (unsigned)status);
 }
 
-/* ---- waits --------------------------------------------------------------- */
+/* ---- waits -------------------------------------------------------------- */
 
 static int status_of(const siginfo_t *info)
 {
@@ -350,7 +350,7 @@ void *xc_host_reaps(void *arg)
     return NULL;
 }
 
-/* ---- SIGCHLD ------------------------------------------------------------- */
+/* ---- SIGCHLD ------------------------------------------------------------ */
 
 static atomic_long seen;
 

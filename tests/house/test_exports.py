@@ -40,6 +40,26 @@ def test_shared_library_has_its_soname():
     assert "soname: [libxlchild.so.0]" in dynamic
 
 
+def test_C26_shared_library_stays_when_it_is_unloaded():
+    """Threads, handlers and fork handlers of it may be left."""
+    dynamic = subprocess.run(["readelf", "-d", str(SO)], check=True,
+                             stdout=subprocess.PIPE, text=True).stdout
+    assert "NODELETE" in dynamic
+
+
+def test_C26_a_static_program_links_without_a_warning(tmp_path):
+    """What keeps a plugin loaded (kernel/pin.c) is not asked for there."""
+    source = tmp_path / "program.c"
+    source.write_text("#include <xlchild.h>\nint main(void) { libxl_ctx *c; "
+                      "return libxl_ctx_alloc(&c, LIBXL_VERSION, 0, 0); }\n")
+    program = tmp_path / "program"
+    link = subprocess.run(["gcc", "-static", "-Ic/include", str(source),
+                           "build/c/libxlchild.a", "-lpthread", "-o",
+                           str(program)], stderr=subprocess.PIPE, text=True)
+    assert link.returncode == 0 and "dlopen" not in link.stderr, link.stderr
+    assert subprocess.run([str(program)]).returncode == 0
+
+
 def test_nothing_executable_on_the_stack_and_no_text_relocations():
     program = subprocess.run(["readelf", "-lW", str(SO)], check=True,
                              stdout=subprocess.PIPE, text=True).stdout

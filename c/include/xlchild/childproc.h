@@ -235,7 +235,11 @@ typedef struct libxl_childproc_spec {
     size_t nfds;
     unsigned flags;          /* LIBXL_SPAWN_… */
     pid_t group;             /* JOIN_GROUP: > 1 */
-    uid_t uid;               /* SET_UID: real, effective and saved */
+    uid_t uid;               /* SET_UID: real, effective and saved. With it,
+                                or SET_GID, no supplementary group of the
+                                caller's stays, unless SET_GROUPS says which
+                                or KEEP_GROUPS says so. Where they may not be
+                                dropped (EPERM) the start fails, stage GROUPS */
     gid_t gid;               /* SET_GID */
     const gid_t *groups;     /* SET_GROUPS: supplementary */
     size_t ngroups;
@@ -362,7 +366,8 @@ typedef struct libxl_childproc_report {
  *   ERROR_SPAWN    a step in the child failed -> ret_failure->stage and
  *                  ->errnoval say which, and why
  *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
- *                  (stage PREPARE or FORK)
+ *                  (stage PREPARE or FORK; the first start needs one of each
+ *                  to find out what the kernel offers) -> try again
  *   ERROR_INTERRUPTED  spec->interrupted gave it up
  *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
  *                  has no pidfds -> unblock it
@@ -510,7 +515,8 @@ LIBXL_API int libxl_childproc_count(libxl_ctx *ctx)
  *           22nd field of /proc/PID/stat); on failure untouched
  *   ERROR_NOTFOUND  no such process -> it has ended
  *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
- *   ERROR_SYSTEM    /proc could not be read; errno says why */
+ *   ERROR_SYSTEM    /proc could not be read; errno says why (ENOENT: it lives,
+ *                   but there is no /proc, or it is hidden there) */
 LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
     LIBXL_SYMBOL(childproc_start_time);
 
@@ -520,13 +526,15 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
  * Effects:  its end is reported like a child's. For a non-child the kernel
  *           tells the status once its parent has reaped it (Linux 6.15), else
  *           it is LIBXL_LOST_NOT_OURS. A process that is our own child is
- *           reaped as one. libxl_ctx_free leaves it as it is
+ *           reaped as one. One that has been reaped, named by its pidfd, is
+ *           reported at once where the kernel still tells how it ended, with a
+ *           pid of 0. libxl_ctx_free leaves it as it is
  * Owns:     pidfd is duplicated; report as in spawn
  * Calls:    osevent hooks
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_id untouched
  *   ERROR_NOTFOUND  no such process, or its start time is another -> it has
- *                   ended, and nobody knows how
+ *                   ended, and nobody tells how
  *   ERROR_INVAL     bad arguments, init, this process itself, or already a
  *                   child of a ctx
  *   ERROR_NI        this kernel has no pidfds -> watch /proc/PID yourself
@@ -554,7 +562,9 @@ typedef struct libxl_childproc_diagnosis {
     libxl_sigchld_owner mode_in_force;
     const char *mode_reason;        /* why they differ; NULL if they do not.
                                        A constant string */
-    unsigned facilities;            /* LIBXL_FACILITY_… that work here */
+    unsigned facilities;            /* LIBXL_FACILITY_… that are known to work
+                                       here; the words tell what is not known
+                                       yet, for want of fds or processes */
     int handler_wanted;             /* this ctx wants our SIGCHLD handler now */
     int handler_installed;          /* it is the disposition now */
     int handler_displaced;          /* wanted, but somebody replaced it */

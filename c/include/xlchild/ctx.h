@@ -69,7 +69,8 @@ extern "C" {
     X(INTERRUPTED, -132, "interrupted by a signal")                            \
     X(SYSTEM, -133, "system call failed (see errno)")                          \
     X(PERMISSION, -134, "permission denied")                                   \
-    X(LIMIT, -135, "limit reached")
+    X(LIMIT, -135, "limit reached")                                            \
+    X(FDS_CLOSED, -136, "the context's fds were closed by somebody else")
 
 enum libxl_error {
 #define LIBXL_ERROR_ENUM(name, value, text) ERROR_##name = value,

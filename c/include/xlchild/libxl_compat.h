@@ -44,7 +44,7 @@
 extern "C" {
 #endif
 
-/* ---- what programs ask the preprocessor ---------------------------------- */
+/* ---- what programs ask the preprocessor --------------------------------- */
 
 /* A version that a program asks for makes no difference: what is here is the
  * same in every one. */
@@ -61,7 +61,7 @@ extern "C" {
 #define LIBXL_EXTERNAL_CALLERS_ONLY
 #endif
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 /* libxl_childproc_reaped - Xen's name for libxl_childproc_exited */
 #define libxl_childproc_reaped libxl_childproc_exited
@@ -69,7 +69,7 @@ extern "C" {
 /* Xen's name for the member of libxl_childproc_hooks. */
 #define reaped_callback childproc_exited_callback
 
-/* ---- errors and events --------------------------------------------------- */
+/* ---- errors and events -------------------------------------------------- */
 
 typedef enum libxl_error libxl_error;
 
@@ -134,6 +134,8 @@ static inline const char *libxl_error_to_string(libxl_error code)
         return "error_permission";
     case ERROR_LIMIT:
         return "error_limit";
+    case ERROR_FDS_CLOSED:
+        return "error_fds_closed";
     case ERROR_GUEST_TIMEDOUT:
         return "error_guest_timedout";
     case ERROR_NOPARAVIRT:
@@ -240,7 +242,7 @@ static inline char *libxl_event_to_json(libxl_ctx *ctx, libxl_event *event)
     return json;
 }
 
-/* ---- the logger ---------------------------------------------------------- */
+/* ---- the logger --------------------------------------------------------- */
 
 typedef enum xentoollog_level {
     XTL_NONE,
@@ -349,7 +351,7 @@ static inline void xtl_logger_destroy(struct xentoollog_logger *logger)
         xtl_made_;                                                             \
     })
 
-/* ---- the logger that writes to a stdio stream ---------------------------- */
+/* ---- the logger that writes to a stdio stream --------------------------- */
 
 #define XTL_STDIOSTREAM_SHOW_PID 001u
 #define XTL_STDIOSTREAM_SHOW_DATE 002u
@@ -483,7 +485,7 @@ xtl_stdiostream_adjust_flags(xentoollog_logger_stdiostream *logger,
     logger->flags = (logger->flags & ~clear_flags) | set_flags;
 }
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 static inline void xlchild_compat_log(void *user, libxl_log_level level,
                                       int errnoval, const char *message)
@@ -558,7 +560,7 @@ static inline void libxl_report_child_exitstatus(libxl_ctx *ctx,
     errno = saved;
 }
 
-/* ---- files --------------------------------------------------------------- */
+/* ---- files -------------------------------------------------------------- */
 
 static inline int xlchild_compat_flag(libxl_ctx *ctx, int fd, int get, int set,
                                       int flag, int on)

@@ -16,6 +16,9 @@
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
+#include "kernel/cancel.h"
+#include "kernel/own.h"
+#include "kernel/pin.h"
 #include "child/mode.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
@@ -73,22 +76,11 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->pump.waiters);
 }
 
-int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
-                    const libxl_logger *logger)
+static int make(libxl_ctx **ret_ctx, const libxl_logger *logger)
 {
-    libxl_ctx *ctx = NULL;
-    libxl_logger own;
+    libxl_ctx *ctx;
     int saved;
 
-    if (ret_ctx == NULL)
-        return ERROR_INVAL;
-    *ret_ctx = NULL;
-    if (version != LIBXL_VERSION)
-        return ERROR_VERSION;
-    if (flags != 0 || take_logger(&own, logger) != 0)
-        return ERROR_INVAL;
-    if (xl_atfork_missing())
-        return ERROR_NOMEM;
     ctx = xl_sys.calloc(1, sizeof *ctx);
     if (ctx == NULL)
         return ERROR_NOMEM;
@@ -96,7 +88,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
         xl_free(ctx);
         return ERROR_NOMEM;
     }
-    init_members(ctx, &own);
+    init_members(ctx, logger);
     if (xl_ctx_open_fds(ctx) != 0) {
         saved = errno;
         xl_ctx_close_fds(ctx);
@@ -111,13 +103,35 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     return 0;
 }
 
+int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
+                    const libxl_logger *logger)
+{
+    libxl_logger own;
+    int rc;
+
+    if (ret_ctx == NULL)
+        return ERROR_INVAL;
+    *ret_ctx = NULL;
+    if (version != LIBXL_VERSION)
+        return ERROR_VERSION;
+    if (flags != 0 || take_logger(&own, logger) != 0)
+        return ERROR_INVAL;
+    if (xl_atfork_missing())
+        return ERROR_NOMEM;
+    xl_cancel_hold();
+    xl_pin();
+    rc = make(ret_ctx, &own);
+    xl_cancel_release();
+    return rc;
+}
+
 /* ---- ending ------------------------------------------------------------- */
 
 static void free_child(struct xl_child *child)
 {
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     xl_free(child->cgroup);
     xl_free(child);
 }
@@ -159,6 +173,7 @@ static void free_memory(libxl_ctx *ctx)
     xl_slots_destroy(&ctx->children);
     xl_slots_destroy(&ctx->streams);
     xl_spawn_free_stacks(ctx);
+    xl_free(ctx->chunk);
     xl_free(ctx);
 }
 
@@ -193,10 +208,12 @@ int libxl_ctx_free(libxl_ctx *ctx)
     if (ctx == NULL)
         return 0;
     if (ctx->generation != xl_process_generation()) {
+        xl_cancel_hold();
         free_inherited(ctx);
+        xl_cancel_release();
         return 0;
     }
-    rc = xl_enter(ctx);
+    rc = xl_enter_to_free(ctx);
     if (rc != 0)
         return rc;
     if (ctx->inside > 1) {
@@ -224,6 +241,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
     (void)pthread_cond_destroy(&ctx->os.idle);
     (void)pthread_mutex_destroy(&ctx->lock);
     free_memory(ctx);
+    xl_cancel_release(); /* what xl_leave would have done */
     return 0;
 }
 
@@ -249,5 +267,5 @@ int libxl_ctx_disaster_latched(libxl_ctx *ctx)
 
     if (rc != 0)
         return rc;
-    return xl_leave(ctx, ctx->latched);
+    return xl_leave(ctx, xl_fds_gone(ctx) ? ERROR_FDS_CLOSED : ctx->latched);
 }

@@ -12,6 +12,7 @@
 #include "ctx/log.h"
 #include "kernel/sized.h"
 #include "loop/enter.h"
+#include "kernel/cancel.h"
 #include "kernel/facility.h"
 #include "child/child.h"
 #include "child/mode.h"
@@ -90,7 +91,15 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
         object_of(state.handler, d->handler_object, sizeof d->handler_object);
 }
 
-static void say(FILE *out, const libxl_childproc_diagnosis *d)
+static const char *yes_or_no(unsigned facilities, unsigned known, unsigned bit)
+{
+    if (facilities & bit)
+        return "yes";
+    return known & bit ? "no" : "not known yet";
+}
+
+/* known: the facilities of which it is known whether they are there. */
+static void say(FILE *out, const libxl_childproc_diagnosis *d, unsigned known)
 {
     size_t i;
 
@@ -117,8 +126,26 @@ static void say(FILE *out, const libxl_childproc_diagnosis *d)
     fprintf(out, "kernel:");
     for (i = 0; i < sizeof facility_names / sizeof facility_names[0]; i++)
         fprintf(out, "%s %s %s", i == 0 ? "" : ",", facility_names[i].name,
-                d->facilities & facility_names[i].bit ? "yes" : "no");
+                yes_or_no(d->facilities, known, facility_names[i].bit));
     fputc('\n', out);
+}
+
+/* 0 and malloc'ed text, or ERROR_NOMEM. */
+static int in_words(const libxl_childproc_diagnosis *d, char **ret_words)
+{
+    char *words = NULL;
+    size_t size;
+    FILE *out = xl_sys.open_memstream(&words, &size);
+
+    if (out == NULL)
+        return ERROR_NOMEM;
+    say(out, d, xl_facility_known());
+    if (fclose(out) != 0) {
+        xl_free(words);
+        return ERROR_NOMEM;
+    }
+    *ret_words = words;
+    return 0;
 }
 
 int libxl_childproc_diagnose(libxl_ctx *ctx,
@@ -127,9 +154,6 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
 {
     const size_t least = XL_SIZE_WITH(libxl_childproc_diagnosis, mode_in_force);
     libxl_childproc_diagnosis d;
-    char *words = NULL;
-    size_t size;
-    FILE *out;
     int rc;
 
     rc = xl_enter(ctx);
@@ -144,17 +168,11 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
-        out = xl_sys.open_memstream(&words, &size);
-        if (out == NULL)
-            return ERROR_NOMEM;
-        say(out, &d);
-        if (fclose(out) != 0) {
-            xl_free(words);
-            return ERROR_NOMEM;
-        }
-        *ret_words = words;
+        xl_cancel_hold();
+        rc = in_words(&d, ret_words);
+        xl_cancel_release();
     }
-    if (ret_diagnosis != NULL) {
+    if (rc == 0 && ret_diagnosis != NULL) {
         d.size = ret_diagnosis->size; /* what is longer stays unknown: zero */
         xl_sized_give(ret_diagnosis, d.size, &d, sizeof d);
     }

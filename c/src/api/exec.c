@@ -124,6 +124,11 @@ static int ao_done(libxl_ctx *ctx, void *user)
     return ao->complete == 2;
 }
 
+static void ao_cancelled(libxl_ctx *ctx, struct xl_waiter *waiter)
+{
+    xl_operation_abandon(ctx, waiter->user);
+}
+
 static int prepare_failed(libxl_childproc_failure *failure,
                           libxl_childproc_stage stage, int errnoval,
                           const char *argument)
@@ -249,14 +254,22 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 
         xl_waiter_init(&waiter);
         waiter.ao = ao;
+        waiter.cancelled = ao_cancelled;
+        waiter.user = ao;
         for (;;) {
             rc = xl_pump_wait(ctx, &waiter, ao_done, ao, LIBXL_WAIT_FOREVER, 0);
-            if (rc == 0)
+            if (rc == 0 || rc == ERROR_FDS_CLOSED)
                 break;
             /* no eventfd to wait on: be the leader as soon as we can */
-            xl_pump_yield(ctx);
+            xl_pump_yield(ctx, &waiter);
+        }
+        if (rc != 0) {
+            xl_operation_abandon(ctx, ao);
+            goto leave;
         }
         rc = ao->rc;
+        *ret_result = ao->own;
+        memset(&ao->own, 0, sizeof ao->own);
         if (rc == ERROR_SPAWN) {
             failure = ret_result->failure;
             saved = failure.errnoval;

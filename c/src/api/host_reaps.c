@@ -33,7 +33,7 @@ static int is_late(libxl_ctx *ctx, pid_t pid, int status)
  * that ours, which nobody has told us of, ended otherwise. */
 static int is_anothers(const struct xl_child *child, int status)
 {
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
 
     return (WIFEXITED(status) || WIFSIGNALED(status)) && child->pidfd >= 0 &&
            xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known &&

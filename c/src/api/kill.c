@@ -111,10 +111,10 @@ static struct xl_child *to_terminate(libxl_ctx *ctx, libxl_childproc_id id,
 {
     struct xl_child *child = xl_child_get(ctx, id);
 
-    return child == NULL ? NULL
-                         : reachable(ctx, id,
-                                     policy != NULL ? policy->scope
-                                                    : child->kill.scope);
+    return child == NULL
+               ? NULL
+               : reachable(ctx, id,
+                           policy != NULL ? policy->scope : child->kill.scope);
 }
 
 int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,

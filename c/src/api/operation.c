@@ -66,7 +66,9 @@ static void run_completion(libxl_ctx *ctx, struct xl_deferred *d)
     int rc = ao->rc;
 
     pthread_mutex_lock(&ctx->lock);
-    if (ao->synchronous) {
+    if (ao->abandoned) {
+        xl_operation_free(ctx, ao);
+    } else if (ao->synchronous) {
         ao->complete = 2; /* the waiting thread frees it */
         xl_waiters_wake_ao(ctx, ao);
     } else {
@@ -226,11 +228,15 @@ struct xl_operation *xl_operation_new(libxl_ctx *ctx,
     struct xl_operation *ao = xl_sys.calloc(1, sizeof *ao);
     const libxl_stream *out[3] = {NULL, &opts->stdout_stream,
                                   &opts->stderr_stream};
-    libxl_captured *captured[3] = {NULL, &result->out, &result->err};
+    libxl_captured *captured[3];
     int i;
 
     if (ao == NULL)
         return NULL;
+    if (how == NULL)
+        result = &ao->own;
+    captured[1] = &result->out;
+    captured[2] = &result->err;
     ao->guardian.child_ended = child_ended;
     xl_list_init(&ao->link);
     xl_strand_init(&ao->strand);
@@ -301,7 +307,32 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
     xl_free(ao->completion_event);
     xl_free(ao->started);
     xl_free(ao->data_copy);
+    xl_free(ao->own.out.data); /* nobody took it */
+    xl_free(ao->own.err.data);
     xl_free(ao);
+}
+
+void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
+{
+    int i;
+
+    for (i = 0; i < 3; i++)
+        xl_stream_close(ctx, &ao->streams[i]);
+    cut_short(ctx, ao, ERROR_ABORTED);
+    advance(ctx, ao);
+    /* calls with what was the thread's: those that are due are made, and one
+     * that another thread is in the midst of has ended then */
+    for (;;) {
+        xl_dispatch(ctx);
+        if (ao->complete == 2 || (!ao->complete && !ao->strand.busy))
+            break;
+        pthread_mutex_unlock(&ctx->lock);
+        (void)xl_sys.poll(NULL, 0, 1);
+        pthread_mutex_lock(&ctx->lock);
+    }
+    ao->abandoned = 1;
+    if (ao->complete)
+        xl_operation_free(ctx, ao);
 }
 
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)

@@ -204,8 +204,8 @@ static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
         return refuse(ctx, spawn);
     }
     if ((spawn->spec->flags & LIBXL_SPAWN_HOLD_PID) &&
-        (spawn->ao != NULL || (spawn->report != NULL &&
-                               spawn->report->kind != LIBXL_REPORT_HOLD))) {
+        (spawn->ao != NULL ||
+         (spawn->report != NULL && spawn->report->kind != LIBXL_REPORT_HOLD))) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
         return refuse(ctx, spawn);
     }
@@ -315,6 +315,9 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
     } else if (child->early) {
         xl_child_ended_early(ctx, child);
     } else {
+        if (child->pidfd < 0 && !xl_registry_has_number(&child->reg) &&
+            xl_reap_look(ctx, child))
+            return;
         if (child->early_signal != 0)
             (void)xl_send(child, child->early_signal, LIBXL_KILL_PROCESS);
         if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "kernel/own.h"
 #include "ctx/defer.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
@@ -108,7 +109,7 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     unsigned i;
 
     child->pid = pid;
-    child->pidfd = pidfd;
+    child->pidfd = xl_own(pidfd);
     xl_list_remove(&child->link);
     xl_list_append(&ctx->live, &child->link);
     ctx->nlive++;
@@ -165,7 +166,7 @@ static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
     if (child->pidfd_shared)
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     child->pidfd = -1;
 }
 
@@ -201,14 +202,19 @@ static int group_needs_number(const struct xl_child *child)
 
 int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
 {
-    if (child->adopted || child->let_go || child->reg.pid <= 0 ||
-        child->reg.handed_over ||
+    int wanted;
+
+    if (child->adopted || child->let_go ||
+        !(child->hold_pid || child->leads_group) ||
         ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return 0;
     if (child->guardian != NULL)
-        return group_needs_number(child);
-    return child->report == LIBXL_REPORT_HOLD &&
-           ((child->hold_pid && !child->asked) || group_needs_number(child));
+        wanted = group_needs_number(child);
+    else
+        wanted =
+            child->report == LIBXL_REPORT_HOLD &&
+            ((child->hold_pid && !child->asked) || group_needs_number(child));
+    return wanted && xl_registry_is_unreaped(&child->reg);
 }
 
 /* It has ended, and stays a zombie. A few keep their pidfds: most are asked for
@@ -218,6 +224,7 @@ static void keep_number(libxl_ctx *ctx, struct xl_child *child)
     int close_it = child->pidfd >= 0 && !child->leads_group &&
                    ctx->nkept_fds >= MAX_KEPT_FDS;
 
+    child->kept = 1;
     xl_numbers_keep(&child->reg, close_it);
     if (close_it) {
         close_pidfd(ctx, child);
@@ -230,8 +237,10 @@ static void keep_number(libxl_ctx *ctx, struct xl_child *child)
 void xl_child_asked(struct xl_child *child)
 {
     child->asked = 1;
-    if (child->ended && child->reg.kept && !group_needs_number(child))
+    if (child->ended && child->kept && !group_needs_number(child)) {
+        child->kept = 0;
         xl_numbers_reap_kept(&child->reg);
+    }
 }
 
 /* What an ended child may still have: its number, its pidfd for the sake of
@@ -239,8 +248,9 @@ void xl_child_asked(struct xl_child *child)
 static void release_remains(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_timer_disarm(&ctx->timers, &child->timer);
-    if (child->reg.kept)
+    if (child->kept)
         xl_numbers_reap_kept(&child->reg);
+    child->kept = 0;
     xl_registry_remove(&child->reg);
     ctx->nkept_fds -= child->kept_fd;
     child->kept_fd = 0;
@@ -294,7 +304,7 @@ static int never_became(struct xl_child *child,
  * may be wanted. */
 static void keep_remains(libxl_ctx *ctx, struct xl_child *child)
 {
-    if (!child->reg.kept && !(child->leads_group && pidfd_names_group(child)))
+    if (!child->kept && !(child->leads_group && pidfd_names_group(child)))
         close_pidfd(ctx, child);
     else if (child->pidfd >= 0) /* it would go on telling what we know */
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,

@@ -67,6 +67,7 @@ struct xl_child {
     unsigned asked : 1;       /* … which it has been */
     unsigned let_go : 1;      /* nobody will ask for it … */
     unsigned background : 1;  /* … and the reaper thread watches it */
+    unsigned kept : 1;        /* it is unreaped, for the sake of its number */
     unsigned kept_fd : 1;     /* its pidfd is one of ctx->nkept_fds */
     unsigned host_warned : 1; /* mainloop mode: that it waits to be reaped */
     unsigned early : 1;       /* its end was seen before xl_child_started */

@@ -26,6 +26,8 @@ void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child);
 /* Mainloop mode: its end has been told, the host's reaping is to be. */
 void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child);
+/* What epoll has told may have been lost: it tells again. */
+void xl_exit_watch_tell_again(libxl_ctx *ctx);
 /* No epoll will tell: the tick looks. */
 void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
 

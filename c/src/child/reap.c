@@ -44,7 +44,7 @@ static libxl_childproc_lost why_lost(const struct xl_child *child)
 /* The child is no longer there to be waited for. 1: it has been reported. */
 static int recover(libxl_ctx *ctx, struct xl_child *child)
 {
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     int status;
 
     xl_send_rest_late(child);
@@ -160,7 +160,7 @@ static void adopted_ended(libxl_ctx *ctx, struct xl_child *child, int status,
 static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
                             unsigned events)
 {
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     siginfo_t si;
     struct rusage rusage;
     int r = xl_wait_one(child, WEXITED, &si, &rusage);
@@ -190,7 +190,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
 static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
-    struct xl_exit_info info = {0, 0};
+    struct xl_exit_info info = {0, 0, 0};
     struct xl_late *late;
     siginfo_t si;
 
@@ -213,8 +213,8 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
            (int)child->pid);
     if (child->pidfd >= 0)
         (void)xl_sys.pidfd_exit_info(child->pidfd, &info);
-    late = &ctx->mode.late[ctx->mode.late_at++ % (sizeof ctx->mode.late /
-                                                  sizeof ctx->mode.late[0])];
+    late = &ctx->mode.late[ctx->mode.late_at++ %
+                           (sizeof ctx->mode.late / sizeof ctx->mode.late[0])];
     late->pid = child->pid;
     late->status = info.status;
     late->known = info.known;
@@ -412,15 +412,17 @@ void xl_reap_handed(libxl_ctx *ctx)
 
     while ((entry = xl_registry_take_handed(&ctx->wakeup)) != NULL) {
         struct xl_child *child = xl_container(entry, struct xl_child, reg);
+        int status;
 
-        if (!entry->handed_over) {
-            if (child->pidfd < 0) /* else that tells */
-                (void)xl_reap_look(ctx, child);
-            continue;
+        if (xl_registry_handed_over(entry, &status)) {
+            xl_send_rest_late(child);
+            xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
+                           LIBXL_SOURCE_REAPED, NULL);
+        } else if (child->pid > 0 && child->pidfd < 0) {
+            /* else its pidfd tells; and one that has just come out of its
+             * start is whoever's starts it to look at */
+            (void)xl_reap_look(ctx, child);
         }
-        xl_send_rest_late(child);
-        xl_child_ended(ctx, child, entry->status, LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_REAPED, NULL);
     }
 }
 

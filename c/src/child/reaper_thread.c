@@ -22,6 +22,7 @@
 #include "child/mode.h"
 #include "child/reap.h"
 #include "child/wait_one.h"
+#include "kernel/own.h"
 
 #define YOUNG_MS 300 /* until the first visit after a child was let go of */
 #define BLIND_MS 500 /* between looks at those without a pidfd */
@@ -67,7 +68,7 @@ static void bury(struct xl_child *child)
     nblind -= child->unwatched;
     xl_list_remove(&child->link);
     xl_registry_remove(&child->reg);
-    xl_close(child->pidfd);
+    xl_own_close(child->pidfd);
     xl_free(child->cgroup);
     xl_free(child);
 }
@@ -89,8 +90,8 @@ static void bury_blind(void)
 
 static void close_watch(void)
 {
-    xl_close(thread_epfd);
-    xl_close(thread_wake);
+    xl_own_close(thread_epfd);
+    xl_own_close(thread_wake);
     thread_epfd = thread_wake = -1;
 }
 
@@ -101,8 +102,8 @@ static int need_watch(void)
 
     if (thread_epfd >= 0)
         return 0;
-    thread_epfd = xl_sys.epoll_create1(EPOLL_CLOEXEC);
-    thread_wake = xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    thread_epfd = xl_own(xl_sys.epoll_create1(EPOLL_CLOEXEC));
+    thread_wake = xl_own(xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (thread_epfd >= 0 && thread_wake >= 0 &&
         xl_sys.epoll_ctl(thread_epfd, EPOLL_CTL_ADD, thread_wake, &event) == 0)
         return 0;
@@ -264,6 +265,31 @@ static int64_t next_visit(void)
     return due;
 }
 
+/* The host has closed what we had open: what has those numbers now is its own.
+ * The orphans go by their pids from here on. */
+static void fds_gone(void)
+{
+    struct xl_list *node;
+
+    xl_own_forget(thread_epfd);
+    xl_own_forget(thread_wake);
+    thread_epfd = thread_wake = -1;
+    for (node = orphans.next; node != &orphans; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        xl_own_forget(child->pidfd);
+        child->pidfd = -1;
+        nblind += !child->unwatched;
+        child->unwatched = 1;
+    }
+    for (node = minded.next; node != &minded; node = node->next) {
+        libxl_ctx *ctx = xl_container(node, libxl_ctx, minded);
+
+        ctx->mind_all = 1;
+        ctx->mind_at = xl_after_ms(BLIND_MS);
+    }
+}
+
 static void sleep_until(int64_t due)
 {
     struct epoll_event events[BATCH];
@@ -276,7 +302,10 @@ static void sleep_until(int64_t due)
         n = xl_sys.epoll_wait(thread_epfd, events, BATCH, xl_ms_until(due));
         pthread_mutex_lock(&lock);
         asleep_in_epoll = 0;
-        handle(events, n > 0 ? n : 0);
+        if (n < 0 && errno != EINTR)
+            fds_gone();
+        else
+            handle(events, n > 0 ? n : 0);
     } else if (due == XL_NEVER) {
         (void)pthread_cond_wait(&changed, &lock);
     } else {
@@ -420,7 +449,7 @@ void xl_reaper_thread_postfork(void)
     struct xl_list *node;
 
     for (node = orphans.next; node != &orphans; node = node->next)
-        xl_close(xl_container(node, struct xl_child, link)->pidfd);
+        xl_own_close(xl_container(node, struct xl_child, link)->pidfd);
     close_watch();
     xl_list_init(&orphans);
     xl_list_init(&minded);

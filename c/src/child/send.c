@@ -125,16 +125,20 @@ static int each_in_cgroup(const char *cgroup, int signo)
     return answer(-1);
 }
 
-static int kill_cgroup(const struct xl_child *child, int signo)
+/* Of its own, so that there is one path on the stack at a time. */
+static __attribute__((noinline)) int open_cgroup_kill(const char *cgroup)
 {
     char path[4200];
-    ssize_t n;
-    int fd;
 
-    if (signo != SIGKILL)
-        return each_in_cgroup(child->cgroup, signo);
-    snprintf(path, sizeof path, "%s/cgroup.kill", child->cgroup);
-    fd = xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
+    snprintf(path, sizeof path, "%s/cgroup.kill", cgroup);
+    return xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
+}
+
+static int kill_cgroup(const struct xl_child *child, int signo)
+{
+    ssize_t n;
+    int fd = signo == SIGKILL ? open_cgroup_kill(child->cgroup) : -1;
+
     if (fd < 0)
         return each_in_cgroup(child->cgroup, signo);
     n = xl_sys.write(fd, "1", 1);

@@ -101,6 +101,10 @@ struct xl_waiter {
     uint64_t typemask;
     libxl_childproc_id child; /* 0: none */
     const struct xl_operation *ao;
+    /* NULL, or called under the lock when the thread has been cancelled: its
+     * stack is still there */
+    void (*cancelled)(libxl_ctx *ctx, struct xl_waiter *waiter);
+    void *user;
 };
 
 struct xl_pump {
@@ -116,7 +120,7 @@ struct xl_pump {
     int idle_fds[8];          /* eventfds for followers */
     int nidle_fds;
     int idle_starts; /* since somebody pumped last */
-    int more; /* work was left over for the sake of fairness */
+    int more;        /* work was left over for the sake of fairness */
 };
 
 enum xl_sigchld_due {
@@ -204,11 +208,15 @@ struct libxl_ctx {
     int mind_all;          /* under the same: at those it watches, too */
     int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
+    char *chunk;           /* what is captured is read there, under the lock:
+                              a pumping thread's stack may be small */
     int latched;           /* the first disaster that no hook was told */
     struct xl_starters *starters;
     int batch_running;
-    int stat_fd;        /* /proc/self/status, for the ignored signals; -1 */
-    struct xl_list all; /* under the process lock (process.c) */
+    int fds_gone;          /* somebody else closed what it had open */
+    int64_t fds_looked_at; /* in ms */
+    int stat_fd;           /* /proc/self/status, for the ignored signals; -1 */
+    struct xl_list all;    /* under the process lock (process.c) */
 };
 
 #endif

@@ -82,6 +82,14 @@ uint64_t xl_identity_mark(pid_t pid, int pidfd)
     uint64_t mark = xl_identity_of_pidfd(pidfd);
     uint64_t ticks;
 
+    if (pidfd < 0) { /* one for a moment: ages are in hundredths of a second */
+        int saved = errno;
+
+        pidfd = xl_sys.pidfd_open(pid, 0);
+        mark = xl_identity_of_pidfd(pidfd);
+        xl_close(pidfd);
+        errno = saved;
+    }
     if (mark != 0)
         return mark;
     if (xl_identity_start_time(pid, &ticks) == 0)

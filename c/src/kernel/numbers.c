@@ -191,10 +191,9 @@ static enum xl_number_answer reap_seen(struct xl_wakeup *owner, pid_t pid,
                : XL_NUMBER_STRANGER;
 }
 
-enum xl_number_answer
-xl_numbers_reap_anybody(struct xl_wakeup *owner,
-                        struct xl_registry_entry **ret_entry, siginfo_t *info,
-                        struct rusage *rusage)
+enum xl_number_answer xl_numbers_reap_anybody(
+    struct xl_wakeup *owner, struct xl_registry_entry **ret_entry,
+    siginfo_t *info, struct rusage *rusage)
 {
     enum xl_number_answer answer = XL_NUMBER_NONE;
     int tries;

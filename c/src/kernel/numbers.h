@@ -27,10 +27,9 @@ enum xl_number_answer {
 
 /* Reaps one child of this process, if any has ended: for owner, who waits for
  * all. info and rusage as waitid gives them. */
-enum xl_number_answer
-xl_numbers_reap_anybody(struct xl_wakeup *owner,
-                        struct xl_registry_entry **ret_entry, siginfo_t *info,
-                        struct rusage *rusage);
+enum xl_number_answer xl_numbers_reap_anybody(
+    struct xl_wakeup *owner, struct xl_registry_entry **ret_entry,
+    siginfo_t *info, struct rusage *rusage);
 
 /* An option: it is proved that the process is the child also while it lives. */
 #define XL_WAIT_PROVED 0x00100000

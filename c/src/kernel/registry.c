@@ -465,6 +465,16 @@ int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status)
     return r;
 }
 
+int xl_registry_is_unreaped(const struct xl_registry_entry *entry)
+{
+    int r;
+
+    pthread_mutex_lock(&reg.lock);
+    r = entry->pid > 0 && !entry->handed_over;
+    pthread_mutex_unlock(&reg.lock);
+    return r;
+}
+
 int xl_registry_has_number(const struct xl_registry_entry *entry)
 {
     int r;

@@ -94,6 +94,8 @@ void xl_registry_remove(struct xl_registry_entry *entry);
 void xl_registry_disown(struct xl_registry_entry *entry); /* owner = NULL */
 /* A child of owner's, also one whose start is in flight. */
 struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid);
+/* It is there, and no wait of this library has taken it. */
+int xl_registry_is_unreaped(const struct xl_registry_entry *entry);
 /* May its process be asked for by its pid? */
 int xl_registry_has_number(const struct xl_registry_entry *entry);
 
@@ -123,8 +125,8 @@ void xl_registry_postfork(void);
 
 /* ---- under the lock, for numbers.c -------------------------------------- */
 
-struct xl_registry_entry *xl_registry_entry_of(pid_t pid);  /* or NULL */
-struct xl_registry_start *xl_registry_start_of(pid_t pid);  /* or NULL */
+struct xl_registry_entry *xl_registry_entry_of(pid_t pid); /* or NULL */
+struct xl_registry_start *xl_registry_start_of(pid_t pid); /* or NULL */
 struct xl_registry_start *
 xl_registry_start_by_entry(const struct xl_registry_entry *entry);
 /* Its process has been reaped by somebody: the number is not its own. */

@@ -235,6 +235,7 @@ static int real_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
         return -1;
     ret_info->known = (info.mask & INFO_EXIT) != 0;
     ret_info->status = ret_info->known ? info.exit_code : 0;
+    ret_info->pid = (pid_t)info.pid;
     return 0;
 }
 

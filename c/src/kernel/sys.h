@@ -35,6 +35,7 @@ typedef struct xl_sigset {
 struct xl_exit_info {
     int known;  /* the kernel told the status */
     int status; /* as waitpid gives it */
+    pid_t pid;  /* 0: it has been reaped, or is of another pid namespace */
 };
 
 struct xl_sys {

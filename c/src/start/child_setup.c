@@ -276,6 +276,34 @@ static int rlimits(const libxl_childproc_spec *spec)
     return r;
 }
 
+/* The caller's groups go with its ids. Where they may not be dropped, it is
+ * well if there is none, or but the group that the child is to have anyway. */
+static int supplementary(const libxl_childproc_spec *spec)
+{
+    uint32_t group;
+    int r;
+
+    if (spec->flags & LIBXL_SPAWN_SET_GROUPS)
+        return (int)call(SYS_setgroups, (long)spec->ngroups,
+                         address(spec->groups), 0);
+    if (!(spec->flags & (LIBXL_SPAWN_SET_UID | LIBXL_SPAWN_SET_GID)) ||
+        (spec->flags & LIBXL_SPAWN_KEEP_GROUPS))
+        return 0;
+    r = (int)call(SYS_setgroups, 0, 0, 0);
+    if (r != -EPERM)
+        return r;
+    switch (call(SYS_getgroups, 1, address(&group), 0)) {
+    case 0:
+        return 0;
+    case 1:
+        if (group == ((spec->flags & LIBXL_SPAWN_SET_GID)
+                          ? spec->gid
+                          : (uint32_t)call(SYS_getegid, 0, 0, 0)))
+            return 0;
+    }
+    return r;
+}
+
 static int death_signal(const struct xl_child_setup *im)
 {
     int r = (int)call(SYS_prctl, PR_SET_PDEATHSIG, im->spec->pdeathsig, 0);
@@ -399,10 +427,7 @@ int xl_child_setup_run(void *arg)
               call(SYS_setpriority, PRIO_PROCESS, 0, spec->nice));
     if (spec->flags & LIBXL_SPAWN_SET_UMASK)
         (void)call(SYS_umask, (long)spec->umask, 0, 0);
-    if (spec->flags & LIBXL_SPAWN_SET_GROUPS)
-        check(
-            im, LIBXL_STAGE_GROUPS,
-            call(SYS_setgroups, (long)spec->ngroups, address(spec->groups), 0));
+    check(im, LIBXL_STAGE_GROUPS, supplementary(spec));
     if (spec->flags & LIBXL_SPAWN_SET_GID)
         check(im, LIBXL_STAGE_GID,
               call(SYS_setresgid, spec->gid, spec->gid, spec->gid));

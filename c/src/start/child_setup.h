@@ -38,7 +38,7 @@ struct xl_child_setup {
     int shared_files; /* the fd table is the parent's until we unshare it */
     int no_close_range;
     const struct xl_child_file *files; /* for XL_FD_OPEN */
-    int gate_fd;  /* wait for a byte here first; -1 */
+    int gate_fd;                       /* wait for a byte here first; -1 */
     int error_fd; /* tell failures here; -1. Planned as the hidden fd */
 
     /* signals */

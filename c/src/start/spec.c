@@ -79,6 +79,8 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "flags";
     if ((flags & LIBXL_SPAWN_JOIN_GROUP) && spec->group <= 1)
         return "group";
+    if ((flags & LIBXL_SPAWN_KEEP_GROUPS) && (flags & LIBXL_SPAWN_SET_GROUPS))
+        return "flags";
     if ((flags & LIBXL_SPAWN_SET_GROUPS) && spec->ngroups > 0 &&
         spec->groups == NULL)
         return "groups";
@@ -226,10 +228,10 @@ static libxl_childproc_spec *lay_out(struct room *room,
     copy.argv = (void *)take_strings(room, (void *)(uintptr_t)spec->argv);
     copy.envp = (void *)take_strings(
         room, spec->envp != NULL ? (void *)(uintptr_t)spec->envp : environ);
-    copy.search_path = take_string(
-        room, spec->search_path == NULL && spec->envp == NULL
-                  ? getenv("PATH")
-                  : spec->search_path);
+    copy.search_path =
+        take_string(room, spec->search_path == NULL && spec->envp == NULL
+                              ? getenv("PATH")
+                              : spec->search_path);
     copy.cwd = take_string(room, spec->cwd);
     copy.fds = take(room, spec->fds, spec->nfds * sizeof *spec->fds);
     copy.groups =

@@ -14,7 +14,7 @@
 #include "kernel/numbers.h"
 #include "kernel/timers.h"
 
-#define SLICE_MS 100    /* between looks at whether to give up */
+#define SLICE_MS 100     /* between looks at whether to give up */
 #define LAST_WAIT_MS 500 /* for a child that has been given up */
 
 static void begin_forked(struct xl_start *start)
@@ -79,8 +79,11 @@ static int far_enough(const struct xl_start *start)
 
 /* Waits until the child has become its program, or failed, or is not waited
  * for any longer. */
-static enum { HAS, HAS_NOT, GIVEN_UP } wait_for(
-    struct xl_start *start, const struct xl_start_limits *limits)
+static enum {
+    HAS,
+    HAS_NOT,
+    GIVEN_UP
+} wait_for(struct xl_start *start, const struct xl_start_limits *limits)
 {
     int64_t until = xl_after_ms(limits != NULL ? limits->patience_ms : -1);
 

@@ -25,8 +25,8 @@ struct xl_start {
 
 /* How long the second half may wait for the child to become its program. */
 struct xl_start_limits {
-    int patience_ms;               /* -1: until it has */
-    int (*give_up)(void *user);    /* asked when a signal came, and from time to
+    int patience_ms;            /* -1: until it has */
+    int (*give_up)(void *user); /* asked when a signal came, and from time to
                                       time; 1: ends the child. NULL: never */
     void *user;
 };

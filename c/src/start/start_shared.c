@@ -46,8 +46,8 @@
 #define CAN_BE_APART 0
 #endif
 
-#define LOOK_MS 100  /* at a child that ends without telling */
-#define BIRTH_MS 1   /* between looks at one that is to run … */
+#define LOOK_MS 100    /* at a child that ends without telling */
+#define BIRTH_MS 1     /* between looks at one that is to run … */
 #define BIRTH_LOOKS 20 /* … and no more of them: it may be frozen */
 
 static int high_fds_needed(const struct xl_fd_plan *plan)
@@ -109,8 +109,8 @@ static int clone_flags(const struct xl_start_request *request,
         flags |= CLONE_FILES;
     if (have & LIBXL_FACILITY_PIDFD)
         flags |= CLONE_PIDFD;
-    flags |= have & XL_FACILITY_CLONE3 ? CLONE_PARENT_SETTID
-                                       : CLONE_CHILD_SETTID;
+    flags |=
+        have & XL_FACILITY_CLONE3 ? CLONE_PARENT_SETTID : CLONE_CHILD_SETTID;
     if (request->apart && xl_start_shared_apart(request))
         flags |= CLONE_CHILD_CLEARTID;
     else
@@ -187,8 +187,7 @@ static pid_t clone_child(struct xl_start_request *request,
         else
             pid = xl_sys.clone(xl_child_setup_run,
                                (char *)request->stack + XL_STACK_SIZE,
-                               flags | SIGCHLD, im,
-                               as_word(&registered->pidfd),
+                               flags | SIGCHLD, im, as_word(&registered->pidfd),
                                as_word(&registered->pid));
         if (!cleared)
             xl_registry_start_sees(registered, pid);

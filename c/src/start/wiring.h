@@ -14,7 +14,7 @@ struct xl_wiring {
     /* for the child: an fd, LIBXL_FD_…, XL_SOURCE_…; -1: inherit */
     int source[3];
     struct xl_child_file files[XL_CHILD_FILES];
-    int opens; /* there are files */
+    int opens;                  /* there are files */
     struct xl_forkfd opened[3]; /* to be closed once the child has it */
     struct xl_forkfd ours[3];   /* the parent's end of a pipe */
 };

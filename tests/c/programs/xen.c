@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the application's event loop ---------------------------------------- */
+/* ---- the application's event loop --------------------------------------- */
 
 #define MAX_HANDLES 8
 
@@ -95,7 +95,7 @@ static void run_once(void)
     }
 }
 
-/* ---- the glue between libxl and the loop --------------------------------- */
+/* ---- the glue between libxl and the loop -------------------------------- */
 
 static int timers_fired;
 
@@ -208,7 +208,7 @@ static const libxl_osevent_hooks osevent_hooks = {
     .timeout_deregister = timeout_deregister,
 };
 
-/* ---- events, by hook and by check ---------------------------------------- */
+/* ---- events, by hook and by check --------------------------------------- */
 
 static int exits_seen, completions;
 
@@ -246,7 +246,7 @@ static const libxl_event_hooks event_hooks = {
     .disaster = disaster,
 };
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 static libxl_ctx *new_ctx(xentoollog_logger *logger,
                           const libxl_childproc_hooks *hooks, void *user)
@@ -428,7 +428,7 @@ static void in_a_forked_child(xentoollog_logger *logger)
     printf("postfork: %d\n", WEXITSTATUS(status));
 }
 
-/* ---- the rest of xentoollog, and of libxl's utilities -------------------- */
+/* ---- the rest of xentoollog, and of libxl's utilities ------------------- */
 
 typedef struct {
     xentoollog_logger vtable;
