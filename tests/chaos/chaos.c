@@ -145,15 +145,19 @@ static void nothing_is_left(int fds, int threads)
 {
     int64_t until = xc_now_ms() + 5000LL * xc_time_scale();
     siginfo_t info;
+    char who[256];
 
     for (;;) {
         info.si_pid = 0;
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 &&
             errno == ECHILD)
             break;
-        if (xc_now_ms() > until)
-            xc_fail("a child is left: %s %d", info.si_pid ? "the zombie" : "",
-                    (int)info.si_pid);
+        if (xc_now_ms() > until) {
+            xc_model_who(info.si_pid, who, sizeof(who));
+            xc_fail("a child is left: %s %s", info.si_pid ? "the zombie" : "",
+                    who);
+        }
+        xc_host_reap_own();
         xc_pause_ms(2);
     }
     while (count_in("/proc/self/task") > threads ||
@@ -209,14 +213,17 @@ static int one_run(void *user)
         start(pump);
     start(xc_calls_wander);
     start(xc_host_forks);
-    if (xc_run.thief)
-        start(xc_host_steals);
     if (xc_run.signals)
         start(xc_host_signals);
+    if (xc_run.thief)
+        start(xc_host_steals); /* the last: see below */
     xc_pause_ms(xc_run.ms);
     atomic_store(&xc_stop, 1);
-    for (int i = 0; i < crew.n; i++)
+    for (int i = 0; i < crew.n; i++) {
+        if (i == crew.n - 1)
+            xc_host_end_all(); /* a thief may be waiting for any of them */
         pthread_join(crew.thread[i], NULL);
+    }
     if (xc_run.signals && !xc_run.occurs)
         signal(SIGCHLD, SIG_DFL);
     settle();
@@ -227,7 +234,7 @@ static int one_run(void *user)
     atomic_store(&xc_host_reaper_stop, 1);
     pthread_join(reaper, NULL);
     xc_model_figures(figures, sizeof(figures));
-    nothing_is_left(fds, threads - 0);
+    nothing_is_left(fds, threads);
     xc_watchdog_stop();
     xc_host_tear_down();
     for (int i = 0; i < atomic_load(&xc_nours); i++)

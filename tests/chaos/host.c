@@ -282,8 +282,22 @@ static void pass_on(pid_t pid, int status)
     xc_host_took(pid, status, passed);
 }
 
+/* Children of the library's that ctx_free left to the host. */
+static void reap_left(void)
+{
+    int n = atomic_load(&xc_nours);
+
+    for (int i = 0; i < n; i++) {
+        struct xc_ours *c = &xc_ours[i];
+
+        if (c->place == XC_WANDERER && c->on_free == LIBXL_FREE_LEAVE &&
+            atomic_load(&c->freed) && c->pid > 1)
+            (void)waitpid(c->pid, NULL, WNOHANG);
+    }
+}
+
 /* By their numbers, as a host does that keeps a list. */
-static void reap_own(void)
+void xc_host_reap_own(void)
 {
     int n = atomic_load(&xc_nhosts);
 
@@ -295,14 +309,7 @@ static void reap_own(void)
             waitpid(h->pid, &status, WNOHANG) == h->pid)
             xc_host_told(h->pid, status, "waitpid");
     }
-    n = atomic_load(&xc_nours);
-    for (int i = 0; i < n; i++) {
-        struct xc_ours *c = &xc_ours[i];
-
-        if (c->place == XC_WANDERER && c->on_free == LIBXL_FREE_LEAVE &&
-            atomic_load(&c->released) && c->pid > 1)
-            (void)waitpid(c->pid, NULL, WNOHANG);
-    }
+    reap_left();
 }
 
 static void say_occurred(void)
@@ -322,7 +329,7 @@ static void say_occurred(void)
             if (xc_run.mode[i] == libxl_sigchld_owner_mainloop)
                 libxl_childproc_sigchld_occurred(xc_ctx[i]);
     }
-    reap_own();
+    xc_host_reap_own();
 }
 
 void *xc_host_reaps(void *arg)
@@ -342,7 +349,7 @@ void *xc_host_reaps(void *arg)
             if (pid > 0)
                 pass_on(pid, status);
         } else {
-            reap_own();
+            xc_host_reap_own();
         }
         if (pid <= 0)
             xc_pause_ms(1 + (int)xc_below(chance, 2));

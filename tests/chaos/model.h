@@ -29,7 +29,8 @@ struct xc_ours {
     atomic_int started;  /* 1: pid and id are there */
     atomic_int sent;     /* signals that somebody sent, as bits */
     atomic_int detached; /* detach answered 0 */
-    atomic_int released; /* its context was freed before its report */
+    atomic_int released; /* its context is freed, perhaps before its report */
+    atomic_int freed;    /* … and that is over */
     atomic_int reports;
     atomic_int completed; /* XC_ASYNC */
     pid_t pid;
@@ -84,12 +85,16 @@ void xc_reported(struct xc_ours *child, const libxl_childproc_result *r);
 void xc_host_took(pid_t pid, int status, int passed);
 /* A host's child's status came to the host. */
 void xc_host_told(pid_t pid, int status, const char *by);
+/* … or to the log, where nobody was left to be told. */
+void xc_host_logged(pid_t pid);
 struct xc_host *xc_host_by_pid(pid_t pid);
 
 /* Everything that must have come has. Prints what is missing, with say. */
 int xc_model_over(int say);
 /* Whether it was right; fails if not. */
 void xc_model_check(void);
+/* Whose pid is, in words. */
+void xc_model_who(pid_t pid, char *text, size_t size);
 /* One line of figures. */
 void xc_model_figures(char *text, size_t size);
 
