@@ -25,7 +25,7 @@ static __thread struct xc_chance *mine; /* of the thread's */
 
 static struct xc_chance *chance(void)
 {
-    static struct xc_chance for_others;
+    static __thread struct xc_chance for_others;
 
     return mine ? mine : &for_others;
 }

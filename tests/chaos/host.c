@@ -69,11 +69,21 @@ static void await_word(atomic_int *w)
         syscall(SYS_futex, w, FUTEX_WAIT, 0, &second, NULL, 0);
 }
 
+static void not_said(void *user, libxl_log_level level, int errnoval,
+                     const char *message)
+{
+    (void)user;
+    (void)level;
+    (void)errnoval;
+    (void)message;
+}
+
 /* A child that forked and goes on, with a context of its own. */
 static int use_library(int code)
 {
     const char *argv[] = {XT_HELPERS "/child", "exit", "3", NULL};
     libxl_childproc_hooks hooks = {.chldowner = libxl_sigchld_owner_none};
+    libxl_logger quiet = {sizeof(quiet), LIBXL_LOG_CRITICAL, not_said, NULL};
     libxl_childproc_result r;
     libxl_childproc_spec spec;
     libxl_childproc_id id;
@@ -83,7 +93,7 @@ static int use_library(int code)
     libxl_postfork_child_noexec(NULL);
     libxl_childproc_spec_init(&spec);
     spec.argv = argv;
-    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, NULL) ||
+    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &quiet) ||
         libxl_childproc_setmode_checked(ctx, &hooks, NULL) ||
         libxl_childproc_spawn(ctx, &spec, NULL, &id, NULL, NULL) ||
         libxl_childproc_wait(ctx, id, 20000, 0, &r) ||

@@ -22,8 +22,8 @@ atomic_int xc_nours, xc_nhosts, xc_stop;
 
 /* What waits of the host's brought, whosever it was. */
 static struct taken {
-    pid_t pid;
-    int status, passed;
+    _Atomic pid_t pid;
+    _Atomic int status, passed;
 } taken[TAKEN];
 static atomic_int ntaken;
 
