@@ -49,7 +49,8 @@ static int try_child(int (*fn)(void *), void *stack, int flags, int *ret_pidfd)
         return -1;
     open_pidfd = *ret_pidfd == OPEN_PIDFD;
     *ret_pidfd = -1;
-    pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd);
+    pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd,
+                       NULL);
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid <= 1)
         return -1;
