@@ -273,6 +273,7 @@ void xc_model_check(void)
     n = atomic_load(&ntaken);
     for (int i = 0; i < n; i++) {
         struct xc_ours *c = ours_by_pid(taken[i].pid);
+        struct xc_host *h;
 
         if (!c && !xc_host_by_pid(taken[i].pid) && taken[i].passed > 0)
             xc_fail("exited took %d, which is nobody's", (int)taken[i].pid);
@@ -280,7 +281,8 @@ void xc_model_check(void)
             c->mode != libxl_sigchld_owner_mainloop)
             xc_fail("exited took %d, which is of mode %s", (int)taken[i].pid,
                     xc_mode_name(c->mode));
-        if (xc_host_by_pid(taken[i].pid) && taken[i].passed > 0)
+        h = xc_host_by_pid(taken[i].pid);
+        if (h && taken[i].passed > 0 && !atomic_load(&h->adopted))
             xc_fail("exited took %d, which is the host's", (int)taken[i].pid);
     }
 }
