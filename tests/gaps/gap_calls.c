@@ -280,8 +280,8 @@ enum when {
     NEVER     /* before everything is over */
 };
 
-enum gap { CLONED, CLONED_LIVES, SLEEP, WOKEN, TAKEN_ALL, TAKEN_PID, LOOKED,
-           PROBED };
+enum gap { CLONED, CLONED_LIVES, REGISTERED, SLEEP, WOKEN, TAKEN_ALL,
+           TAKEN_PID, LOOKED, PROBED };
 
 static const struct {
     const char *point;
@@ -290,6 +290,7 @@ static const struct {
 } gaps[] = {
     [CLONED] = {"start: cloned", first_spawns, STANDING},
     [CLONED_LIVES] = {"start: cloned", first_spawns_held, NEVER},
+    [REGISTERED] = {"start: registered", first_spawns, STANDING},
     [SLEEP] = {"pump: about to sleep", first_waits, STANDING},
     [WOKEN] = {"pump: woken", first_waits, ASLEEP},
     [TAKEN_ALL] = {"reap: taken by wait(-1)", first_checks, BEFORE},
@@ -357,7 +358,7 @@ static void play(enum gap g, size_t call, struct xs_scene *s)
         first = xg_start(gaps[g].first, s, point);
     }
     XG_STOPS(first);
-    if (g == CLONED)
+    if (g == CLONED || g == REGISTERED)
         XT_EVENTUALLY(y_has_ended, NULL);
     if (gaps[g].end == STANDING)
         xs_end_all(s);
@@ -431,6 +432,7 @@ static void each_call(enum gap g, libxl_sigchld_owner mode, int passes)
 
 ALL(CLONED, "C5 C6 C20 C22")
 ALL(CLONED_LIVES, "C5 C6 C20 C22")
+ALL(REGISTERED, "C5 C6 C20 C22")
 ALL(SLEEP, "C5 C22 E2")
 ALL(WOKEN, "C5 C22 E2")
 REAPS_ALL(TAKEN_ALL, "C5 C6 C20 C23")
