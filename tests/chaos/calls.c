@@ -109,8 +109,7 @@ static void refused(int rc, const libxl_childproc_failure *f, const char *what)
 {
     if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.signals && !xc_run.pidfds)
         return;
-    if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.ignores &&
-        !xc_run.exit_info)
+    if (rc == ERROR_SIGCHLD_UNAVAILABLE && xc_run.ignores && !xc_run.exit_info)
         return;
     xc_fail("%s: %s, stage %s, errno %s", what, libxl_strerror(rc),
             libxl_childproc_stage_name(f->stage), strerror(f->errnoval));
@@ -130,9 +129,8 @@ static void take(libxl_ctx *ctx, libxl_event *event)
         if (user & TAG_ADOPTED) {
             struct xc_host *h = &xc_hosts[user & 0xffff];
 
-            if (r->lost == LIBXL_LOST_NONE
-                    ? r->status != atomic_load(&h->end)
-                    : xc_run.exit_info)
+            if (r->lost == LIBXL_LOST_NONE ? r->status != atomic_load(&h->end)
+                                           : xc_run.exit_info)
                 xc_fail("the adopted %d, which ends with %#x, is reported with"
                         " %#x (%s)",
                         (int)h->pid, (unsigned)atomic_load(&h->end), r->status,
@@ -150,8 +148,7 @@ static void check_events(libxl_ctx *ctx)
 {
     libxl_event *event;
 
-    while (libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL) ==
-           0)
+    while (libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL) == 0)
         take(ctx, event);
 }
 
@@ -163,9 +160,9 @@ void *xc_calls_pump(void *arg)
     place = (unsigned)(mine->state % (unsigned)xc_run.places);
     while (!atomic_load(&xc_stop)) {
         libxl_event *event[8];
-        int n = libxl_event_wait_many(xc_ctx[place], event, 8,
-                                      LIBXL_EVENTMASK_ALL,
-                                      1 + (int)xc_below(mine, 30), 0);
+        int n =
+            libxl_event_wait_many(xc_ctx[place], event, 8, LIBXL_EVENTMASK_ALL,
+                                  1 + (int)xc_below(mine, 30), 0);
 
         if (n < 0 && n != ERROR_TIMEDOUT)
             xc_fail("event_wait_many: %s", libxl_strerror(n));
@@ -349,8 +346,7 @@ static void kill_one(struct xc_ours *c)
     }
     atomic_fetch_or(&c->sent, 1 << signo);
     none_of(libxl_childproc_kill(xc_ctx[c->place], c->id, signo,
-                                 group ? LIBXL_KILL_GROUP
-                                       : LIBXL_KILL_PROCESS),
+                                 group ? LIBXL_KILL_GROUP : LIBXL_KILL_PROCESS),
             ERROR_NOTFOUND, 0, "kill");
 }
 
@@ -416,17 +412,16 @@ static void evenable(int place)
         return;
     }
     rc = libxl_evenable_childproc_exit(
-        xc_ctx[place], c && c->place == place && xc_percent(chance(), 50)
-                           ? c->pid
-                           : 0,
+        xc_ctx[place],
+        c && c->place == place && xc_percent(chance(), 50) ? c->pid : 0,
         TAG_EVENABLE, &kept[place]);
     none_of(rc, ERROR_UNKNOWN_CHILD, 0, "evenable");
 }
 
 static void set_mode(int place)
 {
-    libxl_childproc_hooks hooks = {
-        .chldowner = (libxl_sigchld_owner)xc_run.mode[place]};
+    libxl_childproc_hooks hooks = {.chldowner =
+                                       (libxl_sigchld_owner)xc_run.mode[place]};
 
     if (hooks.chldowner == libxl_sigchld_owner_libxl ||
         hooks.chldowner == libxl_sigchld_owner_libxl_always)

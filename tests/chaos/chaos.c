@@ -84,7 +84,9 @@ static void describe(char *text, size_t size)
         n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " + " : "",
                               xc_mode_name(r->mode[i]));
     snprintf(text + n, size - n, "%s%s%s%s%s%s, %d workers",
-             !r->mainloop ? "" : r->occurs ? ", says" : ", passes",
+             !r->mainloop ? ""
+             : r->occurs  ? ", says"
+                          : ", passes",
              r->thief ? ", thief" : "", r->signals ? ", signals" : "",
              r->ignores ? ", ignores" : "", r->storms ? ", storms" : "",
              r->starters ? ", starters" : "", r->workers);

@@ -29,8 +29,8 @@ int xc_percent(struct xc_chance *chance, unsigned n);
 /* How this run is played again; printed by xc_fail and the watchdog. */
 extern char xc_replay[256];
 
-__attribute__((noreturn, format(printf, 1, 2))) void
-xc_fail(const char *format, ...);
+__attribute__((noreturn, format(printf, 1, 2))) void xc_fail(const char *format,
+                                                             ...);
 __attribute__((format(printf, 1, 2))) void xc_say(const char *format, ...);
 
 /* A thread that ends the process, with all stacks, when nobody has called
@@ -51,7 +51,7 @@ int xc_has_exit_info(void); /* a stolen status is told all the same */
 /* ---- modes --------------------------------------------------------------- */
 
 #define XC_MODES 5
-const char *xc_mode_name(int mode); /* libxl_sigchld_owner */
+const char *xc_mode_name(int mode);    /* libxl_sigchld_owner */
 int xc_mode_by_name(const char *name); /* -1: none is called so */
 
 /* ---- the outer half ------------------------------------------------------ */

@@ -8,7 +8,7 @@
 
 #include "model.h"
 
-void xc_host_set_up(void);   /* before the contexts are made */
+void xc_host_set_up(void); /* before the contexts are made */
 void xc_host_tear_down(void);
 
 void *xc_host_forks(void *arg);   /* children of its own, of every kind */

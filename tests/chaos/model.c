@@ -121,8 +121,7 @@ void xc_host_told(pid_t pid, int status, const char *by)
     struct xc_host *host = xc_host_by_pid(pid);
 
     if (!host)
-        xc_fail("%s: %d, none of the host's, status %#x", by, (int)pid,
-                status);
+        xc_fail("%s: %d, none of the host's, status %#x", by, (int)pid, status);
     if (status != atomic_load(&host->end))
         xc_fail("%s: %d, a child of the host's%s, ended with %#x, not %#x", by,
                 (int)pid,
@@ -230,7 +229,9 @@ static void check_lost(const struct xc_ours *c, const struct taken *t)
                 " %s it",
                 number(c), (int)c->pid, xc_mode_name(c->mode),
                 libxl_childproc_lost_text(lost),
-                !t ? "did not take" : t->passed > 0 ? "passed on" : "took");
+                !t              ? "did not take"
+                : t->passed > 0 ? "passed on"
+                                : "took");
 }
 
 static void check_ours(const struct xc_ours *c)
@@ -277,8 +278,7 @@ void xc_model_check(void)
 
         if (!c && !xc_host_by_pid(taken[i].pid) && taken[i].passed > 0)
             xc_fail("exited took %d, which is nobody's", (int)taken[i].pid);
-        if (c && taken[i].passed > 0 &&
-            c->mode != libxl_sigchld_owner_mainloop)
+        if (c && taken[i].passed > 0 && c->mode != libxl_sigchld_owner_mainloop)
             xc_fail("exited took %d, which is of mode %s", (int)taken[i].pid,
                     xc_mode_name(c->mode));
         h = xc_host_by_pid(taken[i].pid);

@@ -11,8 +11,8 @@
 
 #include "common.h"
 
-#define XC_FIXED 3      /* contexts that live as long as the run */
-#define XC_WANDERER 3   /* one thread's own, which come and go */
+#define XC_FIXED 3    /* contexts that live as long as the run */
+#define XC_WANDERER 3 /* one thread's own, which come and go */
 #define XC_OURS 8000
 #define XC_HOSTS 4000
 
@@ -56,12 +56,12 @@ struct xc_run {
     uint64_t seed;
     int ms;
     int mode[XC_FIXED], places; /* contexts there are */
-    int mainloop;  /* their common ground: nobody reaps all */
-    int occurs;    /* mainloop: by sigchld_occurred, not exited */
-    int thief;     /* a thread of the host's that waits for anybody */
-    int signals;   /* SIGCHLD is played with */
-    int ignores;   /* … and ignored at times */
-    int storms;    /* forks of the host's */
+    int mainloop;               /* their common ground: nobody reaps all */
+    int occurs;                 /* mainloop: by sigchld_occurred, not exited */
+    int thief;   /* a thread of the host's that waits for anybody */
+    int signals; /* SIGCHLD is played with */
+    int ignores; /* … and ignored at times */
+    int storms;  /* forks of the host's */
     int starters;
     int workers;
     int pidfds, exit_info;

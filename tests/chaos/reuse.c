@@ -30,9 +30,9 @@
 
 #define PID_MAX 400
 #define NUMBERS 512
-#define BATCH 24          /* children of ours at a time */
-#define MAX_STRANGERS 6   /* that live */
-#define HOST_END SIGUSR1  /* by which the host ends these */
+#define BATCH 24         /* children of ours at a time */
+#define MAX_STRANGERS 6  /* that live */
+#define HOST_END SIGUSR1 /* by which the host ends these */
 #define GRACE_MS 30
 
 enum kind { NOBODY, OURS, HOSTS, STRANGER };
@@ -116,8 +116,8 @@ static void heard(int i, const libxl_childproc_result *r)
         bearer[c->pid % NUMBERS].child == i)
         bearer[c->pid % NUMBERS].reaped = 1;
     if (r->pid != c->pid || r->id != c->id)
-        xc_fail("child %d: pid %d, id %llx instead of %d, %llx", i,
-                (int)r->pid, (unsigned long long)r->id, (int)c->pid,
+        xc_fail("child %d: pid %d, id %llx instead of %d, %llx", i, (int)r->pid,
+                (unsigned long long)r->id, (int)c->pid,
                 (unsigned long long)c->id);
     if (r->lost != LIBXL_LOST_NONE) {
         libxl_childproc_lost may = mode == libxl_sigchld_owner_mainloop
@@ -315,8 +315,7 @@ static void ask_held(int i)
 /* The host knows no better than its promise where no pidfd tells. */
 static int may_throw_away(void)
 {
-    return mode != libxl_sigchld_owner_mainloop ||
-           (exit_info && pidfds);
+    return mode != libxl_sigchld_owner_mainloop || (exit_info && pidfds);
 }
 
 static int all_over(int n)
@@ -495,15 +494,15 @@ static int play(int children)
                      : libxl_sigchld_owner_libxl_always,
                  "b");
     while (seen.children < children) {
-        occurs = mode == libxl_sigchld_owner_mainloop &&
-                 xc_percent(&chance, 50);
+        occurs =
+            mode == libxl_sigchld_owner_mainloop && xc_percent(&chance, 50);
         batch(1 + (int)xc_below(&chance, BATCH));
     }
     finish();
     xc_watchdog_stop();
     printf("%s: %d children, %d stolen, %d numbers reused before the report,"
-           " %d lost with a reason (%d in doubt); %d told to the host, %d stale kills beside"
-           " %d strangers: 0 wrong, 0 hit\n",
+           " %d lost with a reason (%d in doubt); %d told to the host, %d stale"
+           " kills beside %d strangers: 0 wrong, 0 hit\n",
            xc_mode_name(mode), seen.children, seen.stolen, seen.reused,
            seen.lost, seen.doubt, seen.told, seen.stale, seen.strangers);
     fflush(stdout);
@@ -629,8 +628,7 @@ int main(int argc, char **argv)
                  "%s --mode %s --children %d --seed %llu", argv[0],
                  xc_mode_name(job.mode), job.children,
                  (unsigned long long)job.seed);
-        xc_count(&tally,
-                 xc_run_apart(run_mode, &job, 150 + job.children / 50),
+        xc_count(&tally, xc_run_apart(run_mode, &job, 150 + job.children / 50),
                  xc_mode_name(job.mode));
     }
     return xc_close(&tally);

@@ -112,8 +112,8 @@ static struct xg_thread *make(const char *point, int n)
     return t;
 }
 
-struct xg_thread *xg_start_nth(void (*fn)(void *), void *arg,
-                               const char *point, int n)
+struct xg_thread *xg_start_nth(void (*fn)(void *), void *arg, const char *point,
+                               int n)
 {
     struct xg_thread *t = make(point, n);
 

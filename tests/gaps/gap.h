@@ -39,8 +39,8 @@ enum xg_state {
  * point; NULL: nowhere. */
 struct xg_thread *xg_start(void (*fn)(void *), void *arg, const char *point);
 /* The same the nth time, n >= 1. */
-struct xg_thread *xg_start_nth(void (*fn)(void *), void *arg,
-                               const char *point, int n);
+struct xg_thread *xg_start_nth(void (*fn)(void *), void *arg, const char *point,
+                               int n);
 
 /* Until it stops or returns, or ms milliseconds are over. */
 enum xg_state xg_await(struct xg_thread *thread, int ms);

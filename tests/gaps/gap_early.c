@@ -94,11 +94,11 @@ static void stolen_early(libxl_sigchld_owner a, libxl_sigchld_owner b,
     xt_ctx_free(s.b);
 }
 
-#define BY_ANOTHER(name, a)                                                    \
-    XT_TEST(stolen_from_##name##_while_another_looks, "C5 C6 C20 C22")         \
-    {                                                                          \
-        stolen_early(libxl_sigchld_owner_##a,                                  \
-                     libxl_sigchld_owner_libxl_always, pump_b);                \
+#define BY_ANOTHER(name, a)                                            \
+    XT_TEST(stolen_from_##name##_while_another_looks, "C5 C6 C20 C22") \
+    {                                                                  \
+        stolen_early(libxl_sigchld_owner_##a,                          \
+                     libxl_sigchld_owner_libxl_always, pump_b);        \
     }
 
 BY_ANOTHER(the_default, libxl)

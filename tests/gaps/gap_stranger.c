@@ -94,14 +94,14 @@ static void a_leaves(libxl_sigchld_owner mode, enum leave how, int callback)
     xt_log_dispose(&s.log);
 }
 
-#define LEAVES(name, mode, how)                                                \
-    XT_TEST(name##_is_told, "C1 C23")                                          \
-    {                                                                          \
-        a_leaves(libxl_sigchld_owner_##mode, how, 1);                           \
-    }                                                                          \
-    XT_TEST(name##_is_logged, "C1 C23")                                        \
-    {                                                                          \
-        a_leaves(libxl_sigchld_owner_##mode, how, 0);                           \
+#define LEAVES(name, mode, how)                       \
+    XT_TEST(name##_is_told, "C1 C23")                 \
+    {                                                 \
+        a_leaves(libxl_sigchld_owner_##mode, how, 1); \
+    }                                                 \
+    XT_TEST(name##_is_logged, "C1 C23")               \
+    {                                                 \
+        a_leaves(libxl_sigchld_owner_##mode, how, 0); \
     }
 
 LEAVES(a_stranger_of_a_ctx_that_stays, libxl_always, STAYS)

@@ -27,11 +27,10 @@ static int may_be_lost(const struct xs_scene *s, const struct xs_child *c,
     int mainloop = s->mode == libxl_sigchld_owner_mainloop;
 
     if (!(s->stolen || (c == &s->z && s->z.awaited == 2 && mainloop)) ||
-        ((have & LIBXL_FACILITY_PIDFD) &&
-         (have & LIBXL_FACILITY_EXIT_INFO)))
+        ((have & LIBXL_FACILITY_PIDFD) && (have & LIBXL_FACILITY_EXIT_INFO)))
         return 0;
-    return lost == (mainloop && c != &s->z ? LIBXL_LOST_NOT_PASSED
-                                           : LIBXL_LOST_STOLEN);
+    return lost ==
+           (mainloop && c != &s->z ? LIBXL_LOST_NOT_PASSED : LIBXL_LOST_STOLEN);
 }
 
 void xs_heard(struct xs_scene *s, struct xs_child *c,
@@ -77,7 +76,8 @@ static int exited(pid_t pid, int status, void *user)
         return 0;
     if (pid == s->stranger)
         XT_FAIL("a process of the host's with a number of ours was hit:"
-                " status %#x", status);
+                " status %#x",
+                status);
     if (s->stolen) /* by a wait of the host's own, who told us */
         return 0;
     XT_FAIL("%d, which is none of the host's, was told to it with status %#x",
@@ -158,8 +158,8 @@ void xs_open(struct xs_scene *s, int with_children, libxl_sigchld_owner b_mode)
         xt_log_init(&s->log_a, &logger); /* its mode is to be set yet */
         XT_OK(libxl_ctx_alloc(&s->a, LIBXL_VERSION, 0, &logger));
     } else {
-        s->a = xh_ctx_new(s->mode, &s->log_a,
-                          exits_to(s->mode) ? exited : NULL, s);
+        s->a = xh_ctx_new(s->mode, &s->log_a, exits_to(s->mode) ? exited : NULL,
+                          s);
     }
     s->b = xh_ctx_new(b_mode, &s->log_b, exits_to(b_mode) ? exited : NULL, s);
     if (!with_children)
@@ -178,7 +178,7 @@ static int has_ended(void *user)
 {
     siginfo_t info = {.si_pid = 0};
 
-    return waitid(P_PID, (id_t)*(pid_t *)user, &info,
+    return waitid(P_PID, (id_t) * (pid_t *)user, &info,
                   WEXITED | WNOHANG | WNOWAIT) ||
            info.si_pid;
 }

@@ -15,8 +15,14 @@
 #include "gap.h"
 #include "hostchild.h"
 
-enum { X_CODE = 11, E_CODE = 22, Y_CODE = 33, Z_CODE = 44, H_CODE = 77,
-       FORKED_CODE = 55 };
+enum {
+    X_CODE = 11,
+    E_CODE = 22,
+    Y_CODE = 33,
+    Z_CODE = 44,
+    H_CODE = 77,
+    FORKED_CODE = 55
+};
 
 /* A child of the library's, and what has been heard of it. */
 struct xs_child {
@@ -37,7 +43,7 @@ struct xs_scene {
     pid_t host;                 /* h, whose gate is: */
     int host_gate;
     atomic_int host_told; /* how often its status came to the host */
-    atomic_int forked;    /* another of the host's children, which it waits for */
+    atomic_int forked;    /* another of the host's children */
     pid_t stranger;       /* has x's number; 0: there is none */
     int said;             /* sigchld_occurred, when all had ended */
     int stolen;           /* a wait of the host's may have taken any of them */
