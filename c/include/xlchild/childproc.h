@@ -151,7 +151,11 @@ typedef struct libxl_childproc_rlimit {
 typedef enum libxl_kill_scope {
     LIBXL_KILL_PROCESS = 0,
     LIBXL_KILL_GROUP = 1,  /* the group that the child leads (NEW_GROUP or
-                              NEW_SESSION) */
+                              NEW_SESSION), also when the child has ended, for
+                              as long as it has a handle. Before Linux 6.9 its
+                              number is kept for that, if this is its policy's
+                              scope, and the mode is not one that reaps
+                              everybody */
     LIBXL_KILL_CGROUP = 2  /* everything in the child's own cgroup */
 } libxl_kill_scope;
 

@@ -70,13 +70,20 @@ static uint64_t inode_of(int pidfd)
     return (uint64_t)st.st_ino;
 }
 
-uint64_t xl_identity_mark(pid_t pid, int pidfd)
+uint64_t xl_identity_of_pidfd(int pidfd)
 {
     uint64_t inode = inode_of(pidfd);
+
+    return inode != 0 ? inode | IS_INODE : 0;
+}
+
+uint64_t xl_identity_mark(pid_t pid, int pidfd)
+{
+    uint64_t mark = xl_identity_of_pidfd(pidfd);
     uint64_t ticks;
 
-    if (inode != 0)
-        return inode | IS_INODE;
+    if (mark != 0)
+        return mark;
     if (xl_identity_start_time(pid, &ticks) == 0)
         return ticks;
     return 0;

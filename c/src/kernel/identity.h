@@ -13,6 +13,8 @@
 /* The mark of an unreaped process; pidfd -1: there is none. 0: not to be
  * had. */
 uint64_t xl_identity_mark(pid_t pid, int pidfd);
+/* The same of a pidfd alone, whose process may have been reaped. */
+uint64_t xl_identity_of_pidfd(int pidfd);
 /* Is pid the process that the mark was made of? Also where nothing can be
  * known: then 1. */
 int xl_identity_is(pid_t pid, uint64_t mark);

@@ -46,6 +46,8 @@ static enum proof prove(pid_t pid, int pidfd, uint64_t mark)
         if (errno == ECHILD)
             return IT_IS_NOT;
         /* to wait by pidfd is refused */
+        if (mark == 0)
+            mark = xl_identity_of_pidfd(pidfd);
     }
     if (wait_by(P_PID, pid, WEXITED | WNOHANG | WNOWAIT, &info, NULL) != 0)
         return IT_IS_NOT;
@@ -217,6 +219,8 @@ int xl_numbers_wait(struct xl_registry_entry *entry, int options,
                     siginfo_t *info, struct rusage *rusage)
 {
     int prove_living = (options & XL_WAIT_PROVED) != 0;
+    uint64_t mark =
+        entry->mark != 0 ? entry->mark : xl_identity_of_pidfd(entry->pidfd);
     int r = -1;
 
     options &= ~XL_WAIT_PROVED;
@@ -230,7 +234,7 @@ int xl_numbers_wait(struct xl_registry_entry *entry, int options,
         if (r != 0)
             goto out;
         if ((info->si_pid != 0 || prove_living) &&
-            !xl_identity_is(entry->pid, entry->mark)) {
+            !xl_identity_is(entry->pid, mark)) {
             xl_registry_retire(entry);
             info->si_pid = 0;
             errno = ECHILD;
