@@ -24,6 +24,7 @@
 
 #include "calls.h"
 #include "host.h"
+#include "stacks.h"
 
 #define THREADS 24
 
@@ -125,6 +126,28 @@ static void show_fds(void)
         closedir(d);
 }
 
+/* What they are, and what they wait for. */
+static void show_children(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        char path[300];
+        FILE *f;
+        int pid;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/children", e->d_name);
+        f = fopen(path, "re");
+        while (f && fscanf(f, "%d", &pid) == 1)
+            xt_stacks(pid);
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+}
+
 static void start(void *(*fn)(void *))
 {
     int i = crew.n++;
@@ -155,6 +178,7 @@ static void nothing_is_left(int fds, int threads)
             errno == ECHILD)
             break;
         if (xc_now_ms() > until) {
+            show_children();
             xc_model_who(info.si_pid, who, sizeof(who));
             xc_fail("a child is left: %s %s", info.si_pid ? "the zombie" : "",
                     who);
