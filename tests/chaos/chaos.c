@@ -206,6 +206,7 @@ static void settle(void)
     while (!xc_model_over(0)) {
         if (xc_now_ms() > until) {
             (void)xc_model_over(1);
+            show_children();
             xc_fail("10 seconds after the end");
         }
         xc_calls_settle();

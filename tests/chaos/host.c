@@ -25,6 +25,12 @@
 #ifndef __WALL
 #define __WALL 0x40000000
 #endif
+/* A sanitizer's allocator may be locked for ever in a forked child. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAN_GO_ON 0
+#else
+#define CAN_GO_ON 1
+#endif
 #define NOEXEC_FAILED 250 /* what such a child ends with if it fails */
 
 atomic_int xc_host_reaper_stop;
@@ -128,7 +134,7 @@ struct xc_host *xc_host_fork(struct xc_chance *chance, int pauses)
         await_word(w);
         while (pauses)
             pause();
-        if (way == 0)
+        if (CAN_GO_ON && way == 0)
             _exit(use_library(code));
         if (way == 1) {
             execl(XT_HELPERS "/child", "child", "exit", codes[code - 130],
