@@ -40,9 +40,10 @@ check-all: ## check, and all that takes long (40 minutes on 2 processors)
 	@scripts/deps all
 	@MAKE='$(MAKE)' $(PYTHON) scripts/check.py --all
 
-soak: ## forks, thefts, signals, daemons' lives without pause (14 minutes)
+soak: ## forks, thefts, signals, daemons' lives without pause (24 minutes)
 	@scripts/deps check
 	@$(MAKE) --no-print-directory soak-c
+	@$(MAKE) --no-print-directory soak-chaos
 	@$(MAKE) --no-print-directory soak-ocaml
 
 pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \

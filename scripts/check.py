@@ -31,6 +31,8 @@ AREAS = [
     ("C", "check-c"),
     ("C, ASan and UBSan", "check-c-asan"),
     ("C, two worlds", "check-worlds-quick"),
+    ("C, gaps", "check-c-gaps"),
+    ("C, number reuse", "check-c-reuse-quick"),
     ("Python", "check-python"),
     ("Python, ASan and debug", "check-python-asan"),
     ("OCaml", "check-ocaml"),
@@ -48,6 +50,11 @@ LONG_AREAS = [
     ("OCaml, valgrind", "check-ocaml-valgrind"),
     ("C, every world", "check-worlds"),
     ("races, 100 times", "check-c-races"),
+    ("C, gaps, TSan", "check-c-gaps-tsan"),
+    ("chaos", "check-c-chaos"),
+    ("chaos, ASan and UBSan", "check-c-chaos-asan"),
+    ("chaos, TSan", "check-c-chaos-tsan"),
+    ("C, 100,000 numbers", "check-c-reuse"),
 ]
 
 

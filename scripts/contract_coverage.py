@@ -22,7 +22,7 @@ import tree  # noqa: E402
 
 TABLE = Path("docs/contract-coverage.md")
 LINE = re.compile(r"(?<![A-Za-z0-9])([XEOACB]\d{1,2})(?![A-Za-z0-9])")
-C_CASE = re.compile(r'\bXT_TEST\w*\(\s*(\w+)\s*,\s*"([^"]*)"')
+C_CASE = re.compile(r'\bXT_TEST\w*\(\s*([\w#]+)\s*,\s*"([^"]*)"')
 OCAML_CASE = re.compile(r'"((?:[^"\\]|\\.)*)"')
 HEAD = """# Which tests prove which line of the contract
 
@@ -43,7 +43,7 @@ def lines():
 
 def in_c(text):
     for name, named in C_CASE.findall(text):
-        yield name, set(LINE.findall(named))
+        yield name.replace("##", ""), set(LINE.findall(named))
 
 
 def in_python(text):

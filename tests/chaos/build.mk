@@ -55,3 +55,39 @@ check-c-reuse: build-c-plain-chaos ## numbers that come back: 100,000 children
 
 check-c-reuse-quick: build-c-plain-chaos ## the same, a few seconds
 	@$(call xc_reuse,300,200)
+
+# Half of the time as it is, the rest in worlds that refuse something.
+XC_SECONDS ?= 60
+XC_CHAOS_WORLDS := no-pidfd/ENOSYS no-exit-info/ENOSYS bare/EPERM \
+  no-clone3/ENOSYS no-send-signal/EPERM no-waitid-pidfd/EPERM
+
+# $(call xc_chaos,SECONDS)
+xc_chaos = { build/tests/plain/chaos/chaos --seconds $$(($(1) / 2)); \
+  for w in $(XC_CHAOS_WORLDS); do echo "in $$w:"; \
+    build/tests/world $${w%/*} $${w\#*/} -- build/tests/plain/chaos/chaos \
+      --seconds $$(($(1) / (2 * $(words $(XC_CHAOS_WORLDS))))); \
+  done; } 2>&1 | $(xc_sum)
+
+# $(call xc_under,FOLDER): both testers, in a sanitizer's build. In a pid
+# namespace LeakSanitizer cannot trace.
+xc_under = { $(1)/chaos/chaos --seconds $$(($(XC_SECONDS) / 2)); \
+  ASAN_OPTIONS="$$ASAN_OPTIONS:detect_leaks=0" \
+  $(1)/chaos/reuse --children 500; } 2>&1 | $(xc_sum)
+
+.PHONY: check-c-chaos check-c-chaos-asan check-c-chaos-tsan soak-chaos
+check-c-chaos: build-c-plain-chaos ## threads, thieves, signals at random (60 s)
+	@$(call xc_chaos,$(XC_SECONDS))
+
+check-c-chaos-asan: build-c-asan-chaos ## the random testers under ASan
+	@export XT_TIME_SCALE=4 \
+	ASAN_OPTIONS=detect_leaks=1:exitcode=99:handle_segv=1 \
+	UBSAN_OPTIONS=print_stacktrace=1; $(call xc_under,build/tests/asan)
+
+check-c-chaos-tsan: build-c-tsan-chaos ## the random testers under TSan
+	@export XT_TIME_SCALE=8 \
+	TSAN_OPTIONS=exitcode=98:die_after_fork=0:report_signal_unsafe=0; \
+	$(call xc_under,build/tests/tsan)
+
+XC_SOAK_SECONDS ?= 600
+soak-chaos: build-c-plain-chaos ## the random tester, 10 minutes
+	@$(call xc_chaos,$(XC_SOAK_SECONDS))

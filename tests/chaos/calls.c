@@ -25,7 +25,7 @@ static __thread struct xc_chance *mine; /* of the thread's */
 
 static struct xc_chance *chance(void)
 {
-    static struct xc_chance for_others;
+    static __thread struct xc_chance for_others;
 
     return mine ? mine : &for_others;
 }
@@ -513,7 +513,11 @@ void *xc_calls_work(void *arg)
 static void log_worst(void *user, libxl_log_level level, int errnoval,
                       const char *message)
 {
+    int pid;
+
     (void)user;
+    if (sscanf(message, "reaped unknown child %d", &pid) == 1)
+        xc_host_logged(pid);
     if (getenv("XC_LOG"))
         xc_say("log %d: %s", (int)level, message);
     if (level >= LIBXL_LOG_CRITICAL)
@@ -580,6 +584,9 @@ static void wander_once(void)
     }
     if (libxl_ctx_free(ctx))
         xc_fail("ctx_free of a context that nobody else uses");
+    for (int i = first; i < atomic_load(&xc_nours); i++)
+        if (xc_ours[i].place == XC_WANDERER)
+            atomic_store(&xc_ours[i].freed, 1);
 }
 
 void *xc_calls_wander(void *arg)

@@ -24,6 +24,7 @@
 
 #include "calls.h"
 #include "host.h"
+#include "stacks.h"
 
 #define THREADS 24
 
@@ -125,6 +126,28 @@ static void show_fds(void)
         closedir(d);
 }
 
+/* What they are, and what they wait for. */
+static void show_children(void)
+{
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+
+    while (d && (e = readdir(d))) {
+        char path[300];
+        FILE *f;
+        int pid;
+
+        snprintf(path, sizeof(path), "/proc/self/task/%s/children", e->d_name);
+        f = fopen(path, "re");
+        while (f && fscanf(f, "%d", &pid) == 1)
+            xt_stacks(pid);
+        if (f)
+            fclose(f);
+    }
+    if (d)
+        closedir(d);
+}
+
 static void start(void *(*fn)(void *))
 {
     int i = crew.n++;
@@ -147,15 +170,20 @@ static void nothing_is_left(int fds, int threads)
 {
     int64_t until = xc_now_ms() + 5000LL * xc_time_scale();
     siginfo_t info;
+    char who[256];
 
     for (;;) {
         info.si_pid = 0;
         if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) < 0 &&
             errno == ECHILD)
             break;
-        if (xc_now_ms() > until)
-            xc_fail("a child is left: %s %d", info.si_pid ? "the zombie" : "",
-                    (int)info.si_pid);
+        if (xc_now_ms() > until) {
+            show_children();
+            xc_model_who(info.si_pid, who, sizeof(who));
+            xc_fail("a child is left: %s %s", info.si_pid ? "the zombie" : "",
+                    who);
+        }
+        xc_host_reap_own();
         xc_pause_ms(2);
     }
     while (count_in("/proc/self/task") > threads ||
@@ -178,6 +206,7 @@ static void settle(void)
     while (!xc_model_over(0)) {
         if (xc_now_ms() > until) {
             (void)xc_model_over(1);
+            show_children();
             xc_fail("10 seconds after the end");
         }
         xc_calls_settle();
@@ -211,14 +240,17 @@ static int one_run(void *user)
         start(pump);
     start(xc_calls_wander);
     start(xc_host_forks);
-    if (xc_run.thief)
-        start(xc_host_steals);
     if (xc_run.signals)
         start(xc_host_signals);
+    if (xc_run.thief)
+        start(xc_host_steals); /* the last: see below */
     xc_pause_ms(xc_run.ms);
     atomic_store(&xc_stop, 1);
-    for (int i = 0; i < crew.n; i++)
+    for (int i = 0; i < crew.n; i++) {
+        if (i == crew.n - 1)
+            xc_host_end_all(); /* a thief may be waiting for any of them */
         pthread_join(crew.thread[i], NULL);
+    }
     if (xc_run.signals && !xc_run.occurs)
         signal(SIGCHLD, SIG_DFL);
     settle();
@@ -229,7 +261,7 @@ static int one_run(void *user)
     atomic_store(&xc_host_reaper_stop, 1);
     pthread_join(reaper, NULL);
     xc_model_figures(figures, sizeof(figures));
-    nothing_is_left(fds, threads - 0);
+    nothing_is_left(fds, threads);
     xc_watchdog_stop();
     xc_host_tear_down();
     for (int i = 0; i < atomic_load(&xc_nours); i++)

@@ -25,6 +25,12 @@
 #ifndef __WALL
 #define __WALL 0x40000000
 #endif
+/* A sanitizer's allocator may be locked for ever in a forked child. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CAN_GO_ON 0
+#else
+#define CAN_GO_ON 1
+#endif
 #define NOEXEC_FAILED 250 /* what such a child ends with if it fails */
 
 atomic_int xc_host_reaper_stop;
@@ -69,11 +75,21 @@ static void await_word(atomic_int *w)
         syscall(SYS_futex, w, FUTEX_WAIT, 0, &second, NULL, 0);
 }
 
+static void not_said(void *user, libxl_log_level level, int errnoval,
+                     const char *message)
+{
+    (void)user;
+    (void)level;
+    (void)errnoval;
+    (void)message;
+}
+
 /* A child that forked and goes on, with a context of its own. */
 static int use_library(int code)
 {
     const char *argv[] = {XT_HELPERS "/child", "exit", "3", NULL};
     libxl_childproc_hooks hooks = {.chldowner = libxl_sigchld_owner_none};
+    libxl_logger quiet = {sizeof(quiet), LIBXL_LOG_CRITICAL, not_said, NULL};
     libxl_childproc_result r;
     libxl_childproc_spec spec;
     libxl_childproc_id id;
@@ -83,7 +99,7 @@ static int use_library(int code)
     libxl_postfork_child_noexec(NULL);
     libxl_childproc_spec_init(&spec);
     spec.argv = argv;
-    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, NULL) ||
+    if (libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &quiet) ||
         libxl_childproc_setmode_checked(ctx, &hooks, NULL) ||
         libxl_childproc_spawn(ctx, &spec, NULL, &id, NULL, NULL) ||
         libxl_childproc_wait(ctx, id, 20000, 0, &r) ||
@@ -118,7 +134,7 @@ struct xc_host *xc_host_fork(struct xc_chance *chance, int pauses)
         await_word(w);
         while (pauses)
             pause();
-        if (way == 0)
+        if (CAN_GO_ON && way == 0)
             _exit(use_library(code));
         if (way == 1) {
             execl(XT_HELPERS "/child", "child", "exit", codes[code - 130],
@@ -282,8 +298,22 @@ static void pass_on(pid_t pid, int status)
     xc_host_took(pid, status, passed);
 }
 
+/* Children of the library's that ctx_free left to the host. */
+static void reap_left(void)
+{
+    int n = atomic_load(&xc_nours);
+
+    for (int i = 0; i < n; i++) {
+        struct xc_ours *c = &xc_ours[i];
+
+        if (c->place == XC_WANDERER && c->on_free == LIBXL_FREE_LEAVE &&
+            atomic_load(&c->freed) && c->pid > 1)
+            (void)waitpid(c->pid, NULL, WNOHANG);
+    }
+}
+
 /* By their numbers, as a host does that keeps a list. */
-static void reap_own(void)
+void xc_host_reap_own(void)
 {
     int n = atomic_load(&xc_nhosts);
 
@@ -295,14 +325,7 @@ static void reap_own(void)
             waitpid(h->pid, &status, WNOHANG) == h->pid)
             xc_host_told(h->pid, status, "waitpid");
     }
-    n = atomic_load(&xc_nours);
-    for (int i = 0; i < n; i++) {
-        struct xc_ours *c = &xc_ours[i];
-
-        if (c->place == XC_WANDERER && c->on_free == LIBXL_FREE_LEAVE &&
-            atomic_load(&c->released) && c->pid > 1)
-            (void)waitpid(c->pid, NULL, WNOHANG);
-    }
+    reap_left();
 }
 
 static void say_occurred(void)
@@ -322,7 +345,7 @@ static void say_occurred(void)
             if (xc_run.mode[i] == libxl_sigchld_owner_mainloop)
                 libxl_childproc_sigchld_occurred(xc_ctx[i]);
     }
-    reap_own();
+    xc_host_reap_own();
 }
 
 void *xc_host_reaps(void *arg)
@@ -342,7 +365,7 @@ void *xc_host_reaps(void *arg)
             if (pid > 0)
                 pass_on(pid, status);
         } else {
-            reap_own();
+            xc_host_reap_own();
         }
         if (pid <= 0)
             xc_pause_ms(1 + (int)xc_below(chance, 2));

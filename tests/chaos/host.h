@@ -16,6 +16,9 @@ void *xc_host_steals(void *arg);  /* wait, waitpid, waitid, all flags */
 void *xc_host_signals(void *arg); /* plays with SIGCHLD */
 void *xc_host_reaps(void *arg);   /* its own children, and by the treaty */
 extern atomic_int xc_host_reaper_stop;
+/* Its own that have ended and nobody has told it of, and what ctx_free left to
+ * it. */
+void xc_host_reap_own(void);
 
 /* A child that ends when the host says so; NULL: there are enough. */
 struct xc_host *xc_host_fork(struct xc_chance *chance, int pauses);

@@ -22,8 +22,8 @@ atomic_int xc_nours, xc_nhosts, xc_stop;
 
 /* What waits of the host's brought, whosever it was. */
 static struct taken {
-    pid_t pid;
-    int status, passed;
+    _Atomic pid_t pid;
+    _Atomic int status, passed;
 } taken[TAKEN];
 static atomic_int ntaken;
 
@@ -133,7 +133,15 @@ void xc_host_told(pid_t pid, int status, const char *by)
         xc_fail("%s: %d, a child of the host's, is told twice", by, (int)pid);
 }
 
-/* ---- when all is over --------------------------------------------------- */
+void xc_host_logged(pid_t pid)
+{
+    struct xc_host *host = xc_host_by_pid(pid);
+
+    if (host && atomic_fetch_add(&host->told, 1))
+        xc_fail("%d, a child of the host's, is told, and logged", (int)pid);
+}
+
+/* ---- when all is over ---------------------------------------------------- */
 
 static const struct taken *was_taken(pid_t pid)
 {
@@ -266,15 +274,36 @@ void xc_model_check(void)
     n = atomic_load(&ntaken);
     for (int i = 0; i < n; i++) {
         struct xc_ours *c = ours_by_pid(taken[i].pid);
+        struct xc_host *h;
 
         if (!c && !xc_host_by_pid(taken[i].pid) && taken[i].passed > 0)
             xc_fail("exited took %d, which is nobody's", (int)taken[i].pid);
         if (c && taken[i].passed > 0 && c->mode != libxl_sigchld_owner_mainloop)
             xc_fail("exited took %d, which is of mode %s", (int)taken[i].pid,
                     xc_mode_name(c->mode));
-        if (xc_host_by_pid(taken[i].pid) && taken[i].passed > 0)
+        h = xc_host_by_pid(taken[i].pid);
+        if (h && taken[i].passed > 0 && !atomic_load(&h->adopted))
             xc_fail("exited took %d, which is the host's", (int)taken[i].pid);
     }
+}
+
+void xc_model_who(pid_t pid, char *text, size_t size)
+{
+    static const char *const kinds[] = {"held",   "event", "callback",
+                                        "silent", "exec",  "async exec"};
+    static const char *const frees[] = {"detach", "kill", "leave"};
+    struct xc_ours *c = ours_by_pid(pid);
+
+    if (c == NULL)
+        snprintf(text, size, "%d, %s", (int)pid,
+                 xc_host_by_pid(pid) ? "the host's" : "nobody's");
+    else
+        snprintf(text, size, "%d, child %d, ctx %d, mode %s, %s%s%s%s%s",
+                 (int)pid, number(c), c->place, xc_mode_name(c->mode),
+                 kinds[c->kind], atomic_load(&c->detached) ? ", detached" : "",
+                 atomic_load(&c->reports) ? ", reported" : "",
+                 atomic_load(&c->released) ? ", freed: " : "",
+                 atomic_load(&c->released) ? frees[c->on_free] : "");
 }
 
 void xc_model_figures(char *text, size_t size)

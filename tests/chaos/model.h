@@ -20,20 +20,21 @@ enum xc_kind { XC_HOLD, XC_EVENT, XC_CALLBACK, XC_NONE, XC_EXEC, XC_ASYNC };
 
 /* A child of a context's. */
 struct xc_ours {
-    int place; /* 0 … XC_FIXED - 1, XC_WANDERER */
-    int mode;  /* of its context */
-    enum xc_kind kind;
-    int end;   /* the status that it ends with by itself */
-    int group; /* it leads one */
-    int on_free;
+    _Atomic int place; /* 0 … XC_FIXED - 1, XC_WANDERER */
+    _Atomic int mode;  /* of its context */
+    _Atomic int kind;  /* enum xc_kind */
+    _Atomic int end;   /* the status that it ends with by itself */
+    _Atomic int group; /* it leads one */
+    _Atomic int on_free;
     atomic_int started;  /* 1: pid and id are there */
     atomic_int sent;     /* signals that somebody sent, as bits */
     atomic_int detached; /* detach answered 0 */
-    atomic_int released; /* its context was freed before its report */
+    atomic_int released; /* its context is freed, perhaps before its report */
+    atomic_int freed;    /* … and that is over */
     atomic_int reports;
     atomic_int completed; /* XC_ASYNC */
-    pid_t pid;
-    libxl_childproc_id id;
+    _Atomic pid_t pid;
+    _Atomic libxl_childproc_id id;
     libxl_childproc_result first; /* as it was reported first */
     libxl_asyncop_how how;
     libxl_childproc_exec_result result;
@@ -41,9 +42,9 @@ struct xc_ours {
 
 /* A child of the host's. */
 struct xc_host {
-    pid_t pid;          /* 0: not forked yet */
+    _Atomic pid_t pid;  /* 0: not forked yet */
     atomic_int end;     /* its status; changed before it is killed */
-    int pauses;         /* it lives until the host ends it */
+    _Atomic int pauses; /* it lives until the host ends it */
     atomic_int ending;  /* the host has seen to it that it ends */
     atomic_int adopted; /* 1: adopt answered 0 */
     atomic_int reports; /* of the adoption */
@@ -84,12 +85,16 @@ void xc_reported(struct xc_ours *child, const libxl_childproc_result *r);
 void xc_host_took(pid_t pid, int status, int passed);
 /* A host's child's status came to the host. */
 void xc_host_told(pid_t pid, int status, const char *by);
+/* … or to the log, where nobody was left to be told. */
+void xc_host_logged(pid_t pid);
 struct xc_host *xc_host_by_pid(pid_t pid);
 
 /* Everything that must have come has. Prints what is missing, with say. */
 int xc_model_over(int say);
 /* Whether it was right; fails if not. */
 void xc_model_check(void);
+/* Whose pid is, in words. */
+void xc_model_who(pid_t pid, char *text, size_t size);
 /* One line of figures. */
 void xc_model_figures(char *text, size_t size);
 

@@ -66,7 +66,7 @@ static pid_t stranger[MAX_STRANGERS];
 static libxl_childproc_id old_id[64]; /* of children that are over */
 static unsigned nold;
 
-/* ---- the model ---------------------------------------------------------- */
+/* ---- the model ----------------------------------------------------------- */
 
 /* Somebody has reaped pid. */
 static struct bearer *reaped(pid_t pid, int status, const char *by)
@@ -140,7 +140,7 @@ static void heard(int i, const libxl_childproc_result *r)
                 i, (int)c->pid, c->status, r->status, r->source);
 }
 
-/* ---- what happens ------------------------------------------------------- */
+/* ---- what happens -------------------------------------------------------- */
 
 /* childproc_exited_callback of either */
 static int exited(pid_t pid, int status, void *user)
@@ -424,7 +424,7 @@ static void batch(int n)
     end_batch(n);
 }
 
-/* ---- beginning and end -------------------------------------------------- */
+/* ---- beginning and end --------------------------------------------------- */
 
 /* Warnings of what the host throws away are as they should be. */
 static void not_said(void *user, libxl_log_level level, int errnoval,
@@ -501,9 +501,8 @@ static int play(int children)
     finish();
     xc_watchdog_stop();
     printf("%s: %d children, %d stolen, %d numbers reused before the report,"
-           " %d lost with a reason (%d in doubt); %d told to the host, %d "
-           "stale kills beside"
-           " %d strangers: 0 wrong, 0 hit\n",
+           " %d lost with a reason (%d in doubt); %d told to the host, %d stale"
+           " kills beside %d strangers: 0 wrong, 0 hit\n",
            xc_mode_name(mode), seen.children, seen.stolen, seen.reused,
            seen.lost, seen.doubt, seen.told, seen.stale, seen.strangers);
     fflush(stdout);
@@ -512,7 +511,7 @@ static int play(int children)
     return 0;
 }
 
-/* ---- the namespace ------------------------------------------------------ */
+/* ---- the namespace ------------------------------------------------------- */
 
 static int skip(const char *what)
 {

@@ -43,10 +43,10 @@ struct xs_scene {
     pid_t host;                 /* h, whose gate is: */
     int host_gate;
     atomic_int host_told; /* how often its status came to the host */
-    atomic_int forked; /* another of the host's children, which it waits for */
-    pid_t stranger;    /* has x's number; 0: there is none */
-    int said;          /* sigchld_occurred, when all had ended */
-    int stolen;        /* a wait of the host's may have taken any of them */
+    atomic_int forked;    /* another of the host's children */
+    pid_t stranger;       /* has x's number; 0: there is none */
+    int said;             /* sigchld_occurred, when all had ended */
+    int stolen;           /* a wait of the host's may have taken any of them */
     /* an operation of a's, for the call that aborts it */
     libxl_childproc_exec_result op;
     libxl_asyncop_how how;

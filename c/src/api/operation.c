@@ -12,6 +12,7 @@
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "api/kill.h"
+#include "child/reaper_thread.h"
 #include "child/send.h"
 #include "ctx/waiters.h"
 
@@ -314,6 +315,7 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
 
 void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
 {
+    struct xl_child *child;
     int i;
 
     for (i = 0; i < 3; i++)
@@ -331,8 +333,16 @@ void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
         pthread_mutex_lock(&ctx->lock);
     }
     ao->abandoned = 1;
-    if (ao->complete)
+    if (ao->complete) {
         xl_operation_free(ctx, ao);
+        return;
+    }
+    /* nobody may ever pump again */
+    child = xl_child_get(ctx, ao->child);
+    if (child != NULL && !child->ended && child->pid > 0 && !child->let_go) {
+        xl_child_let_go(ctx, child);
+        xl_reaper_thread_mind(ctx);
+    }
 }
 
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)

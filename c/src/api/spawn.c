@@ -12,6 +12,7 @@
 #include "kernel/facility.h"
 #include "ctx/log.h"
 #include "child/mode.h"
+#include "kernel/stop_point.h"
 #include "loop/registration.h"
 #include "api/spawn.h"
 #include "start/spec.h"
@@ -382,6 +383,7 @@ static int end_start(libxl_ctx *ctx, struct xl_spawn *spawn)
     rc = xl_start_end(spawn->start, may_outlive(spawn) ? &limits : NULL);
     if (limits.give_up != NULL)
         xl_hook_mark(-1);
+    XL_STOP_POINT("start: registered");
     pthread_mutex_lock(&ctx->lock);
     after_start(ctx, spawn, rc);
     return rc;

@@ -405,11 +405,15 @@ int xl_child_setup_run(void *arg)
     im->ran = 1;
     im->file = -1;
     im->tell_fd = im->error_fd;
-    if (im->shared_files && call(SYS_close_range, im->fds.highest_needed + 1,
-                                 ~0U, CLOSE_RANGE_UNSHARE) != 0) {
-        /* the table is still the parent's: touch nothing */
-        im->unshare_refused = 1;
-        leave(127);
+    if (im->shared_files) {
+        long r = call(SYS_close_range, im->fds.highest_needed + 1, ~0U,
+                      CLOSE_RANGE_UNSHARE);
+
+        if (r != 0) {
+            /* the table is still the parent's: touch nothing */
+            im->unshare_refused = (int)-r;
+            leave(127);
+        }
     }
     im->under_way = 1;
     if (im->gate_fd >= 0)

@@ -55,7 +55,7 @@ struct xl_child_setup {
     volatile int errnoval;
     volatile int file;            /* … and it was this one's open */
     volatile int ran;             /* the child came as far as to say so */
-    volatile int unshare_refused; /* nothing was done; start again unshared */
+    volatile int unshare_refused; /* errno; nothing was done: start again */
     volatile int under_way;       /* neither is to be feared any more */
 };
 

@@ -98,11 +98,11 @@ int xl_start_shared_apart(const struct xl_start_request *request)
 
 /* The flags of the clone, by what the kernel allows now. */
 static int clone_flags(const struct xl_start_request *request,
-                       struct xl_child_setup *im, unsigned have)
+                       struct xl_child_setup *im, unsigned have, int unshared)
 {
     int flags = CLONE_VM;
 
-    im->shared_files = (have & LIBXL_FACILITY_SHARED_FILES) &&
+    im->shared_files = !unshared && (have & LIBXL_FACILITY_SHARED_FILES) &&
                        !(request->spec->flags & LIBXL_SPAWN_KEEP_FDS) &&
                        !high_fds_needed(&im->fds);
     if (im->shared_files)
@@ -134,6 +134,15 @@ static int has_ended(const struct xl_shared_start *shared)
                          WEXITED | WNOWAIT | WNOHANG, NULL) != 0
                ? errno == ECHILD
                : info.si_pid != 0;
+}
+
+/* Some filters look at what clone3 is asked for; but a refusal may also have
+ * another cause, and then the plain clone is refused for it, too: that it is
+ * asked for from then on costs no more than a little time. What is short
+ * passes. */
+static int refuses_clone3(int errnoval)
+{
+    return errnoval == ENOSYS || errnoval == EPERM || errnoval == EINVAL;
 }
 
 /* Was it killed at its birth? A child that is made apart may take a moment to
@@ -173,7 +182,7 @@ static pid_t clone_child(struct xl_start_request *request,
             xl_registry_start_blind(registered);
         }
         xl_sigplan_make(request, im, cleared, before);
-        flags = clone_flags(request, im, have);
+        flags = clone_flags(request, im, have, shared->unshared_only);
         atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
         im->ran = 0;
         im->unshare_refused = 0;
@@ -203,8 +212,7 @@ static pid_t clone_child(struct xl_start_request *request,
             cgroup = -1; /* the child tries, and says what is wrong */
             continue;
         }
-        if (pid < 0 && cleared &&
-            (errno == ENOSYS || errno == EPERM || errno == EINVAL)) {
+        if (pid < 0 && cleared && refuses_clone3(errno)) {
             xl_facility_refused(XL_FACILITY_CLONE3);
             continue;
         }
@@ -277,7 +285,10 @@ int xl_start_shared_await(struct xl_start_request *request,
     if (!has_left(shared))
         return 0;
     if (shared->pid > 0 && im->unshare_refused) {
-        xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
+        if (im->unshare_refused == ENOMEM || im->unshare_refused == EMFILE)
+            shared->unshared_only = 1; /* it is short, and may not be soon */
+        else
+            xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
         xl_numbers_bury(&shared->registered, shared->pid,
                         atomic_load(&shared->registered.pidfd));
         make_child(request, shared);

@@ -14,6 +14,7 @@ struct xl_shared_start {
     struct xl_prepared prepared;
     pid_t pid; /* -1: */
     int errnoval;
+    int unshared_only;     /* the fd table is not to be shared */
     atomic_int until_exec; /* the kernel makes it 0; see xl_sys.clone3 */
 };
 
