@@ -28,10 +28,12 @@ static void before_fork(void)
     xl_reaper_thread_lock();
     xl_sigchld_lock();
     xl_registry_lock();
+    xl_forkfd_lock();
 }
 
 static void after_fork_parent(void)
 {
+    xl_forkfd_unlock();
     xl_registry_unlock();
     xl_sigchld_unlock();
     xl_reaper_thread_unlock();

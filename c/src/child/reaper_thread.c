@@ -180,8 +180,10 @@ static void visit(libxl_ctx *ctx)
         ctx->mind_at = xl_after_ms(BUSY_MS);
         return;
     }
+    ctx->in_passing = 1; /* what there is to tell is for those who pump */
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
         look_at_young(ctx);
+    ctx->in_passing = 0;
     settle(ctx);
     pthread_mutex_unlock(&ctx->lock);
 }
@@ -216,10 +218,12 @@ static void look_at(libxl_childproc_id id)
             ctx->mind_all = 1;
             continue;
         }
+        ctx->in_passing = 1;
         child = xl_child_get(ctx, id);
         if (child != NULL && !child->ended && child->background &&
             !is_waited_for(child) && !xl_reap_look(ctx, child))
             (void)watch(child, id);
+        ctx->in_passing = 0;
         settle(ctx);
         pthread_mutex_unlock(&ctx->lock);
     }

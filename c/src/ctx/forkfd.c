@@ -1,18 +1,30 @@
 /* forkfd.c - fds that somebody waits on, kept out of the host's forks
  *
  * Called by start_forked.c, wiring.c and stream.c, whose pipes these are, and
- * by atfork.c. The list is under the process lock: a fork finds an fd made and
- * noted, or neither. See forkfd.h.
+ * by atfork.c. An fd is made and noted under the process lock: a fork finds both
+ * or neither. The list has a lock of its own, which is a leaf: an fd may be
+ * closed with any other lock held. See forkfd.h.
  */
 #include "ctx/forkfd.h"
 
+#include <pthread.h>
 #include <stddef.h>
 
-#include "ctx/process.h"
 #include "kernel/sys.h"
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct xl_list noted = {&noted, &noted};
 static __thread char self; /* its address names the thread */
+
+void xl_forkfd_lock(void)
+{
+    pthread_mutex_lock(&lock);
+}
+
+void xl_forkfd_unlock(void)
+{
+    pthread_mutex_unlock(&lock);
+}
 
 void xl_forkfd_init(struct xl_forkfd *f)
 {
@@ -21,11 +33,18 @@ void xl_forkfd_init(struct xl_forkfd *f)
     f->keeper = NULL;
 }
 
-void xl_forkfd_note(struct xl_forkfd *f, int fd, int keep)
+static void note(struct xl_forkfd *f, int fd, int keep)
 {
     f->fd = fd;
     f->keeper = keep ? &self : NULL;
     xl_list_append(&noted, &f->link);
+}
+
+void xl_forkfd_note(struct xl_forkfd *f, int fd, int keep)
+{
+    pthread_mutex_lock(&lock);
+    note(f, fd, keep);
+    pthread_mutex_unlock(&lock);
 }
 
 static void forget(struct xl_forkfd *f)
@@ -36,27 +55,27 @@ static void forget(struct xl_forkfd *f)
 
 void xl_forkfd_move(struct xl_forkfd *to, struct xl_forkfd *from)
 {
-    xl_process_lock();
-    xl_forkfd_note(to, from->fd, 0);
+    pthread_mutex_lock(&lock);
+    note(to, from->fd, 0);
     forget(from);
-    xl_process_unlock();
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_forkfd_close(struct xl_forkfd *f)
 {
     if (f->fd < 0)
         return;
-    xl_process_lock();
+    pthread_mutex_lock(&lock);
     xl_close(f->fd);
     forget(f);
-    xl_process_unlock();
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_forkfd_forget(struct xl_forkfd *f)
 {
-    xl_process_lock();
+    pthread_mutex_lock(&lock);
     forget(f);
-    xl_process_unlock();
+    pthread_mutex_unlock(&lock);
 }
 
 void xl_forkfd_atfork_child(int sure)
