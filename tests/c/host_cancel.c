@@ -124,8 +124,7 @@ static void *in_wait_many(void *arg)
 
     (void)libxl_event_wait_many(
         c->ctx, event, 4,
-        LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_OPERATION_COMPLETE), 100000,
-        LIBXL_WAIT_INTERRUPTIBLE);
+        LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_OPERATION_COMPLETE), 100000, 0);
     c->came_back = 1;
     return NULL;
 }

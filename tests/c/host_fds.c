@@ -321,8 +321,10 @@ XT_TEST_SLOW(a_host_that_closes_all, "C26 X2 X5", 60)
                 int status;
 
                 if (!pid) {
-                    handler_writes = owners[o] != libxl_sigchld_owner_none &&
-                                     owners[o] != libxl_sigchld_owner_mainloop;
+                    handler_writes =
+                        (owners[o] != libxl_sigchld_owner_none ||
+                         !xp_pidfds()) &&
+                        owners[o] != libxl_sigchld_owner_mainloop;
                     host_that_closes(owners[o], opened,
                                      (enum first_call)first);
                     _exit(0);
