@@ -67,7 +67,7 @@ static int gone_some_time_ago(libxl_ctx *ctx)
 
     if (ctx->fds_gone)
         return 1;
-    (void)clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    (void)xl_sys.clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     if (ms - ctx->fds_looked_at < LOOK_LASTS_MS)
         return 0;
