@@ -69,15 +69,10 @@ static void *fork_one(void *user)
     return NULL;
 }
 
-/* Besides the host's, only the self-pipe of a ctx that needs a handler: nobody
- * waits for its end. */
+/* None but the host's. */
 static void holds_no_pipe(libxl_ctx *ctx, int own, const struct foreign *f)
 {
-    libxl_childproc_diagnosis d = {.size = sizeof(d)};
-
-    XT_OK(libxl_childproc_diagnose(ctx, &d, NULL));
-    XT_EQ_INT(f->pipes,
-              own + (d.mode_in_force == libxl_sigchld_owner_none ? 0 : 2));
+    XT_EQ_INT(f->pipes, own);
 }
 
 /* In another thread than the one that starts, as a host would by chance. */

@@ -61,7 +61,7 @@ static void plainly(void)
     XT_OK(xl_facility_ask());
 }
 
-/* ---- each call of the probe, refused once or for a while ---------------- */
+/* ---- each call of the probe, refused once or for a while ----------------- */
 
 #define CALLS(X) X(pidfd_open) X(mmap) X(clone) X(waitid) X(pidfd_exit_info)
 
@@ -189,7 +189,7 @@ XT_TEST_SLOW(a_passing_refusal_is_no_missing_facility, "C25", 120)
     XT_GE_INT(tried, 20);
 }
 
-/* ---- somebody else's wait ----------------------------------------------- */
+/* ---- somebody else's wait ------------------------------------------------ */
 
 static int stolen_waitid(int idtype, id_t id, siginfo_t *info, int options,
                          struct rusage *usage)
@@ -256,7 +256,7 @@ XT_TEST_SLOW(beside_a_thread_that_waits_for_all, "C25", 60)
     }
 }
 
-/* ---- what the host sees ------------------------------------------------- */
+/* ---- what the host sees -------------------------------------------------- */
 
 static int no_fds_left(void)
 {

@@ -68,7 +68,7 @@ static size_t on_a_small_stack(void (*fn)(void *), void *arg)
     return spare;
 }
 
-/* ---- what a host's thread may do ---------------------------------------- */
+/* ---- what a host's thread may do ----------------------------------------- */
 
 /* Results and the like are the host's to keep elsewhere. */
 static struct {
@@ -297,7 +297,7 @@ XT_TEST_SLOW(without_pidfds_on_16_kib, "C26", 60)
     live(~(unsigned)LIBXL_FACILITY_PIDFD);
 }
 
-/* ---- the first ctx, the first start ------------------------------------- */
+/* ---- the first ctx, the first start -------------------------------------- */
 
 static void first_of_all(void *unused)
 {

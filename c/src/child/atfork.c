@@ -19,6 +19,7 @@
 #include "kernel/sigchld.h"
 
 static int missing;
+static int sure; /* the fds that are marked are ours; under the locks */
 
 /* All locks of the process that are not a ctx's, in their order. */
 static void before_fork(void)
@@ -29,6 +30,8 @@ static void before_fork(void)
     xl_sigchld_lock();
     xl_registry_lock();
     xl_forkfd_lock();
+    /* where the host has closed ours, what has their numbers is the host's */
+    sure = xl_process_all(xl_ctx_fds_ours);
 }
 
 static void after_fork_parent(void)
@@ -43,9 +46,6 @@ static void after_fork_parent(void)
 
 static void after_fork_child(void)
 {
-    /* Where the host has closed ours, what has their numbers is the host's. */
-    int sure = xl_process_all(xl_ctx_fds_ours);
-
     xl_own_postfork(sure);
     xl_forkfd_atfork_child(sure);
     xl_process_atfork_child();

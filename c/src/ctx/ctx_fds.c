@@ -81,16 +81,17 @@ void xl_ctx_forget_fds(libxl_ctx *ctx)
 }
 
 /* The pair epfd and wakeup is in the kernel's table of that epoll, or either
- * number is another file's by now. Not through xl_sys: nothing depends on
- * whether this is possible. */
+ * number is another file's by now. */
 int xl_ctx_fds_ours(libxl_ctx *ctx)
 {
     struct epoll_event event = {.events = 0, .data.u64 = 0};
     int saved = errno;
     int ours = 1;
 
-    if (epoll_ctl(ctx->pump.epfd, EPOLL_CTL_ADD, ctx->wakeup.fd, &event) == 0) {
-        (void)epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, ctx->wakeup.fd, &event);
+    if (xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_ADD, ctx->wakeup.fd,
+                         &event) == 0) {
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, ctx->wakeup.fd,
+                               &event);
         ours = 0;
     } else if (errno == EBADF || errno == EINVAL || errno == EPERM ||
                errno == ELOOP) {

@@ -1,9 +1,9 @@
 /* forkfd.c - fds that somebody waits on, kept out of the host's forks
  *
  * Called by start_forked.c, wiring.c and stream.c, whose pipes these are, and
- * by atfork.c. An fd is made and noted under the process lock: a fork finds both
- * or neither. The list has a lock of its own, which is a leaf: an fd may be
- * closed with any other lock held. See forkfd.h.
+ * by atfork.c. An fd is made and noted under the process lock: a fork finds
+ * both or neither. The list has a lock of its own, which is a leaf: an fd may
+ * be closed with any other lock held. See forkfd.h.
  */
 #include "ctx/forkfd.h"
 

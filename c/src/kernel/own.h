@@ -11,8 +11,7 @@
 
 /* Marks fd, if it is one, and returns it; errno stays. */
 int xl_own(int fd);
-/* Closes fd if it is marked. Does nothing for -1, or one that is not ours any
- * more. */
+/* Closes fd if it is marked; -1, or one that is not ours any more: nothing. */
 void xl_own_close(int fd);
 /* It is not ours any more: it has been closed, or is about to be. */
 void xl_own_forget(int fd);

@@ -200,6 +200,23 @@ static int is_ours(const struct sigaction *action)
     return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == handler;
 }
 
+/* A thread that blocks in libc is cancelled by a signal of libc's own, in older
+ * ones at any point, our handler too if it runs there: not before it ends. libc
+ * refuses to name that signal. */
+static void hold_cancellation(sigset_t *set)
+{
+#ifdef __GLIBC__
+    const unsigned bit = 32 - 1;
+#else
+    const unsigned bit = 33 - 1;
+#endif
+    unsigned long words[sizeof *set / sizeof(unsigned long)];
+
+    memcpy(words, set, sizeof words);
+    words[bit / (8 * sizeof words[0])] |= 1UL << bit % (8 * sizeof words[0]);
+    memcpy(set, words, sizeof words);
+}
+
 static int install(void)
 {
     struct sigaction ours;
@@ -226,6 +243,7 @@ static int install(void)
         ours.sa_flags |= found.sa_flags & (SA_RESTART | SA_NODEFER);
         ours.sa_mask = found.sa_mask;
     }
+    hold_cancellation(&ours.sa_mask);
     atomic_store(&previous, record);
     return xl_sys.sigaction(SIGCHLD, &ours, NULL);
 }
