@@ -283,6 +283,8 @@ static void exec(int place)
         return;
     }
     atomic_store(&c->started, 0);
+    if (rc == ERROR_ABORTED && async)
+        return; /* it was quicker than the start */
     if (rc != 0 && rc != ERROR_TIMEDOUT) {
         refused(rc, &f, "exec");
         return;

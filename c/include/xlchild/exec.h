@@ -131,7 +131,9 @@ typedef struct libxl_childproc_exec_result {
  *                  then that failed -> ret_result->failure
  *   ERROR_FAIL     a pipe could no longer be watched, for want of kernel
  *                  memory; it was killed -> the result is filled, with less
- *  and what libxl_childproc_spawn returns, always from the call itself */
+ *  and what libxl_childproc_spawn returns, always from the call itself; so does
+ *  ERROR_ABORTED where the abort was quicker than the start: then nothing is
+ *  filled and no completion comes */
 LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
                                    const libxl_childproc_spec *spec,
                                    const libxl_childproc_exec_opts *opts,

@@ -245,9 +245,10 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     }
     rc = start(ctx, spec, opts, ao, &failure);
     saved = errno;
-    /* ended, by an abort or the time-out, before it was let go: that is why */
-    if (rc == ERROR_SPAWN && failure.stage == LIBXL_STAGE_GATE && ao->rc != 0)
-        rc = ao->rc;
+    /* an abort has ended it before it was let go */
+    if (rc == ERROR_SPAWN && failure.stage == LIBXL_STAGE_GATE &&
+        ao->rc == ERROR_ABORTED)
+        rc = ERROR_ABORTED;
     if (rc != 0) {
         xl_operation_free(ctx, ao);
         goto leave;
