@@ -113,6 +113,8 @@ void xl_pump_in_passing(libxl_ctx *ctx)
         return;
     ctx->in_passing = 1;
     (void)xl_reap_recent(ctx);
+    if (ctx->nlive == ctx->nrecent && xl_list_empty(&ctx->aos))
+        n = 0; /* the epoll watches none */
     for (round = 0; round < BATCHES_PER_PUMP && n == BATCH; round++) {
         n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
         for (i = 0; i < n; i++) {
