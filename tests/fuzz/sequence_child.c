@@ -179,6 +179,7 @@ void detach(struct kid *k)
         FZ_TRUE(rc == ERROR_NOTFOUND && is_ended(k) && k->kind != HOLD);
     } else {
         k->detached = 1;
+        k->process->let_go = 1;
         k->stops_until = k->process->ntaken;
     }
 }

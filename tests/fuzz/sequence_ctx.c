@@ -140,7 +140,9 @@ void free_ctx(int c)
     for (int i = 0; i < m.nkids; i++)
         if (m.kid[i].ctx == c && !m.kid[i].told)
             about_to_be_freed(&m.kid[i]);
+    sim.may_start_reaper = 1;
     FZ_EQ(libxl_ctx_free(enter(c)), 0);
+    sim.may_start_reaper = 0;
     FZ_TRUE(h->fd == -1 && h->timer_for_libxl == NULL);
     for (int i = 0; i < m.nkids; i++)
         if (m.kid[i].ctx == c)

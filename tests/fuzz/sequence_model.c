@@ -170,7 +170,11 @@ static void check_lost(const struct kid *k, const libxl_childproc_result *r)
         return;
     }
     FZ_EQ(p->reaped, SIM_HOST);
-    FZ_EQ(r->lost, is_mainloop(k) ? LIBXL_LOST_NOT_PASSED : LIBXL_LOST_STOLEN);
+    if (r->lost == LIBXL_LOST_NUMBER_REUSED)
+        FZ_TRUE(!m.pidfds && !is_mainloop(k));
+    else
+        FZ_EQ(r->lost,
+              is_mainloop(k) ? LIBXL_LOST_NOT_PASSED : LIBXL_LOST_STOLEN);
 }
 
 void check_result(const struct kid *k, const libxl_childproc_result *r)

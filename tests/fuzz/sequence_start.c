@@ -102,6 +102,7 @@ void look_at_start(const struct xl_child_setup *image, struct sim_process *next)
     if (!next || k->clone_errno)
         return;
     k->process = next;
+    next->let_go = k->kind == NONE;
     next->stubborn = k->stubborn;
     next->rest = k->rest;
     next->instant = k->instant;

@@ -238,7 +238,7 @@ static int tell_end(struct sim_process *p, siginfo_t *info, int options,
         met = by_name ? met : p;
         return 0;
     }
-    FZ_TRUE(sim.may_reap || p->failed_start || p->orphan);
+    FZ_TRUE(sim.may_reap || p->failed_start || p->orphan || p->let_go);
     FZ_TRUE(p->ours || !by_name || p == met); /* a stranger is not sought */
     reap(p, SIM_LIBRARY);
     return 0;
@@ -367,6 +367,15 @@ static void no_log(void *user, libxl_log_level level, int errnoval,
 const libxl_logger sim_silent = {sizeof(sim_silent), LIBXL_LOG_CRITICAL, no_log,
                                  NULL};
 
+/* Starters have no attributes. */
+static int sim_pthread_create(pthread_t *thread, const pthread_attr_t *attr,
+                              void *(*fn)(void *), void *arg)
+{
+    if (attr != NULL && !sim.may_start_reaper)
+        return EAGAIN;
+    return real.pthread_create(thread, attr, fn, arg);
+}
+
 void sim_begin(void)
 {
     memset(&sim, 0, sizeof(sim));
@@ -379,6 +388,7 @@ void sim_begin(void)
     xl_sys.waitid = sim_waitid;
     xl_sys.pidfd_send_signal = sim_pidfd_send_signal;
     xl_sys.kill = sim_kill;
+    xl_sys.pthread_create = sim_pthread_create;
     sim_clock_begin();
     sim_pidfd_begin();
 }

@@ -31,6 +31,7 @@ struct sim_process {
     int failed_start; /* the library may always reap it */
     int ours;         /* the library's to wait for by name */
     int orphan;       /* its ctx is gone: the library may always reap it */
+    int let_go;       /* nobody will ask for it: the same */
     int stubborn;     /* nothing but SIGKILL ends it */
     int instant;      /* it ends as soon as it runs */
     int asked;        /* reaped by whom the host wants to ask it of strangers */
@@ -51,6 +52,9 @@ struct sim {
     /* what the library may do now */
     int may_wait_any;
     int may_reap;
+    int may_start_reaper; /* the thread for children nobody waits for: elsewhere
+                             there is no thread to be had, for its clock is the
+                             real one, and whoever pumps reaps them */
     int asks; /* the host about children that nobody here started */
     /* The next start. look, if there is one, is called at each, by one thread
      * at a time, and may set them, and what the process will be. */
