@@ -77,7 +77,7 @@ void xl_overlapping_run(libxl_ctx *ctx, const xl_sigset *mask,
     unsigned max = several != NULL ? MAX_FLIGHTS : 1;
     libxl_childproc_batch_entry *entry;
     unsigned begun = 0, ended = 0;
-    struct flight one;
+    struct flight one = {.entry = NULL};
     struct flight *flights = several != NULL ? several : &one;
 
     while ((entry = next(user)) != NULL) {

@@ -89,10 +89,9 @@ static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
 /* A debugger follows a vfork, but would take a clone apart for a fork. */
 int xl_start_shared_apart(const struct xl_start_request *request)
 {
-    unsigned have = xl_facilities();
+    const unsigned needed = XL_FACILITY_CLONE3 | LIBXL_FACILITY_PIDFD;
 
-    return CAN_BE_APART && (have & XL_FACILITY_CLONE3) != 0 &&
-           (have & LIBXL_FACILITY_PIDFD) != 0 &&
+    return CAN_BE_APART && (xl_facilities() & needed) == needed &&
            !xl_sigplan_traced(request->stat_fd);
 }
 
