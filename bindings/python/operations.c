@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SLICE_MS 500
+#define TIDY_MS 250
+
 /* One operation. C writes result and, for a blocking one, rc and done; the
  * rest belongs to the GIL. */
 struct xlpy_op {
@@ -199,13 +202,13 @@ static void on_complete(libxl_ctx *ctx, int rc, void *for_callback)
         return; /* the counter is full: it is readable */
 }
 
-/* Does the ctx's work until something happened, or for a slice. The lock of
+/* Does the ctx's work until something happened, or for so long. The lock of
  * the interpreter is released; 0, or a code. */
-static int pump(libxl_ctx *ctx, int wake)
+static int pump(libxl_ctx *ctx, int wake, int timeout)
 {
     struct pollfd fds[9];
     struct timeval now;
-    int n = 8, timeout = 500, rc;
+    int n = 8, rc;
 
     gettimeofday(&now, NULL);
     rc = libxl_osevent_beforepoll(ctx, &n, fds + 1, &timeout, now);
@@ -221,17 +224,33 @@ static int pump(libxl_ctx *ctx, int wake)
     return 0;
 }
 
+/* A Ctrl-C went to the child as well: a moment to end by itself, as
+ * subprocess gives. The lock of the interpreter is released. */
+static void tidy(struct xlpy_call *call, struct xlpy_op *op)
+{
+    struct timespec until;
+    int rc = 0;
+
+    xlpy_until(TIDY_MS, &until);
+    while (!atomic_load(&op->done) && !xlpy_passed(&until) &&
+           (rc == 0 || rc == ERROR_INTERRUPTED))
+        rc = pump(call->ctx, op->wake, xlpy_left(&until));
+}
+
 /* An exception is set: the child must end before it can be raised. */
 static void end_early(struct xlpy_call *call, struct xlpy_op *op)
 {
     PyObject *type, *value, *traceback;
+    int interrupted = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
     int rc;
 
     PyErr_Fetch(&type, &value, &traceback);
     xlpy_release(call);
+    if (interrupted)
+        tidy(call, op);
     rc = libxl_ao_abort(call->ctx, &op->how);
     while (!atomic_load(&op->done)) {
-        rc = pump(call->ctx, op->wake);
+        rc = pump(call->ctx, op->wake, SLICE_MS);
         if (rc && rc != ERROR_INTERRUPTED)
             break;
     }
@@ -323,7 +342,7 @@ PyObject *xlpy_run(PyObject *object, PyObject *const *args, Py_ssize_t n)
         goto out;
     while (!atomic_load(&op->done)) {
         xlpy_release(&call);
-        rc = pump(call.ctx, op->wake);
+        rc = pump(call.ctx, op->wake, SLICE_MS);
         xlpy_acquire(&call);
         if (rc && rc != ERROR_INTERRUPTED)
             xlpy_raise(rc, call.errnoval, "run");

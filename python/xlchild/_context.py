@@ -14,11 +14,12 @@ from . import _libxl
 from ._errors import BusyError
 from ._events import CompletedProcess, Event, judged
 from ._process import Process, milliseconds
-from ._spec import SEARCH_OPTIONS, KillScope, spec_options, stream_pair
+from ._spec import (SEARCH_OPTIONS, KillScope, octets, spec_options,
+                    stream_pair)
 from ._status import Status
 from ._treaty import SigchldOwner, diagnosis
 
-__all__ = ["Context", "default_context"]
+__all__ = ["Context", "Decoded", "default_context", "forwarded"]
 
 _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
@@ -588,29 +589,14 @@ class Context(_libxl.Ctx):
         ...             capture_output=True).stdout
         'HELLO'
         """
-        if universal_newlines or encoding or errors:
-            text = True
-        if shell:
-            args = ["/bin/sh", "-c", args] if isinstance(args, str) \
-                else ["/bin/sh", "-c"] + list(args)
-        elif isinstance(args, (str, bytes, os.PathLike)):
-            args = [args]
-        if text:
-            encoding = encoding or "utf-8"
-            if isinstance(input, str):
-                input = input.encode(encoding, errors or "strict")
-        request = self._request(args, stdin, input, stdout, stderr,
-                                capture_output, timeout, capture_limit,
-                                on_output, linger_eof, kill, options)
+        decoded = Decoded(text, encoding, errors, universal_newlines)
+        args = forwarded(args, shell)
+        request = self._request(args, stdin, decoded.encode(input), stdout,
+                                stderr, capture_output, timeout,
+                                capture_limit, on_output, linger_eof, kill,
+                                options)
         outcome = self._run(*request)
-        done = CompletedProcess._of(args, outcome)
-        if text:
-            for name in ("stdout", "stderr"):
-                data = getattr(done, name)
-                if data is not None:
-                    data = data.decode(encoding, errors or "strict")
-                    setattr(done, name, data.replace("\r\n", "\n")
-                            .replace("\r", "\n"))
+        done = decoded.decode(CompletedProcess._of(args, outcome))
         return judged(done, outcome[0], timeout, check)
 
     def start(self, args, *, stdin=None, input=None, stdout=None,
@@ -652,7 +638,7 @@ class Context(_libxl.Ctx):
         if input is not None:
             if stdin is not None:
                 raise ValueError("stdin and input may not both be used")
-            source = (_libxl.LIBXL_STREAM_BUFFER, input)
+            source = (_libxl.LIBXL_STREAM_BUFFER, octets(input))
         else:
             source = stream_pair(stdin, 0, limit, None)
         if capture_output:
@@ -666,6 +652,43 @@ class Context(_libxl.Ctx):
                 stream_pair(stdout, 1, limit, on_output),
                 stream_pair(stderr, 2, limit, on_output),
                 1 if ms == 0 else ms, int(linger_eof), on_output)
+
+
+class Decoded:
+    """The text of a run, if it is text."""
+
+    def __init__(self, text, encoding, errors, universal_newlines):
+        self._encoding = None
+        if text or universal_newlines or encoding or errors:
+            self._encoding = encoding or "utf-8"
+            self._errors = errors or "strict"
+
+    def encode(self, given):
+        """An input as bytes."""
+        if self._encoding is not None and isinstance(given, str):
+            return given.encode(self._encoding, self._errors)
+        return given
+
+    def decode(self, done):
+        """The CompletedProcess, with its output as it is wanted."""
+        if self._encoding is not None:
+            for name in ("stdout", "stderr"):
+                data = getattr(done, name)
+                if data is not None:
+                    data = data.decode(self._encoding, self._errors)
+                    setattr(done, name, data.replace("\r\n", "\n")
+                            .replace("\r", "\n"))
+        return done
+
+
+def forwarded(args, shell):
+    """What is executed: args of run(), by a shell or not."""
+    if shell:
+        return ["/bin/sh", "-c", args] if isinstance(args, str) \
+            else ["/bin/sh", "-c"] + list(args)
+    if isinstance(args, (str, bytes, os.PathLike)):
+        return [args]
+    return args
 
 
 class _OnExit:

@@ -11,6 +11,7 @@ from . import _libxl
 from ._context import default_context
 from ._errors import LostError, NotFoundError, SpawnError
 from ._process import milliseconds
+from ._spec import octets
 from ._status import Status
 
 __all__ = ["Popen"]
@@ -176,6 +177,12 @@ class Popen(subprocess.Popen):
         if devnull is not None:
             os.close(devnull)
         self._closed_child_pipe_fds = True
+
+    def communicate(self, input=None, timeout=None):
+        """As subprocess's; input may be a buffer of items of any size."""
+        if input is not None:
+            input = octets(input)
+        return super().communicate(input, timeout)
 
     # ---- ends -----------------------------------------------------------
 
