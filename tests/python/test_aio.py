@@ -429,24 +429,25 @@ def test_a_run_that_its_loop_leaves_behind():
     out, err = _alone("""
 import asyncio, os, time
 from xlchild import aio
-asyncio.run(aio.run(["true"]))
+def once():
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(aio.run(["sleep", "1000"]))
+    loop.call_later(0.2, loop.stop)
+    loop.run_forever()
+    with open("/proc/self/task/%d/children" % os.getpid()) as file:
+        pid, = file.read().split()
+    task._log_destroy_pending = False
+    loop.close()
+    until = time.monotonic() + 20
+    while os.path.exists("/proc/" + pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    print(os.path.exists("/proc/" + pid))
+once()
 before = os.listdir("/proc/self/fd")
-loop = asyncio.new_event_loop()
-task = loop.create_task(aio.run(["sleep", "1000"]))
-loop.call_later(0.2, loop.stop)
-loop.run_forever()
-with open("/proc/self/task/%d/children" % os.getpid()) as file:
-    pid, = file.read().split()
-task._log_destroy_pending = False
-loop.close()
-del task
+once()
 print(set(os.listdir("/proc/self/fd")) - set(before))
-until = time.monotonic() + 20
-while os.path.exists("/proc/" + pid) and time.monotonic() < until:
-    time.sleep(0.01)
-print(os.path.exists("/proc/" + pid))
 """)
-    assert (out, err) == ("set()\nFalse\n", "")
+    assert (out, err) == ("False\nFalse\nset()\n", "")
 
 
 @pytest.mark.own_process
