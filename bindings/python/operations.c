@@ -136,8 +136,10 @@ static int stream_of(struct xlpy_arena *arena, PyObject *pair,
         stream->path = xlpy_text(arena, value);
         break;
     case LIBXL_STREAM_BUFFER:
-        if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE))
+        if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE)) {
+            xlpy_blame("input");
             return -1;
+        }
         stream->data = view->buf;
         stream->length = (size_t)view->len;
         break;
@@ -308,8 +310,7 @@ static int start(struct xlpy_call *call, struct request *q, struct xlpy_op *op)
     if (!xlpy_raise_kept(call)) {
         if (rc == ERROR_SYSTEM && !failure.errnoval)
             failure.errnoval = call->errnoval;
-        xlpy_raise_failure(rc, &failure,
-                           q->spec.path ? q->spec.path : q->spec.argv[0]);
+        xlpy_raise_failure(rc, &failure, &q->spec, &q->opts);
     }
     return -1;
 }

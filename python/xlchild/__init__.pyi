@@ -4,7 +4,9 @@ import resource
 import subprocess
 from os import PathLike
 from subprocess import CalledProcessError as CalledProcessError
+from subprocess import SubprocessError as SubprocessError
 from subprocess import TimeoutExpired as TimeoutExpired
+from subprocess import list2cmdline as list2cmdline
 from typing import (IO, Any, AnyStr, Callable, Dict, FrozenSet,
                     Iterable, List, NamedTuple, Optional, Sequence, Tuple,
                     TypeVar, Union, overload)
@@ -21,9 +23,9 @@ __all__ = [
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
     "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
-    "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
+    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
     "call", "check_call", "check_output", "default_context", "getoutput",
-    "getstatusoutput", "postfork_child_noexec", "route_unknown_children",
+    "getstatusoutput", "list2cmdline", "postfork_child_noexec", "route_unknown_children",
     "run", "spawn", "start_time",
 ]
 
@@ -118,6 +120,7 @@ class Status:
     def returncode(self) -> Union[int, Lost]: ...
     @property
     def success(self) -> bool: ...
+    def __bool__(self) -> bool: ...
     @property
     def rusage(self) -> Optional[resource.struct_rusage]: ...
 
@@ -349,7 +352,8 @@ class Popen(subprocess.Popen[AnyStr]):
     def status(self) -> Optional[Status]: ...
     @property
     def rusage(self) -> Optional[resource.struct_rusage]: ...
-    def __del__(self, *args: Any, **kwargs: Any) -> None: ...
+    def __del__(self, *args: Any, _warn: Callable[..., None] = ...,
+                **kwargs: Any) -> None: ...
 
 class _Router:
     def __call__(self, pid: int, status: Status) -> bool: ...

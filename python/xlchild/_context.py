@@ -4,14 +4,13 @@ Derives from the extension's Ctx (bindings/python/ctx_type.c), which owns the
 libxl_ctx and the closures. What a start is told is put in order by
 _spec.py; what comes back is made by _events.py and _treaty.py.
 """
-import atexit
 import itertools
 import os
 import subprocess
 import threading
 
 from . import _libxl
-from ._errors import BusyError
+from ._cooperative import pause, sleeper
 from ._events import CompletedProcess, Event, judged
 from ._process import Process, milliseconds
 from ._spec import (SEARCH_OPTIONS, KillScope, octets, spec_options,
@@ -36,9 +35,15 @@ _TOKEN = 1 << 63  # marks our own numbers among the users'
 def _log(level, errno, message):
     import logging  # hardly ever needed, and slow to import
 
+    logger = logging.getLogger("xlchild")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    level = _LEVELS.get(level, level)
+    if "bad argument" in message:
+        level = logging.DEBUG  # an exception says the same
     if errno:
         message = "%s: %s" % (message, os.strerror(errno))
-    logging.getLogger("xlchild").log(_LEVELS.get(level, level), "%s", message)
+    logger.log(level, "%s", message)
 
 
 class Context(_libxl.Ctx):
@@ -385,7 +390,11 @@ class Context(_libxl.Ctx):
             mask = 0
             for kind in types:
                 mask |= 1 << kind
-        taken = self._events(max, mask, milliseconds(timeout))
+        sleep = sleeper()
+        if sleep is None:
+            taken = self._events(max, mask, milliseconds(timeout))
+        else:
+            taken = pause(lambda: self._events(max, mask, 0), sleep, timeout)
         for at, item in enumerate(taken):
             taken[at] = self._event(item)
         return taken
@@ -595,7 +604,9 @@ class Context(_libxl.Ctx):
                                 stderr, capture_output, timeout,
                                 capture_limit, on_output, linger_eof, kill,
                                 options)
-        outcome = self._run(*request)
+        sleep = sleeper()
+        outcome = self._run(*request) if sleep is None \
+            else _run_softly(request, sleep)
         done = decoded.decode(CompletedProcess._of(args, outcome))
         return judged(done, outcome[0], timeout, check)
 
@@ -638,6 +649,9 @@ class Context(_libxl.Ctx):
         if input is not None:
             if stdin is not None:
                 raise ValueError("stdin and input may not both be used")
+            if isinstance(input, str):
+                raise TypeError("input must be bytes, not str; or say "
+                                "text=True")
             source = (_libxl.LIBXL_STREAM_BUFFER, octets(input))
         else:
             source = stream_pair(stdin, 0, limit, None)
@@ -652,6 +666,25 @@ class Context(_libxl.Ctx):
                 stream_pair(stdout, 1, limit, on_output),
                 stream_pair(stderr, 2, limit, on_output),
                 1 if ms == 0 else ms, int(linger_eof), on_output)
+
+
+def _run_softly(request, sleep):
+    """Ctx._run where other greenlets have to go on meanwhile."""
+    with Context() as context:
+        number = context._exec(*request)
+
+        def look():
+            for kind, user, payload in context._events(1, _ALL_EVENTS, 0):
+                if kind == _COMPLETE and user == number:
+                    return payload
+            return None
+
+        try:
+            return pause(look, sleep, None)
+        except BaseException:
+            context.abort(number)
+            pause(look, sleep, None)
+            raise
 
 
 class Decoded:
@@ -716,7 +749,9 @@ _default_lock = threading.Lock()
 def default_context():
     """The process's own Context, made when it is first needed.
 
-    In a forked child it is made anew. Used by run() and Popen.
+    In a forked child it is made anew. Used by run() and Popen. It stays open
+    until the very end, after every atexit function and __del__; what lives
+    then is treated by its on_free policy.
 
     >>> import xlchild
     >>> xlchild.default_context() is xlchild.default_context()
@@ -735,19 +770,8 @@ def default_context():
             _default = None
         if _default is None or _default.closed:
             _default = Context()
+            _default._keep_to_the_end()
         return _default
 
 
 _inherited = []  # contexts of the parent: left alone
-
-
-def _at_exit():
-    current = _default
-    if current is not None and not current.closed and not current.forked:
-        try:
-            current.close()
-        except BusyError:
-            pass  # a daemon thread waits in it
-
-
-atexit.register(_at_exit)

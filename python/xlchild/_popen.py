@@ -3,12 +3,16 @@
 Pipes, text modes and communicate() are subprocess's own. What the library
 cannot do (preexec_fn) is left to subprocess too.
 """
+import errno
 import os
 import subprocess
 import sys
+import time
+import warnings
 
 from . import _libxl
 from ._context import default_context
+from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import LostError, NotFoundError, SpawnError
 from ._process import milliseconds
 from ._spec import octets
@@ -25,9 +29,12 @@ _MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
          "start_new_session": False, "process_group": -1}
 
 
+_Stock = stock_popen()
+
+
 def _names():
     """The parameters of _execute_child in this Python, in order."""
-    code = subprocess.Popen._execute_child.__code__
+    code = _Stock._execute_child.__code__
     return code.co_varnames[1:code.co_argcount]
 
 
@@ -57,8 +64,17 @@ def _argv(args, shell, executable):
     if shell:
         args = [executable or "/bin/sh", "-c"] + args
     if not args:
-        raise IndexError("list index out of range")
+        raise IndexError("args is empty: list index out of range")
     return args
+
+
+def _no_program(program):
+    """What the search of an empty name comes to: a folder."""
+    found = errno.ENOENT
+    for folder in os.get_exec_path():
+        if os.path.isdir(folder):
+            found = errno.EACCES
+    return SpawnError("exec", found, program)
 
 
 def _add_environment(options, env, program):
@@ -84,11 +100,11 @@ def _add_more(options, values):
         if a[name] is not None:
             options[key] = a[name]
     if a["umask"] >= 0:
-        options["umask"] = a["umask"]
+        options["umask"] = a["umask"] & 0o777
     options["flags"] = flags
 
 
-class Popen(subprocess.Popen):
+class Popen(_Stock):
     """As subprocess.Popen; takes a ``context`` too.
 
     A status that cannot be learnt raises LostError from wait() and poll(),
@@ -146,15 +162,15 @@ class Popen(subprocess.Popen):
         if self._context is None:
             self._context = default_context()
         try:
+            if program in ("", b""):
+                raise _no_program(program)
             self._start_child(args, options)
         except SpawnError as error:
-            # the file that subprocess would name
+            # the object that subprocess would name
             if error.stage == "chdir":
                 error.filename = cwd
             elif error.stage == "exec":
                 error.filename = program
-            else:
-                error.filename = None
             raise
         finally:
             self._close_child_ends(p2cread, p2cwrite, c2pread, c2pwrite,
@@ -183,6 +199,89 @@ class Popen(subprocess.Popen):
         if input is not None:
             input = octets(input)
         return super().communicate(input, timeout)
+
+    def _communicate(self, input, endtime, orig_timeout):
+        sleep = sleeper()
+        if sleep is None:
+            return super()._communicate(input, endtime, orig_timeout)
+        return self._exchange(input, endtime, orig_timeout, sleep)
+
+    def _exchange(self, input, endtime, orig_timeout, sleep):
+        """_communicate for greenlets: nothing blocks."""
+        if not self._communication_started:
+            self._fileobj2output = {stream: [] for stream in
+                                    (self.stdout, self.stderr) if stream}
+            for stream in (self.stdin, *self._fileobj2output):
+                if stream is not None:
+                    os.set_blocking(stream.fileno(), False)
+        self._save_input(input)
+        self._communication_started = True
+        if self.stdin is not None and not self._input:
+            self._close_stdin()
+        while True:
+            moved = self._write_some() + self._read_some()
+            if not any(not stream.closed for stream in self._fileobj2output) \
+                    and (self.stdin is None or self.stdin.closed
+                         or not self._input):
+                break
+            if endtime is not None and time.monotonic() > endtime:
+                self._check_timeout(endtime, orig_timeout,
+                                    *map(self._so_far,
+                                         (self.stdout, self.stderr)))
+            sleep(0 if moved else 0.002)
+        self.wait(timeout=None if endtime is None
+                  else max(0, endtime - time.monotonic()))
+        return tuple(None if stream is None else
+                     self._translated(stream, b"".join(
+                         self._fileobj2output[stream]))
+                     for stream in (self.stdout, self.stderr))
+
+    def _so_far(self, stream):
+        return self._fileobj2output.get(stream) if stream else None
+
+    def _translated(self, stream, data):
+        if self.text_mode:
+            return self._translate_newlines(data, stream.encoding,
+                                            stream.errors)
+        return data
+
+    def _close_stdin(self):
+        try:
+            self.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def _write_some(self):
+        if self.stdin is None or self.stdin.closed or not self._input:
+            return 0
+        try:
+            count = os.write(self.stdin.fileno(), memoryview(self._input)
+                             [self._input_offset:self._input_offset + 65536])
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            count = len(self._input)
+        self._input_offset += count
+        if self._input_offset >= len(self._input):
+            self._close_stdin()
+        return count
+
+    def _read_some(self):
+        count = 0
+        for stream, parts in self._fileobj2output.items():
+            if stream.closed:
+                continue
+            try:
+                data = os.read(stream.fileno(), 65536)
+            except BlockingIOError:
+                continue
+            if data:
+                parts.append(data)
+                count += len(data)
+            else:
+                stream.close()
+                count += 1
+        return count
 
     # ---- ends -----------------------------------------------------------
 
@@ -216,7 +315,13 @@ class Popen(subprocess.Popen):
 
     def _wait(self, timeout):
         if self._id is None:
-            return super()._wait(timeout)
+            sleep = sleeper()
+            if sleep is None:
+                return super()._wait(timeout)
+            pause(lambda: self.poll() is not None, sleep, timeout)
+            if self.returncode is None:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            return self.returncode
         if self.returncode is not None:
             return self.returncode
         # one thread at a time takes the result; the others find it
@@ -226,7 +331,8 @@ class Popen(subprocess.Popen):
             raise subprocess.TimeoutExpired(self.args, timeout)
         try:
             if self.returncode is None:
-                result = self._context._wait(self._id, milliseconds(timeout))
+                result = waited(self._context, self._id,
+                                milliseconds(timeout))
                 if result is None:
                     raise subprocess.TimeoutExpired(self.args, timeout)
                 self._ended(result)
@@ -264,14 +370,13 @@ class Popen(subprocess.Popen):
         """What the child used (resource.struct_rusage), or None."""
         return None if self._result is None else self.status.rusage
 
-    def __del__(self, *args, **kwargs):
+    def __del__(self, *args, _warn=warnings.warn, **kwargs):
         if self._id is None:
             super().__del__(*args, **kwargs)
             return
         if self.returncode is None:
-            import warnings
-            warnings.warn("subprocess %s is still running" % self.pid,
-                          ResourceWarning, source=self)
+            _warn("subprocess %s is still running" % self.pid,
+                  ResourceWarning, source=self)
             context = self._context
             if not context.closed and not context.forked:
                 try:

@@ -1,13 +1,15 @@
 """One child, seen from Python."""
 import math
+import operator
 import signal as _signal
 import warnings
 
 from . import _libxl
+from ._cooperative import waited
 from ._errors import NotFoundError
 from ._status import Status
 
-__all__ = ["Process", "milliseconds"]
+__all__ = ["Process", "milliseconds", "signal_number"]
 
 _MAX_MS = 0x7fffffff
 
@@ -16,12 +18,23 @@ def milliseconds(seconds):
     """Seconds as milliseconds, rounded up; None as -1, for ever."""
     if seconds is None:
         return -1
+    if isinstance(seconds, str):
+        raise TypeError("a timeout is a number of seconds, not %r" % seconds)
     if seconds != seconds:
         raise ValueError("a timeout is no number")
     if seconds <= 0:
         return 0
     return min(math.ceil(seconds * 1000), _MAX_MS) \
         if seconds < _MAX_MS / 1000 else _MAX_MS
+
+
+def signal_number(signal):
+    """The number of a signal, for what is one."""
+    try:
+        return operator.index(signal)
+    except TypeError:
+        raise TypeError("signal must be a number, such as signal.SIGTERM, "
+                        "not %r" % (signal,)) from None
 
 
 class Process:
@@ -67,8 +80,9 @@ class Process:
         """
         if self._status is None:
             if not self._held:
-                raise ValueError("the end of this child is reported by "
-                                 "event or callback")
+                raise ValueError("the end of this child is reported by event "
+                                 "or callback: wait for that, with events() "
+                                 "or a loop")
             status = self._take(milliseconds(timeout))
             if status is None:
                 raise TimeoutError("%r is alive after %s seconds"
@@ -82,7 +96,7 @@ class Process:
         return self._status
 
     def _take(self, timeout_ms):
-        result = self.context._wait(self.id, timeout_ms)
+        result = waited(self.context, self.id, timeout_ms)
         if result is not None and self._status is None:
             self._status = Status(result)
         return self._status
@@ -113,8 +127,8 @@ class Process:
         """
         if self._status is not None:
             raise NotFoundError("the child has ended")
-        _libxl.libxl_childproc_kill(self.context, self.id, int(signal),
-                                    int(scope))
+        _libxl.libxl_childproc_kill(self.context, self.id,
+                                    signal_number(signal), int(scope))
 
     kill_signal = send_signal
 
@@ -145,7 +159,7 @@ class Process:
         try:
             _libxl.libxl_childproc_terminate(
                 self.context, self.id,
-                (int(signal), milliseconds(grace), int(scope)))
+                (signal_number(signal), milliseconds(grace), int(scope)))
         except NotFoundError:
             return False
         return True

@@ -7,6 +7,7 @@ The extension reads them in bindings/python/spec.c.
 import collections
 import enum
 import os
+import resource
 import subprocess
 
 from . import _libxl
@@ -130,9 +131,42 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
         if value is None:
             continue
         if name not in _REST:
-            raise TypeError("spawn() has no argument %r" % name)
-        options[name] = value
+            raise TypeError(_unknown(name))
+        options[name] = _limits(value) if name == "rlimits" else value
     return options
+
+
+_ELSEWHERE = dict.fromkeys(("timeout", "input", "capture_output", "check",
+                            "text", "shell", "encoding"),
+                           "Context.run() and xlchild.run() have it")
+_ELSEWHERE["preexec_fn"] = "Popen and xlchild.run() have it; see the options "\
+    "of Context.spawn() for what it may be needed for"
+_ELSEWHERE.update(bufsize="Popen has it", workers="it is called jobs")
+
+
+def _unknown(name):
+    """The words for an option that there is not."""
+    words = "there is no option %r" % name
+    if name in _ELSEWHERE:
+        return "%s here: %s" % (words, _ELSEWHERE[name])
+    import difflib  # slow to import
+    near = difflib.get_close_matches(name, SPAWN_OPTIONS, 1)
+    return words + ("; did you mean %r?" % near[0] if near else "")
+
+
+def _limits(limits):
+    """rlimits, where a resource may have its name."""
+    numbers = []
+    for limit in limits:
+        limit = tuple(limit)
+        if limit and isinstance(limit[0], str):
+            number = getattr(resource, "RLIMIT_" + limit[0].upper(), None)
+            if number is None:
+                raise ValueError("rlimits: no resource is called %r"
+                                 % limit[0])
+            limit = (number,) + limit[1:]
+        numbers.append(limit)
+    return numbers
 
 
 _REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
@@ -149,9 +183,13 @@ def _source(source, target, table):
     if source == subprocess.STDOUT and target == 2:
         return table.get(1, 1)
     if source == subprocess.PIPE:
-        raise ValueError("PIPE is for Popen; spawn() takes an fd")
+        raise ValueError("PIPE is for Popen and run(); spawn() takes an fd, "
+                         "such as one end of os.pipe()")
     if isinstance(source, int):
         return source
+    if isinstance(source, (str, bytes, os.PathLike)):
+        raise TypeError("%s: a path is for run(); spawn() takes an fd or an "
+                        "open file" % ("stdin", "stdout", "stderr")[target])
     return source.fileno()
 
 
