@@ -317,7 +317,7 @@ static PyMethodDef ctx_methods[] = {
     FAST("_detach", xlpy_detach, ", id"),
     FAST("_diagnose", xlpy_diagnose, ""),
     FAST("_run", xlpy_run, REQUEST),
-    FAST("_exec", xlpy_exec, REQUEST),
+    FAST("_exec", xlpy_exec, REQUEST ", started=False"),
     FAST("_abort", xlpy_abort, ", number"),
     {NULL, NULL, 0, NULL},
 };

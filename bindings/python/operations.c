@@ -368,16 +368,18 @@ out:
     return value;
 }
 
-/* _exec(as request_of) -> the number that its completion event carries */
+/* _exec(as request_of, started) -> the number that its completion event
+ * carries; with started, an event when it has started does so, too */
 PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     struct request q = { .view = { 0 } };
+    libxl_asyncprogress_how progress = { 0 };
     struct xlpy_op *op;
     struct xlpy_call call;
     PyObject *value = NULL;
 
-    if (n != 8)
-        return PyErr_Format(PyExc_TypeError, "_exec needs 8 arguments");
+    if (n != 8 && n != 9)
+        return PyErr_Format(PyExc_TypeError, "_exec needs 8 or 9 arguments");
     xlpy_arena_init(&q.arena);
     if (xlpy_begin(&call, object))
         return NULL;
@@ -386,7 +388,15 @@ PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
         goto out;
     op->how.u.for_event = op->number;
     value = PyLong_FromUnsignedLong(op->number);
-    if (!value || request_of(&q, op, args) || start(&call, &q, op)) {
+    if (!value || request_of(&q, op, args)) {
+        Py_CLEAR(value);
+        op_drop(op);
+        goto out;
+    }
+    progress.u.for_event = op->number;
+    if (n == 9 && args[8] == Py_True)
+        q.opts.started = &progress;
+    if (start(&call, &q, op)) {
         Py_CLEAR(value);
         op_drop(op);
     }

@@ -134,6 +134,10 @@ class Popen(_Stock):
                        p2cread, p2cwrite, c2pread, c2pwrite, errread,
                        errwrite, restore_signals, *more):
         if preexec_fn is not None or not _KNOWN:
+            if getattr(subprocess, "_fork_exec", super) is None:
+                raise ValueError(
+                    "gevent has replaced subprocess's way of starting, which "
+                    "preexec_fn needs: use gevent.subprocess.Popen for it")
             return super()._execute_child(
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
                 startupinfo, creationflags, shell, p2cread, p2cwrite, c2pread,
@@ -255,8 +259,10 @@ class Popen(_Stock):
         if self.stdin is None or self.stdin.closed or not self._input:
             return 0
         try:
-            count = os.write(self.stdin.fileno(), memoryview(self._input)
-                             [self._input_offset:self._input_offset + 65536])
+            # writev and readv: write and read may have been replaced by some
+            # that wait
+            count = os.writev(self.stdin.fileno(), [memoryview(
+                self._input)[self._input_offset:self._input_offset + 65536]])
         except BlockingIOError:
             return 0
         except BrokenPipeError:
@@ -268,16 +274,17 @@ class Popen(_Stock):
 
     def _read_some(self):
         count = 0
+        room = bytearray(65536)
         for stream, parts in self._fileobj2output.items():
             if stream.closed:
                 continue
             try:
-                data = os.read(stream.fileno(), 65536)
+                got = os.readv(stream.fileno(), [room])
             except BlockingIOError:
                 continue
-            if data:
-                parts.append(data)
-                count += len(data)
+            if got:
+                parts.append(bytes(room[:got]))
+                count += got
             else:
                 stream.close()
                 count += 1

@@ -22,6 +22,7 @@ __all__ = ["InFiles", "InPipes"]
 _BATCH = 256
 _EXIT = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
+_STARTED = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
 
@@ -60,9 +61,14 @@ class _Local:
             poll.poll(None if timeout is None else milliseconds(timeout))
             timeout = 0
         now = None
-        for _, ticket, payload in self.context._events(
+        for kind, ticket, payload in self.context._events(
                 _BATCH, mask,
                 -1 if timeout is None else milliseconds(timeout)):
+            if 1 << kind == _STARTED:
+                result = self._running.get(ticket)
+                if result is not None:
+                    result._child = payload[0]
+                continue
             result = pop(ticket, None)
             if result is None:
                 continue
@@ -208,7 +214,6 @@ class InPipes(_Local):
         super().__init__(treaty, kill, options)
         self._on_output = on_output
         self._fds = dict(self._options.pop("fds"))
-        self._raised = None  # by on_output
 
     def start(self, results):
         """Start them; those that could not be are returned."""
@@ -225,7 +230,7 @@ class InPipes(_Local):
             try:
                 number = self.context._exec(
                     result.args, self._options, stdin, pipe, pipe, -1,
-                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result))
+                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True)
             except _WRONG as error:
                 result.error = error
                 failed.append(result)
@@ -240,27 +245,38 @@ class InPipes(_Local):
             if data and on_output is not None:
                 try:
                     on_output(result, stream, data)
-                except BaseException as error:
-                    self._raised = error
+                except BaseException:
                     self._on_output = None  # once is enough
+                    raise  # out of what pumps, soon
         return passing
 
     def collect(self, timeout, also=None):
         """Those that have ended; waits for one, timeout seconds at most, or
         until the file also can be read."""
         ended = []
-        for result, outcome in self._taken(_COMPLETE, timeout, also):
+        for result, outcome in self._taken(_COMPLETE | _STARTED, timeout,
+                                           also):
             code = outcome[0]
             result.status = Status(outcome[1])
             if code not in (0, _libxl.ERROR_ABORTED):
                 result.error = XlchildError(_libxl.libxl_strerror(code), code)
             ended.append(result)
-        if self._raised is not None:
-            error, self._raised = self._raised, None
-            raise error
         return ended
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
-        return result._ticket in self._running \
-            and self.context.abort(result._ticket)
+        if result._ticket not in self._running \
+                or not self.context.abort(result._ticket):
+            return False
+        if policy is not None:  # other than what it was started with
+            for kind, ticket, payload in self.context._events(
+                    _BATCH, _STARTED, 0):
+                if ticket in self._running:
+                    self._running[ticket]._child = payload[0]
+            if result._child is not None:
+                try:
+                    _libxl.libxl_childproc_terminate(
+                        self.context, result._child, policy)
+                except NotFoundError:
+                    pass
+        return True
