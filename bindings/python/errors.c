@@ -98,7 +98,7 @@ static const char *subject_of(const libxl_childproc_failure *failure,
 
     switch (failure->stage) {
     case LIBXL_STAGE_EXEC:
-        return spec->path ? spec->path : spec->argv[0];
+        return xlpy_program(spec);
     case LIBXL_STAGE_CHDIR:
         return spec->cwd;
     case LIBXL_STAGE_CGROUP:
@@ -157,7 +157,7 @@ PyObject *xlpy_start_error(int rc, const libxl_childproc_failure *failure,
 {
     char room[64];
 
-    return xlpy_error(rc, failure, 0, spec->path ? spec->path : spec->argv[0],
+    return xlpy_error(rc, failure, 0, xlpy_program(spec),
                       subject_of(failure, spec, opts, room, sizeof(room)));
 }
 
