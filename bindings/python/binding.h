@@ -60,7 +60,6 @@ typedef struct xlpy_ctx {
     pid_t pid;          /* the process that it was made in */
     PyObject *hooks[XLPY_NHOOKS];
     PyObject *stash;    /* list: events taken by a call that then raised */
-    PyObject *results;  /* dict id -> result, likewise */
     PyObject *carried;  /* an exception for the next call; NULL */
     PyObject *evgens;   /* dict number -> address */
     PyObject *registrations; /* dict number -> what a loop hook returned */
@@ -182,6 +181,8 @@ PyObject *xlpy_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_adopt(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_detach(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_diagnose(PyObject *self, PyObject *const *args, Py_ssize_t n);
+void xlpy_interruptible(libxl_childproc_spec *spec);
+int xlpy_hand_over(PyObject *cell, PyObject *answer);
 void xlpy_onexit_drop(struct xlpy_onexit *onexit);
 
 /* operations.c */

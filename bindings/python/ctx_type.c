@@ -26,7 +26,7 @@ static PyObject *ctx_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self = (xlpy_ctx *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    if (!(self->stash = PyList_New(0)) || !(self->results = PyDict_New()) ||
+    if (!(self->stash = PyList_New(0)) ||
         !(self->evgens = PyDict_New()) || !(self->registrations = PyDict_New()))
         goto out;
     if (log != Py_None) {
@@ -66,7 +66,6 @@ static void forget(xlpy_ctx *self)
     for (i = 0; i < XLPY_NHOOKS; i++)
         Py_CLEAR(self->hooks[i]);
     Py_CLEAR(self->stash);
-    Py_CLEAR(self->results);
     Py_CLEAR(self->evgens);
     Py_CLEAR(self->registrations);
 }
@@ -219,7 +218,6 @@ static int ctx_traverse(PyObject *object, visitproc visit, void *arg)
     for (onexit = self->onexit; onexit; onexit = onexit->next)
         Py_VISIT(onexit->callable);
     Py_VISIT(self->stash);
-    Py_VISIT(self->results);
     Py_VISIT(self->carried);
     Py_VISIT(self->evgens);
     Py_VISIT(self->registrations);
@@ -307,17 +305,17 @@ static PyMethodDef ctx_methods[] = {
     PUBLIC("occurred_timeout", xlpy_occurred_timeout, ", for_libxl",
            "A time that a host loop was asked to watch has come.\n\n"
            "It is asked no more. See Context.osevent_register()."),
-    FAST("_events", xlpy_events, ", max, mask, timeout_ms"),
+    FAST("_events", xlpy_events, ", max, mask, timeout_ms, cell=None"),
     FAST("_evenable", xlpy_evenable, ", pid, user"),
     FAST("_evdisable", xlpy_evdisable, ", number"),
-    FAST("_spawn", xlpy_spawn, ", argv, options, kind, user"),
-    FAST("_spawn_many", xlpy_spawn_many, ", entries"),
+    FAST("_spawn", xlpy_spawn, ", argv, options, kind, user, cell=None"),
+    FAST("_spawn_many", xlpy_spawn_many, ", entries, cell=None"),
     FAST("_wait", xlpy_wait, ", id, timeout_ms"),
     FAST("_adopt", xlpy_adopt, ", pid, start_ticks, pidfd, kind, user"),
     FAST("_detach", xlpy_detach, ", id"),
     FAST("_diagnose", xlpy_diagnose, ""),
     FAST("_run", xlpy_run, REQUEST),
-    FAST("_exec", xlpy_exec, REQUEST ", started=False"),
+    FAST("_exec", xlpy_exec, REQUEST ", started=False, cell=None"),
     FAST("_abort", xlpy_abort, ", number"),
     {NULL, NULL, 0, NULL},
 };

@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <unistd.h>
 
 PyObject *xlpy_class(const char *name)
 {
@@ -54,26 +53,19 @@ PyObject *xlpy_error(int rc, const libxl_childproc_failure *failure,
         failure ? failure->argument : NULL, named(subject));
 }
 
-/* The first of these paths that cannot be opened: those before it were. */
-static const char *unopened(const libxl_childproc_exec_opts *opts)
+/* The path of the stream that could not be opened. */
+static const char *unopened(const libxl_childproc_exec_opts *opts,
+                            const char *argument)
 {
-    const libxl_stream *streams[3];
-    int i, fd;
+    const libxl_stream *stream = NULL;
 
-    streams[0] = &opts->stdin_stream;
-    streams[1] = &opts->stdout_stream;
-    streams[2] = &opts->stderr_stream;
-    for (i = 0; i < 3; i++) {
-        if (streams[i]->kind != LIBXL_STREAM_FILE &&
-            streams[i]->kind != LIBXL_STREAM_APPEND)
-            continue;
-        fd = open(streams[i]->path, (i == 0 ? O_RDONLY : O_WRONLY) |
-                                        O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-        if (fd < 0)
-            return streams[i]->path;
-        close(fd);
-    }
-    return NULL;
+    if (strcmp(argument, "stdin_stream") == 0)
+        stream = &opts->stdin_stream;
+    else if (strcmp(argument, "stdout_stream") == 0)
+        stream = &opts->stdout_stream;
+    else if (strcmp(argument, "stderr_stream") == 0)
+        stream = &opts->stderr_stream;
+    return stream ? stream->path : NULL;
 }
 
 static int closed_fd(const libxl_childproc_spec *spec)
@@ -104,6 +96,8 @@ static const char *subject_of(const libxl_childproc_failure *failure,
     case LIBXL_STAGE_CGROUP:
         return spec->cgroup;
     case LIBXL_STAGE_FDS:
+        if (opts && failure->argument)
+            return unopened(opts, failure->argument);
         fd = closed_fd(spec);
         if (fd < 0)
             return NULL;
@@ -130,8 +124,6 @@ static const char *subject_of(const libxl_childproc_failure *failure,
     case LIBXL_STAGE_NICE:
         snprintf(room, size, "nice %d", spec->nice);
         return room;
-    case LIBXL_STAGE_PREPARE:
-        return opts ? unopened(opts) : NULL;
     default:
         return NULL;
     }

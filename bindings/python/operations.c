@@ -301,6 +301,7 @@ static int start(struct xlpy_call *call, struct request *q, struct xlpy_op *op)
     libxl_childproc_failure failure = { 0 };
     int rc;
 
+    xlpy_interruptible(&q->spec);
     xlpy_release(call);
     rc = libxl_childproc_exec(call->ctx, &q->spec, &q->opts, &op->result,
                               &failure, &op->how);
@@ -368,8 +369,9 @@ out:
     return value;
 }
 
-/* _exec(as request_of, started) -> the number that its completion event
- * carries; with started, an event when it has started does so, too */
+/* _exec(as request_of, started, cell) -> the number that its completion
+ * event carries, also in cell; with started, an event when it has started does
+ * so, too */
 PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     struct request q = { .view = { 0 } };
@@ -378,8 +380,8 @@ PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
     struct xlpy_call call;
     PyObject *value = NULL;
 
-    if (n != 8 && n != 9)
-        return PyErr_Format(PyExc_TypeError, "_exec needs 8 or 9 arguments");
+    if (n < 8 || n > 10)
+        return PyErr_Format(PyExc_TypeError, "_exec needs 8 to 10 arguments");
     xlpy_arena_init(&q.arena);
     if (xlpy_begin(&call, object))
         return NULL;
@@ -394,11 +396,13 @@ PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
         goto out;
     }
     progress.u.for_event = op->number;
-    if (n == 9 && args[8] == Py_True)
+    if (n >= 9 && args[8] == Py_True)
         q.opts.started = &progress;
     if (start(&call, &q, op)) {
         Py_CLEAR(value);
         op_drop(op);
+    } else if (n == 10 && xlpy_hand_over(args[9], value)) {
+        Py_CLEAR(value);
     }
 out:
     if (q.view.obj)

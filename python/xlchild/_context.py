@@ -11,6 +11,7 @@ import threading
 
 from . import _libxl
 from ._cooperative import pause, sleeper
+from ._errors import XlchildError
 from ._events import CompletedProcess, Event, judged
 from ._process import Process, milliseconds
 from ._spec import (SEARCH_OPTIONS, KillScope, octets, spec_options,
@@ -72,6 +73,7 @@ class Context(_libxl.Ctx):
         self = super().__new__(cls, log=_log, min_level=level)
         self._children = {}  # what an event's number stands for
         self._tokens = itertools.count(1)
+        self._left = []  # events that an interrupted call had taken
         self._router = None
         return self
 
@@ -247,23 +249,39 @@ class Context(_libxl.Ctx):
         else:
             options = SEARCH_OPTIONS
         process = Process(self, args, user)
+        kind, token = _HOLD, 0
         if event:
             # known before it runs: another thread may take the event
+            kind = _BY_EVENT
             token = process._token = _TOKEN | next(self._tokens)
             self._children[token] = process
-            try:
-                process.id, process.pid = self._spawn(args, options,
-                                                      _BY_EVENT, token)
-            except BaseException:
-                del self._children[token]
-                raise
         elif on_exit is not None:
-            process.id, process.pid = self._spawn(
-                args, options, _BY_CALLBACK, _OnExit(on_exit, process))
-        else:
-            process.id, process.pid = self._spawn(args, options, _HOLD, 0)
-            process._held = True
-        return process
+            kind, token = _BY_CALLBACK, _OnExit(on_exit, process)
+        cell = []  # has the answer, whatever a signal handler raises
+        try:
+            self._spawn(args, options, kind, token, cell)
+            process.id, process.pid = cell[0]
+            process._held = kind == _HOLD
+            return process
+        except BaseException:
+            process._held = False
+            self._children.pop(process._token, None)
+            self._end_started(cell)
+            raise
+
+    def _end_started(self, cell):
+        """Children that nobody gets to know of: the start was interrupted
+        after all."""
+        for answer in cell:
+            if type(answer) is tuple:
+                try:
+                    _libxl.libxl_childproc_kill(self, answer[0], 9, 0)
+                except XlchildError:
+                    pass
+                try:
+                    self._detach(answer[0])
+                except XlchildError:
+                    pass
 
     def spawn_many(self, commands, *, event=True, **options):
         """Start many children in one go; a list of Process and SpawnError.
@@ -297,21 +315,26 @@ class Context(_libxl.Ctx):
                 token = process._token = _TOKEN | next(self._tokens)
                 children[token] = process
             entries.append((command, own, kind, token))
+        cell = []
         try:
-            answers = self._spawn_many(entries)
+            self._spawn_many(entries, cell)
+            answers = []
+            for process, answer in zip(processes, cell[0]):
+                if type(answer) is tuple:
+                    process.id, process.pid = answer
+                    process._held = not event
+                    answers.append(process)
+                else:
+                    children.pop(process._token, None)
+                    answers.append(answer)
+            return answers
         except BaseException:
             for process in processes:
+                process._held = False
                 children.pop(process._token, None)
+            for answers in cell:
+                self._end_started(answers)
             raise
-        for at, answer in enumerate(answers):
-            process = processes[at]
-            if type(answer) is tuple:
-                process.id, process.pid = answer
-                process._held = not event
-                answers[at] = process
-            else:
-                children.pop(process._token, None)
-        return answers
 
     def set_starters(self, count):
         """Use count threads (0 to 64) for spawn_many."""
@@ -391,13 +414,42 @@ class Context(_libxl.Ctx):
             for kind in types:
                 mask |= 1 << kind
         sleep = sleeper()
-        if sleep is None:
-            taken = self._events(max, mask, milliseconds(timeout))
-        else:
-            taken = pause(lambda: self._events(max, mask, 0), sleep, timeout)
-        for at, item in enumerate(taken):
-            taken[at] = self._event(item)
-        return taken
+        ready = self._left_over(mask, max) if self._left else []
+        taken = []
+        try:
+            if ready:
+                return ready
+            if sleep is None:
+                self._events(max, mask, milliseconds(timeout), taken)
+            else:
+                pause(lambda: self._events(max, mask, 0, taken), sleep,
+                      timeout)
+            for item in taken:
+                self._event(item, ready)
+            return ready
+        except BaseException:  # of a signal handler: nothing is lost
+            self._left[:0] = ready + taken[len(ready):]
+            raise
+
+    def _left_over(self, mask, max):
+        """Events of a call that was interrupted."""
+        found, rest = [], []
+        left, self._left = self._left, []
+        try:
+            for item in left:
+                kind = item[0] if type(item) is tuple else item.type
+                if len(found) < max and mask >> kind & 1:
+                    if type(item) is tuple:
+                        self._event(item, found)
+                    else:
+                        found.append(item)
+                else:
+                    rest.append(item)
+            self._left = rest + self._left
+            return found
+        except BaseException:
+            self._left = left
+            raise
 
     def wait_event(self, timeout=None, *, types=None):
         """The next event; TimeoutError when timeout seconds passed.
@@ -415,29 +467,36 @@ class Context(_libxl.Ctx):
             raise TimeoutError("no event in %s seconds" % timeout)
         return taken[0]
 
-    def _event(self, item):
+    def _event(self, item, into):
+        """Append the Event to a list; what it is about is known until it is
+        there."""
         kind, user, payload = item
         event = Event(kind, user)
+        key = None
         if kind == _EXIT:
             event.status = status = Status(payload)
             if user & _TOKEN:
-                process = self._children.pop(user, None)
+                key = user
+                process = self._children.get(user)
                 if process is not None:
                     event.process = process
                     event.user = process.user
                     process._status = status
         elif kind == _COMPLETE:
             if payload is not None:
+                key = ("operation", user)
                 event.rc = payload[0]
                 event.completed = CompletedProcess._of(
-                    self._children.pop(("operation", user), None), payload)
+                    self._children.get(key), payload)
         else:
             event.process = process = self._children.get(user)
             if process is not None:
                 event.user = process.user
             if len(payload) > 2:
                 event.signal = payload[2]
-        return event
+        into.append(event)
+        if key is not None:
+            self._children.pop(key, None)
 
     def register_callbacks(self, event_occurs=None, *, types=None,
                            disaster=None):
@@ -466,7 +525,9 @@ class Context(_libxl.Ctx):
             own = weakref.ref(self)
 
             def convert(item):
-                event_occurs(own()._event(item))
+                made = []
+                own()._event(item, made)
+                event_occurs(made[0])
         self._register_callbacks(mask, convert, disaster)
 
     def evenable_exit(self, pid=0, user=0):
@@ -627,11 +688,18 @@ class Context(_libxl.Ctx):
         ...     print(event.user == number, event.completed.stdout)
         True b'x\\n'
         """
-        number = self._exec(*self._request(
-            args, stdin, input, stdout, stderr, capture_output, timeout,
-            capture_limit, on_output, linger_eof, kill, options))
-        self._children[("operation", number)] = args
-        return number
+        cell = []
+        try:
+            self._exec(*self._request(
+                args, stdin, input, stdout, stderr, capture_output, timeout,
+                capture_limit, on_output, linger_eof, kill, options), False,
+                cell)
+            self._children[("operation", cell[0])] = args
+            return cell[0]
+        except BaseException:
+            for number in cell:
+                self.abort(number)
+            raise
 
     def abort(self, number):
         """End an operation early; False if it is finished.

@@ -38,15 +38,21 @@ class Hub:
         self.waiting = {}
         self.running = {}
         self.last = 0
+        self._taken = []
         self.retired = False
 
     def drain(self, *_):
         """Hand out what has happened; an exception of one callback does not
         keep the others from being called."""
         failed = None
+        taken = self._taken  # kept where an exception of a handler finds it
         while not self.context.closed:
-            taken = self.context._events(_BATCH, _ALL, 0)
-            for kind, number, payload in taken:
+            if not taken:
+                self.context._events(_BATCH, _ALL, 0, taken)
+            full = len(taken) >= _BATCH
+            while taken:
+                kind, number, payload = taken[0]
+                del taken[0]
                 if kind == _EXIT:
                     callback = self.waiting.pop(number, None)
                 elif kind == _COMPLETE:
@@ -58,7 +64,7 @@ class Hub:
                         callback(payload)
                     except BaseException as error:
                         failed = failed or error
-            if len(taken) < _BATCH:
+            if not full:
                 break
         if failed is not None:
             raise failed

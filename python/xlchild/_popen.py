@@ -14,7 +14,7 @@ from . import _libxl
 from ._context import default_context
 from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import LostError, NotFoundError, SpawnError
-from ._process import milliseconds
+from ._process import milliseconds, signal_number
 from ._spec import octets
 from ._status import Status
 
@@ -48,6 +48,7 @@ _FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
                 | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
 _FLAGS = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
+_HOLD_PID = _libxl.LIBXL_SPAWN_HOLD_PID
 
 
 def _argv(args, shell, executable):
@@ -122,6 +123,7 @@ class Popen(_Stock):
     """
 
     _id = None  # the child's, in _context; None: subprocess's own child
+    _kept = False  # the library keeps the result
     _result = None
     _lost_raises = True
 
@@ -165,6 +167,8 @@ class Popen(_Stock):
             options["fds"] = fds
         if self._context is None:
             self._context = default_context()
+        if _dropped:
+            _reap_dropped()
         try:
             if program in ("", b""):
                 raise _no_program(program)
@@ -182,7 +186,16 @@ class Popen(_Stock):
         self._child_created = True
 
     def _start_child(self, args, options):
-        self._id, self.pid = self._context._spawn(args, options, _HOLD, 0)
+        # as with subprocess its pid is its own until somebody here has waited
+        options["flags"] |= _HOLD_PID
+        cell = []
+        try:
+            self._context._spawn(args, options, _HOLD, 0, cell)
+            self._id, self.pid = cell[0]
+            self._kept = True
+        except BaseException:
+            self._context._end_started(cell)
+            raise
 
     def _close_child_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
                           errread, errwrite):
@@ -306,22 +319,54 @@ class Popen(_Stock):
             error.status = status
             raise error
 
-    def _internal_poll(self, *args, **kwargs):
-        if self._id is None:
-            return super()._internal_poll(*args, **kwargs)
+    def _foreign(self):
+        """subprocess's own child, or the parent process's."""
+        if self._id is not None and self._context.forked:
+            self._id = None
+            self._kept = False
+        return self._id is None
+
+    def _let_go(self):
+        """The end is known here: the library need not keep it."""
+        if self._kept:
+            try:
+                self._context._detach(self._id)
+            except (NotFoundError, ValueError):
+                pass
+            self._kept = False
+
+    def _asked(self, ask):
+        """The end, if it has come: noted by whichever thread is first."""
+        try:
+            result = ask()
+        except NotFoundError:
+            if self.returncode is None:
+                raise
+            return True  # another thread has noted it
+        if result is None:
+            return False
         if self.returncode is None:
             try:
-                result = self._context._wait(self._id, 0)
-            except NotFoundError:  # another thread is taking it
-                return self.returncode
-            except ValueError:  # closed, or reported otherwise (aio)
-                return None
-            if result is not None:
                 self._ended(result)
+            finally:
+                if self.returncode is not None:
+                    self._let_go()
+        else:
+            self._let_go()
+        return True
+
+    def _internal_poll(self, *args, **kwargs):
+        if self._foreign():
+            return super()._internal_poll(*args, **kwargs)
+        if self.returncode is None and not self._context.closed:
+            try:
+                self._asked(lambda: self._context._wait(self._id, 0))
+            except NotFoundError:  # nobody will know
+                return self.returncode
         return self.returncode
 
     def _wait(self, timeout):
-        if self._id is None:
+        if self._foreign():
             sleep = sleeper()
             if sleep is None:
                 return super()._wait(timeout)
@@ -329,22 +374,10 @@ class Popen(_Stock):
             if self.returncode is None:
                 raise subprocess.TimeoutExpired(self.args, timeout)
             return self.returncode
-        if self.returncode is not None:
-            return self.returncode
-        # one thread at a time takes the result; the others find it
-        if timeout is None:
-            self._waitpid_lock.acquire()
-        elif not self._waitpid_lock.acquire(True, max(timeout, 0)):
+        if self.returncode is None and not self._asked(
+                lambda: waited(self._context, self._id,
+                               milliseconds(timeout))):
             raise subprocess.TimeoutExpired(self.args, timeout)
-        try:
-            if self.returncode is None:
-                result = waited(self._context, self._id,
-                                milliseconds(timeout))
-                if result is None:
-                    raise subprocess.TimeoutExpired(self.args, timeout)
-                self._ended(result)
-        finally:
-            self._waitpid_lock.release()
         return self.returncode
 
     def send_signal(self, sig):
@@ -356,13 +389,14 @@ class Popen(_Stock):
         >>> p.returncode
         -15
         """
-        if self._id is None:
+        if self._foreign():
             super().send_signal(sig)
             return
         self.poll()
         if self.returncode is None:
             try:
-                _libxl.libxl_childproc_kill(self._context, self._id, int(sig),
+                _libxl.libxl_childproc_kill(self._context, self._id,
+                                            signal_number(sig),
                                             _libxl.LIBXL_KILL_PROCESS)
             except NotFoundError:
                 pass
@@ -378,15 +412,34 @@ class Popen(_Stock):
         return None if self._result is None else self.status.rusage
 
     def __del__(self, *args, _warn=warnings.warn, **kwargs):
-        if self._id is None:
+        if self._id is None or self._context.forked:
             super().__del__(*args, **kwargs)
             return
         if self.returncode is None:
             _warn("subprocess %s is still running" % self.pid,
                   ResourceWarning, source=self)
-            context = self._context
-            if not context.closed and not context.forked:
-                try:
-                    context._detach(self._id)
-                except NotFoundError:
-                    pass
+            if self._kept and not self._context.closed:
+                _dropped.append((self._context, self._id))
+        else:  # perhaps somebody else waited, and said so
+            self._let_go()
+
+
+# Those that nobody has any more: as with subprocess, the program may still
+# wait for their pids. They are reaped when the next one is started.
+_dropped = []
+
+
+def _reap_dropped():
+    for entry in list(_dropped):
+        context, identity = entry
+        if not (context.closed or context.forked):
+            try:
+                if context._wait(identity, 0) is None:
+                    continue
+                context._detach(identity)
+            except (NotFoundError, ValueError):
+                pass
+        try:
+            _dropped.remove(entry)
+        except ValueError:
+            pass  # another thread has done it

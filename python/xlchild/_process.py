@@ -92,14 +92,35 @@ class Process:
     def poll(self):
         """The Status if it has ended, else None. Does not block."""
         if self._status is None and self._held:
-            self._take(0)
+            try:
+                self._take(0)
+            except NotFoundError:
+                if self._status is None:
+                    raise
         return self._status
 
     def _take(self, timeout_ms):
-        result = waited(self.context, self.id, timeout_ms)
-        if result is not None and self._status is None:
-            self._status = Status(result)
+        # the library keeps the result until it is noted here
+        try:
+            result = waited(self.context, self.id, timeout_ms)
+        except NotFoundError:
+            if self._status is None:
+                raise
+            return self._status  # another thread has just let go of it
+        if result is not None:
+            if self._status is None:
+                self._status = Status(result)
+            self._let_go()
         return self._status
+
+    def _let_go(self):
+        """The status is known here: the library need not keep it."""
+        if self._held:
+            try:
+                self.context._detach(self.id)
+            except (NotFoundError, ValueError):
+                pass
+            self._held = False
 
     @property
     def status(self):
@@ -182,13 +203,11 @@ class Process:
         return "<Process %s: %s>" % (self.pid, state)
 
     def __del__(self, _warn=warnings.warn):
-        if not getattr(self, "_held", False) or self._status is not None:
+        if not getattr(self, "_held", False):
             return
         if self.context.closed or self.context.forked:
             return
-        _warn("child %d was never waited for" % self.pid, ResourceWarning,
-              source=self)
-        try:
-            self.context._detach(self.id)
-        except (NotFoundError, ValueError):
-            pass
+        if self._status is None:
+            _warn("child %d was never waited for" % self.pid, ResourceWarning,
+                  source=self)
+        self._let_go()

@@ -5,6 +5,7 @@ gets them back ended. InFiles starts a whole batch in one call, output
 inherited or in files (_spool.py); InPipes starts one after the other and
 passes output on while it comes.
 """
+import itertools
 import os
 import select
 import time
@@ -36,6 +37,7 @@ class _Local:
         self._options = spec_options(kill=kill, **options)
         self.context = Context(**treaty)
         self._running = {}
+        self._left = []
         self._spool = None
 
     def __len__(self):
@@ -53,7 +55,7 @@ class _Local:
     def _taken(self, mask, timeout, also):
         """(Result, payload) of each that has ended; waits for one, or until
         the file also can be read."""
-        pop = self._running.pop
+        running = self._running
         if also is not None:
             poll = select.poll()
             poll.register(self.context.fileno(), select.POLLIN)
@@ -61,21 +63,25 @@ class _Local:
             poll.poll(None if timeout is None else milliseconds(timeout))
             timeout = 0
         now = None
-        for kind, ticket, payload in self.context._events(
-                _BATCH, mask,
-                -1 if timeout is None else milliseconds(timeout)):
+        taken = self._left  # kept where a handler's exception cannot lose it
+        if not taken:
+            self.context._events(_BATCH, mask, -1 if timeout is None
+                                 else milliseconds(timeout), taken)
+        while taken:
+            kind, ticket, payload = taken[0]
             if 1 << kind == _STARTED:
                 result = self._running.get(ticket)
                 if result is not None:
                     result._child = payload[0]
+                del taken[0]
                 continue
-            result = pop(ticket, None)
-            if result is None:
-                continue
-            if now is None:
-                now = time.monotonic()
-            result.seconds = now - result._begun
-            yield result, payload
+            result = running.pop(ticket, None)
+            del taken[0]
+            if result is not None:
+                if now is None:
+                    now = time.monotonic()
+                result.seconds = now - result._begun
+                yield result, payload
 
 
 class InFiles(_Local):
@@ -119,19 +125,20 @@ class InFiles(_Local):
             self._running[ticket] = result
             begun.append(result)
             entries.append((result.args, options, _BY_EVENT, ticket))
+        answers = []
         try:
-            answers = self._spawn(entries)
-        finally:
+            self._spawn(entries, answers)
+        finally:  # also of a handler's exception: what runs is known
             for fd in lent:
                 os.close(fd)
-        for result, answer in zip(begun, answers):
-            if type(answer) is tuple:
-                result._child = answer[0]
-            else:
-                del self._running[result._ticket]
-                self._drop(result)
-                result.error = answer
-                failed.append(result)
+            for result, answer in itertools.zip_longest(begun, answers):
+                if type(answer) is tuple:
+                    result._child = answer[0]
+                else:
+                    self._running.pop(result._ticket, None)
+                    self._drop(result)
+                    result.error = answer
+                    failed.append(result)
         return failed
 
     @staticmethod
@@ -155,19 +162,23 @@ class InFiles(_Local):
         options["fds"] = list(fds.items())
         return options
 
-    def _spawn(self, entries):
-        """(id, pid) or an exception for each."""
+    def _spawn(self, entries, answers):
+        """(id, pid) or an exception for each, appended to answers."""
+        cell = []
         try:
-            return self.context._spawn_many(entries)
+            self.context._spawn_many(entries, cell)
         except _WRONG:
             pass  # one of them is not a command at all: none was started
-        answers = []
+        finally:
+            for found in cell:
+                answers += found
+        if cell:
+            return
         for entry in entries:
             try:
-                answers.append(self.context._spawn(*entry))
+                self.context._spawn(*entry, answers)
             except _WRONG as error:
                 answers.append(error)
-        return answers
 
     def collect(self, timeout, also=None):
         """Those that have ended; waits for one, timeout seconds at most, or
@@ -227,16 +238,19 @@ class InPipes(_Local):
             elif self._fds[0] >= 0:
                 stdin = (_libxl.LIBXL_STREAM_FD, self._fds[0])
             pipe = (_libxl.LIBXL_STREAM_CALLBACK, None)
+            cell = []
             try:
-                number = self.context._exec(
+                self.context._exec(
                     result.args, self._options, stdin, pipe, pipe, -1,
-                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True)
+                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True,
+                    cell)
             except _WRONG as error:
                 result.error = error
                 failed.append(result)
-            else:
-                result._ticket = number
-                self._running[number] = result
+            finally:  # also of a handler's exception: what runs is known
+                for number in cell:
+                    result._ticket = number
+                    self._running[number] = result
         return failed
 
     def _passing(self, result):
@@ -269,8 +283,8 @@ class InPipes(_Local):
                 or not self.context.abort(result._ticket):
             return False
         if policy is not None:  # other than what it was started with
-            for kind, ticket, payload in self.context._events(
-                    _BATCH, _STARTED, 0):
+            for _, ticket, payload in self.context._events(_BATCH, _STARTED,
+                                                           0):
                 if ticket in self._running:
                     self._running[ticket]._child = payload[0]
             if result._child is not None:
