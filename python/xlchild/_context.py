@@ -250,15 +250,15 @@ class Context(_libxl.Ctx):
             options = SEARCH_OPTIONS
         process = Process(self, args, user)
         kind, token = _HOLD, 0
-        if event:
-            # known before it runs: another thread may take the event
-            kind = _BY_EVENT
-            token = process._token = _TOKEN | next(self._tokens)
-            self._children[token] = process
-        elif on_exit is not None:
-            kind, token = _BY_CALLBACK, _OnExit(on_exit, process)
         cell = []  # has the answer, whatever a signal handler raises
         try:
+            if event:
+                # known before it runs: another thread may take the event
+                kind = _BY_EVENT
+                token = process._token = _TOKEN | next(self._tokens)
+                self._children[token] = process
+            elif on_exit is not None:
+                kind, token = _BY_CALLBACK, _OnExit(on_exit, process)
             self._spawn(args, options, kind, token, cell)
             process.id, process.pid = cell[0]
             process._held = kind == _HOLD
@@ -429,6 +429,9 @@ class Context(_libxl.Ctx):
             return ready
         except BaseException:  # of a signal handler: nothing is lost
             self._left[:0] = ready + taken[len(ready):]
+            for event in ready:
+                if event.process is not None and event.type == _EXIT:
+                    self._children.pop(event.process._token, None)
             raise
 
     def _left_over(self, mask, max):

@@ -7,6 +7,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -18,7 +19,7 @@ from ._process import milliseconds, signal_number
 from ._spec import octets
 from ._status import Status
 
-__all__ = ["Popen"]
+__all__ = ["Popen", "starting"]
 
 # What every Python hands to _execute_child first, and what newer ones add.
 _FIRST = (
@@ -129,7 +130,18 @@ class Popen(_Stock):
 
     def __init__(self, args, *rest, context=None, **options):
         self._context = context
-        super().__init__(args, *rest, **options)
+        try:
+            super().__init__(args, *rest, **options)
+        except BaseException:  # also of a handler, when it has started
+            self._end_now()
+            raise
+
+    def _end_now(self):
+        """Nobody gets to know of it: killed and reaped."""
+        if self._kept:
+            self._kept = False
+            self._context._end_started([(self._id, self.pid)])
+            self.returncode = -9
 
     def _execute_child(self, args, executable, preexec_fn, close_fds,
                        pass_fds, cwd, env, startupinfo, creationflags, shell,
@@ -416,6 +428,9 @@ class Popen(_Stock):
             super().__del__(*args, **kwargs)
             return
         if self.returncode is None:
+            if getattr(starting, "ends", False):
+                self._end_now()  # the caller of run() cannot have it
+                return
             _warn("subprocess %s is still running" % self.pid,
                   ResourceWarning, source=self)
             if self._kept and not self._context.closed:
@@ -423,6 +438,9 @@ class Popen(_Stock):
         else:  # perhaps somebody else waited, and said so
             self._let_go()
 
+
+# ends: set by a thread in run() and its kin until they have their Popen
+starting = threading.local()
 
 # Those that nobody has any more: as with subprocess, the program may still
 # wait for their pids. They are reaped when the next one is started.

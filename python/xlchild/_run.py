@@ -10,7 +10,7 @@ import xlchild as _public  # whose names a test may have replaced
 
 from ._context import Context, default_context
 from ._events import CompletedProcess
-from ._popen import Popen
+from ._popen import Popen, starting
 from ._spec import SPAWN_OPTIONS
 
 __all__ = ["run", "spawn", "call", "check_call", "check_output", "getoutput",
@@ -70,22 +70,40 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
             raise ValueError("stdout and stderr arguments may not be used "
                              "with capture_output.")
         options["stdout"] = options["stderr"] = subprocess.PIPE
-    with _public.Popen(*popenargs, **options) as process:
-        process._lost_raises = False  # the Status of the result says it
-        try:
-            out, err = process.communicate(input, timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-        except BaseException:  # Popen.__exit__ waits
-            process.kill()
-            raise
+    try:
+        starting.ends = True
+        with _public.Popen(*popenargs, **options) as process:
+            try:
+                starting.ends = False
+                process._lost_raises = False  # the result's Status says it
+                out, err = process.communicate(input, timeout=timeout)
+            except subprocess.TimeoutExpired as expired:
+                _end(process, expired)
+                raise
+            except BaseException:  # Popen.__exit__ waits
+                process.kill()
+                raise
+    finally:
+        starting.ends = False
     done = CompletedProcess(process.args, process.returncode, out, err,
                             status=getattr(process, "status", None))
     if check:
         done.check_returncode()
     return done
+
+
+def _end(process, expired):
+    """Kill it and wait for it. Where the kill is refused (it has become
+    another user's) it is let go of, and the exception says both."""
+    try:
+        process.kill()
+    except PermissionError as refused:
+        process.returncode = -9  # nobody waits for it here
+        expired.__cause__ = refused
+        if hasattr(expired, "add_note"):
+            expired.add_note("it could not be killed: %s" % refused)
+        raise expired
+    process.wait()
 
 
 def call(*popenargs, timeout=None, **options):

@@ -108,25 +108,25 @@ class InFiles(_Local):
     def start(self, results):
         """Start them; those that could not be are returned."""
         failed, entries, begun, lent = [], [], [], []
-        wall, now = time.time(), time.monotonic()
-        for result in results:
-            options = self._options
-            if self._spool is not None or result._input is not None:
-                try:
-                    options = self._connected(result, lent)
-                except OSError as error:
-                    self._drop(result)
-                    result.error = error
-                    failed.append(result)
-                    continue
-            self._tickets = result._ticket = ticket = self._tickets + 1
-            result.started = wall
-            result._begun = now
-            self._running[ticket] = result
-            begun.append(result)
-            entries.append((result.args, options, _BY_EVENT, ticket))
         answers = []
+        wall, now = time.time(), time.monotonic()
         try:
+            for result in results:
+                options = self._options
+                if self._spool is not None or result._input is not None:
+                    try:
+                        options = self._connected(result, lent)
+                    except OSError as error:
+                        self._drop(result)
+                        result.error = error
+                        failed.append(result)
+                        continue
+                self._tickets = result._ticket = ticket = self._tickets + 1
+                result.started = wall
+                result._begun = now
+                begun.append(result)
+                self._running[ticket] = result
+                entries.append((result.args, options, _BY_EVENT, ticket))
             self._spawn(entries, answers)
         finally:  # also of a handler's exception: what runs is known
             for fd in lent:
