@@ -207,6 +207,8 @@ class Popen(_Stock):
             self._kept = True
         except BaseException:
             self._context._end_started(cell)
+            self._id = None
+            self._kept = False
             raise
 
     def _close_child_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
