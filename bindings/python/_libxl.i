@@ -126,6 +126,8 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_event_free;                /* Ctx._events */
 %ignore libxl_event;
 %ignore libxl_event_u;
+%ignore libxl_ev_link;
+%ignore libxl_event::link;
 %ignore libxl_event_u_operation_complete;
 %ignore libxl_event_u_childproc_started;
 %ignore libxl_event_u_childproc_stopped;

@@ -461,8 +461,8 @@ def test_popen_leak_warns():
         del p
     pipe.close()
     context = xlchild.default_context()
-    while context.child_count:
-        context.events(0.05)
+    while context.child_count:  # reaped when others are started
+        xlchild.run([TINY])
 
 
 # ---- fork, logging, leaks ------------------------------------------------------------

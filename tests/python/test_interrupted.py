@@ -1,0 +1,477 @@
+"""An exception of a signal handler, at every point of every blocking call.
+
+A handler of Python's runs between two instructions, and may raise. Here a
+trace function raises instead, at the first instruction of this package and of
+subprocess, at the second, and so on until the call is over before it gets
+there: nothing is lost at any of them (B10, B11).
+"""
+import dis
+import gc
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from conftest import CHILD, children, fds
+
+import xlchild
+from xlchild.pool import Pool
+
+# subprocess's own code leaves fds of pipes where it is interrupted: where
+# there are pipes, only the points of this package
+FILES = (str(Path(xlchild.__file__).parent), subprocess.__file__)
+RETURNS = [dis.opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST")
+           if name in dis.opmap]
+LOADS = [dis.opmap[name] for name in ("LOAD_FAST", "LOAD_CONST")]
+LONG = [CHILD, "pause"]
+SHORT = [CHILD, "exit", "3"]
+
+
+class Raised(BaseException):
+    """By the handler."""
+
+
+def returns(frame):
+    """It is at the end of a function: with a value at hand it returns."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    if at < 0:
+        return False
+    return code[at] in RETURNS or code[at] in LOADS \
+        and code[at + 2:at + 3] and code[at + 2] in RETURNS
+
+
+def finalizes(frame):
+    """A finalizer, or called by one: what it raises is only shown."""
+    while frame is not None:
+        if frame.f_code.co_name in ("__del__", "_end_now", "_end_started"):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def raising_at(number, work, files=FILES):
+    """(it was raised, what work returned)."""
+    passed = 0
+    fired = False
+
+    def trace(frame, event, arg):
+        nonlocal passed, fired
+        if event in ("return", "exception") or returns(frame):
+            return trace  # no handler runs there
+        if passed == number:
+            fired = True
+            raise Raised
+        passed += 1
+        return trace
+
+    def tracer(frame, event, arg):
+        code = frame.f_code
+        if code.co_filename.startswith(files) and not finalizes(frame):
+            frame.f_trace_opcodes = True
+            return trace(frame, event, arg)
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        result = work()
+    except Raised:
+        result = None
+    finally:
+        sys.settrace(before)
+    return fired, result
+
+
+def sweep(work, after, step=1, files=FILES):
+    """work at every point; after(it was raised, result) judges each."""
+    number = 0
+    while True:
+        fired, result = raising_at(number, work, files)
+        after(fired, result)
+        if not fired:
+            break
+        number += step
+    assert number >= 3
+    return number
+
+
+def soon(condition):
+    """It becomes true."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def clean():
+    """Says when nothing is left of what was started."""
+    xlchild.run(SHORT, capture_output=True)
+    living = set(children())
+    open_fds = set(fds().items())
+
+    def is_clean():
+        gc.collect()
+        soon(lambda: set(children()) == living)
+        return set(fds().items()) - open_fds
+
+    return is_clean
+
+
+# ---- what is asked again has its answer -------------------------------------
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_B10_wait_of_a_process(ctx, ended):
+    statuses = []
+
+    def work():
+        started.append(ctx.spawn(SHORT))
+        if ended:
+            os.waitid(os.P_PID, started[-1].pid, os.WEXITED | os.WNOWAIT)
+        return None
+
+    started = []
+    number = 0
+    while True:
+        work()
+        child = started.pop()
+        fired, _ = raising_at(number, lambda: child.wait(60))
+        statuses.append(child.wait(60).exitcode)
+        assert child.poll().exitcode == 3
+        number += 1
+        if not fired:
+            break
+    assert number > 5 and set(statuses) == {3}
+    del child
+    assert ctx.child_count == 0
+
+
+@pytest.mark.parametrize("ask", ["wait", "poll", "communicate"])
+def test_B10_popen(clean, ask):
+    number = 0
+    while True:
+        p = xlchild.Popen(SHORT)
+        fired, _ = raising_at(number, lambda: getattr(p, ask)())
+        assert p.wait() == 3 and p.poll() == 3
+        number += 1
+        if not fired:
+            break
+    del p
+    assert number > 5
+    assert clean() == set()
+
+
+def test_B10_events(ctx):
+    expected = []
+
+    def work():
+        expected.append(ctx.spawn(SHORT, event=True, user=len(expected)))
+        return None
+
+    number = 0
+    while True:
+        work()
+        child = expected[-1]
+        got = []
+        fired, result = raising_at(number, lambda: ctx.events(60))
+        got += result or []
+        if not got:
+            got += ctx.events(20)
+        assert [(e.process, e.status.exitcode, e.user) for e in got] \
+            == [(child, 3, number)]
+        assert ctx.events() == []
+        number += 1
+        if not fired:
+            break
+    assert number > 20
+    assert ctx.child_count == 0 and not ctx._children
+
+
+def test_B10_many_events_at_once(ctx):
+    def round_of(number):
+        children = [ctx.spawn(SHORT, event=True) for _ in range(4)]
+        got = []
+        fired, result = raising_at(number, lambda: ctx.events(60))
+        got += result or []
+        while len(got) < 4:
+            more = ctx.events(60)
+            assert more
+            got += more
+        assert sorted(e.process.pid for e in got) \
+            == sorted(c.pid for c in children)
+        return fired
+
+    number = 0
+    while round_of(number):
+        number += 3
+    assert number > 30
+
+
+# ---- a start hands its child over, or ends it -------------------------------
+
+@pytest.mark.parametrize("options", [{}, {"event": True},
+                                     {"on_exit": lambda *_: None}],
+                         ids=["hold", "event", "on_exit"])
+def test_B11_spawn(ctx, clean, options):
+    def judge(fired, child):
+        if child is not None:
+            child.kill()
+            if not options:
+                child.wait()
+        while ctx.child_count:
+            ctx.events(0.01)
+        assert fired == (child is None)
+
+    sweep(lambda: ctx.spawn(LONG, **options), judge)
+    clean()
+    ctx.events()
+    assert not ctx._children
+
+
+def test_B11_spawn_many(ctx, clean):
+    def judge(fired, started):
+        for child in started or ():
+            child.kill()
+            child.wait()
+
+    sweep(lambda: ctx.spawn_many([LONG] * 3, event=False), judge)
+    clean()
+
+
+def test_B11_start_of_an_operation(ctx, clean):
+    def judge(fired, number):
+        if number is not None:
+            ctx.abort(number)
+
+    sweep(lambda: ctx.start(LONG, capture_output=True), judge)
+    deadline = time.monotonic() + 30
+    while children() and time.monotonic() < deadline:
+        if not ctx.events(0.05):
+            break
+    clean()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("options", [{}, {"stdin": -1, "stdout": -1}],
+                         ids=["plain", "pipes"])
+def test_B11_popen(clean, options):
+    def judge(fired, p):
+        if p is not None:
+            p.kill()
+            p.communicate()
+
+    sweep(lambda: xlchild.Popen(LONG, **options), judge,
+          files=FILES[:1] if options else FILES)
+    clean()
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("work, files", [
+    (lambda: xlchild.run(SHORT), FILES),
+    (lambda: xlchild.run(SHORT, input=b"x", capture_output=True), FILES[:1]),
+    (lambda: xlchild.call(SHORT), FILES),
+    (lambda: xlchild.check_output([CHILD, "exit", "0"]), FILES[:1]),
+    (lambda: xlchild.default_context().run(SHORT, capture_output=True),
+     FILES),
+], ids=["run", "run-pipes", "call", "check_output", "Context.run"])
+def test_B11_commands_run_to_completion(clean, work, files):
+    sweep(work, lambda fired, done: None, step=2, files=files)
+    clean()
+
+
+@pytest.mark.own_process  # files of its spool wait for the collector
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("options", [{}, {"on_output": lambda *_: None}],
+                         ids=["files", "pipes"])
+def test_B10_pool(clean, options):
+    def work():
+        with Pool(2, **options) as pool:
+            return [r.returncode for r in pool.map([SHORT, SHORT, SHORT])]
+
+    def judge(fired, codes):
+        assert fired or codes == [3, 3, 3]
+
+    sweep(work, judge, step=29)
+    clean()
+
+
+# ---- one answer for all ------------------------------------------------------
+
+@pytest.mark.parametrize("kind", ["spawn", "Popen"])
+def test_B9_any_number_of_threads_get_the_same(kind):
+    start = getattr(xlchild, kind)
+    wrong = []
+    for turn in range(40):
+        child = start(["sh", "-c", "sleep 0.01; exit 3"])
+
+        def waits():
+            if child.wait() != 3:
+                wrong.append("wait")
+
+        def waits_in_time():
+            if child.wait(60) != 3:
+                wrong.append("wait(60)")
+
+        def polls():
+            while child.poll() is None:
+                pass
+            if child.poll() != 3:
+                wrong.append("poll")
+
+        def times_out():
+            while True:
+                try:
+                    if child.wait(0.001) != 3:
+                        wrong.append("wait(0.001)")
+                    return
+                except (TimeoutError, subprocess.TimeoutExpired):
+                    pass
+
+        def noted(work):
+            try:
+                work()
+            except BaseException as error:
+                wrong.append(error)
+
+        threads = [threading.Thread(target=noted, args=(work,)) for work in
+                   (waits, waits_in_time, polls, times_out) * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert child.wait() == 3 and child.returncode == 3
+    assert wrong == []
+
+
+@pytest.mark.parametrize("kind", ["spawn", "Popen"])
+def test_B10_alarms_at_random(kind):
+    """The real thing: a handler that raises, again and again."""
+    start = getattr(xlchild, kind)
+    armed = False
+
+    def handler(*_):
+        nonlocal armed
+        if armed:
+            armed = False
+            raise Raised
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for _ in range(300):
+            child = start(SHORT)
+            while True:
+                signal.setitimer(signal.ITIMER_REAL,
+                                 0.0001 + random.random() * 0.002)
+                try:
+                    armed = True
+                    status = child.wait()
+                    armed = False
+                    break
+                except Raised:
+                    pass
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            assert status == 3
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_B11_a_start_that_waits_is_interrupted(tmp_path):
+    """A program that cannot be opened yet: the handler ends the start."""
+    fifo = str(tmp_path / "fifo")
+    os.mkfifo(fifo)
+
+    def handler(*_):
+        raise Raised
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for work in (lambda: xlchild.default_context().run(["true"],
+                                                           stdout=fifo),):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Raised):
+                work()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+# ---- Popen as subprocess's ---------------------------------------------------
+
+def test_a_popen_inherited_by_fork_is_as_subprocess_has_it():
+    def told(module):
+        p = module.Popen(["sleep", "1000"])
+        inner, outer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            said = []
+            for name in "poll", "terminate", "kill", "wait", "poll":
+                try:
+                    said.append(repr(getattr(p, name)()))
+                except BaseException as error:
+                    said.append(repr(error))
+            os.write(outer, " ".join(said).encode())
+            os._exit(0)
+        os.close(outer)
+        with open(inner) as file:
+            words = file.read()
+        os.waitpid(pid, 0)
+        alive = p.poll() is None
+        p.kill()
+        return words, alive, p.wait()
+
+    assert told(xlchild) == told(subprocess)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")
+def test_the_pid_of_a_dropped_popen_is_still_waited_for():
+    for beside in False, True:
+        for _ in range(20):
+            pid = xlchild.Popen(SHORT).pid
+            if beside:
+                q = xlchild.Popen(LONG)
+                q.kill()
+                q.wait()
+                xlchild.default_context().events()
+            else:
+                assert os.waitpid(pid, 0)[1] >> 8 == 3
+
+
+def test_somebody_else_waits_and_says_so(clean):
+    """As asyncio's transport and tornado do."""
+    context = xlchild.default_context()
+    xlchild.run(SHORT)  # reaps what others have dropped
+    before = context.child_count
+    for _ in range(100):
+        p = xlchild.Popen(SHORT)
+        assert os.waitpid(p.pid, 0)[1] >> 8 == 3
+        p.returncode = 3
+        del p
+
+    def counted():
+        context.events()
+        return context.child_count <= before
+
+    soon(counted)
+    assert clean() == set()
+
+
+def test_a_number_is_its_own_until_it_is_asked_for():
+    """Whoever waits for another child meanwhile."""
+    held = [xlchild.Popen(SHORT) for _ in range(10)]
+    for p in held:
+        os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT)
+    for _ in range(20):
+        xlchild.run([CHILD, "exit", "0"])
+        xlchild.default_context().events()
+    for p in held:  # zombies still
+        assert os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT
+                         | os.WNOHANG).si_status == 3
+    assert [p.wait() for p in held] == [3] * 10
