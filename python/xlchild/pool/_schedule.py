@@ -15,6 +15,7 @@ from .._spec import KillPolicy, kill_tuple
 from .._treaty import SigchldOwner
 from . import _local, _spool
 from ._halt import Halt
+from ._pressure import Median, Pressure, Unfit
 from ._result import Result
 
 __all__ = ["Pool", "run_many"]
@@ -80,6 +81,7 @@ class Pool:
         self._cancelled = self._stopped = False
         self._halted = None
         self._horizon = None
+        self._hooks()
         if executor is not None:
             from . import _remote
             if on_output is not None or spool is not None:
@@ -108,6 +110,17 @@ class Pool:
             spool = _spool.Spool()
         self._runner = _local.InFiles(treaty, kill, options, starters, spool,
                                       capture_limit, keep_large)
+
+    def _hooks(self):
+        """What the command line (xlchild.cli) sets."""
+        # called with a Result before each start: options for that one
+        self._prepare = None
+        # room(wanted), unused(n), ended(n), fileno(), patience(): see
+        # xlchild.cli._gates
+        self._gate = None
+        # a command may take so many times the median of those before it
+        self._share = None
+        self._run_now = None
 
     def __enter__(self):
         return self
@@ -242,8 +255,51 @@ class Pool:
 
     # ---- the loop -------------------------------------------------------
 
+    def _watch_time(self):
+        """Ends what is late; for a caller that is kept from the results."""
+        run = self._run_now
+        if run is not None:
+            if time.monotonic() >= run.until and not self._cancelled:
+                self.out_of_time = True
+                self.cancel()
+            self._end_late(run)
+
+    def _time_passed(self, seconds):
+        """So long everything stood still: nobody is late for that."""
+        if self._run_now is not None:
+            self._run_now.later(seconds)
+
+    def _begin(self, run, now):
+        """Start what may start; those that could not be are returned."""
+        runner = self._runner
+        room = run.room(now)
+        gate = self._gate
+        if gate is not None and room > 0 and run.eager(now):
+            room = gate.room(room)
+        taken = run.take(now, room)
+        if gate is not None and room > len(taken):
+            gate.unused(room - len(taken))
+        ended = [result for result in taken if result.error is not None]
+        fit = [result for result in taken if result.error is None] \
+            if ended else taken
+        if self._prepare is not None:
+            for result in fit:
+                run.give_slot(result)
+                result._options = self._prepare(result)
+        failed = runner.start(fit)
+        if len(failed) < len(fit):
+            run.pressure.started()
+        for result in failed:
+            if not run.pressure.holds(result.error, len(runner)):
+                ended.append(result)
+                continue
+            run.hold(result)
+            if gate is not None:
+                gate.ended(1)
+        return ended
+
     def _run(self, commands):
-        run = _Run(self, commands)
+        run = self._run_now = _Run(self, commands)
         runner = self._runner
         self._halted = None
         while True:
@@ -253,20 +309,26 @@ class Pool:
                 self.cancel()
             ended = []
             if not self._ending:
-                ended = runner.start(run.take(now, self.jobs - len(runner)))
+                ended = self._begin(run, now)
                 if self._cancelled:  # meanwhile, by a signal handler
                     self._end_all()
             if not ended:
                 if not len(runner) and (self._ending or run.exhausted):
                     break
-                room = len(runner) < self.jobs
+                room = run.room(time.monotonic()) > 0
                 patience = run.patience(room)
-                also = run.awaited if room and not self._ending else None
+                also = run.awaited if room and not self._ending else ()
                 if len(runner):
                     ended = runner.collect(patience, also)
+                    if ended:
+                        run.pressure.ended()
                 else:
                     _pause(patience, also)
                 self._end_late(run)
+            for result in ended:
+                run.take_slot(result)
+            if ended and self._gate is not None:
+                self._gate.ended(len(ended))
             ready = [result for result in ended if self._over(result, run)]
             if ready:
                 yield ready
@@ -283,7 +345,10 @@ class Pool:
         success = result.success
         if success:
             result.error = None
-        elif result.attempts < self.attempts and not self._ending:
+            if self._share is not None:
+                run.took.add(result.seconds)
+        elif result.attempts < self.attempts and not self._ending \
+                and not isinstance(result.error, Unfit):
             run.again(result, self.backoff * 2 ** (result.attempts - 1))
             return False
         if self._halted is None:
@@ -297,6 +362,12 @@ class Pool:
         for result in run.late():
             if self._runner.stop(result):
                 result.timed_out = True
+        if self._share is not None and len(run.took) >= 3:
+            limit = time.monotonic() - self._share * run.took.value()
+            for result in self._runner:
+                if result._begun <= limit and not result.timed_out \
+                        and self._runner.stop(result):
+                    result.timed_out = True
 
     def _end_all(self, policy=None):
         for result in self._runner:
@@ -314,7 +385,12 @@ class _Run:
         self._fileno = getattr(commands, "fileno", None)
         self._more = True
         self._waiting = []
+        self._held = []  # could not be started for want of something
+        self._slots = []  # given back, the lowest first
+        self._most_slots = 0
         self._deadlines = deque()
+        self.pressure = Pressure()
+        self.took = Median()
         self._timeout = None if pool._runner.times_out else pool.timeout
         self._next_index = 0
         self._next_start = 0.0
@@ -325,14 +401,50 @@ class _Run:
     @property
     def exhausted(self):
         """There is nothing left to start."""
-        return not self._more and not self._waiting
+        return not (self._more or self._waiting or self._held)
+
+    def room(self, now):
+        """How many more may run now."""
+        running = len(self._pool._runner)
+        if self.pressure.until(now, running) is not None:
+            return 0
+        return self._pool.jobs - running
+
+    def eager(self, now):
+        """There is a command to be started, or the list may end."""
+        return now >= self._next_start and (
+            self._held or self._waiting and self._waiting[0][0] <= now
+            or self._may_read() and (self._ready is None or self._ready()))
+
+    def give_slot(self, result):
+        """The lowest number that no command has, from 1."""
+        if not self._slots:
+            self._most_slots += 1
+            self._slots.append(self._most_slots)
+        result._slot = heapq.heappop(self._slots)
+
+    def take_slot(self, result):
+        """It may be given to another."""
+        if result._slot:
+            heapq.heappush(self._slots, result._slot)
+            result._slot = 0
+
+    def hold(self, result):
+        """It is to be started later, as if it had not been tried."""
+        self.take_slot(result)
+        result.attempts -= 1
+        result.error = None
+        result._due = None
+        heapq.heappush(self._held, (result.index, result))
 
     def take(self, now, room):
         """Up to room commands that may start now."""
         taken = []
         delay = self._pool.delay
         while len(taken) < room and now >= self._next_start:
-            if self._waiting and self._waiting[0][0] <= now:
+            if self._held:
+                result = heapq.heappop(self._held)[1]
+            elif self._waiting and self._waiting[0][0] <= now:
                 result = heapq.heappop(self._waiting)[2]
             elif self._may_read() and (self._ready is None or self._ready()):
                 item = next(self._source, None)
@@ -357,16 +469,20 @@ class _Run:
 
     @property
     def awaited(self):
-        """The file that the next command is to come from, if it may start."""
-        if self._ready is None or not self._may_read() or self._ready():
-            return None
-        return self._fileno()
+        """The files that say when the next command may start."""
+        if self._ready is not None and self._may_read() \
+                and not self._ready():
+            return (self._fileno(),)
+        gate = self._pool._gate
+        number = None if gate is None or self.exhausted else gate.fileno()
+        return () if number is None else (number,)
 
     def again(self, result, seconds):
         """It is to be tried again, in so many seconds."""
         _spool.close(result.files)
         result.status = result.error = result.files = None
         result.stdout = result.stderr = result._child = None
+        result._due = result._lost = None
         result.timed_out = False
         due = time.monotonic() + seconds
         heapq.heappush(self._waiting, (due, result.index, result))
@@ -376,7 +492,8 @@ class _Run:
         Those that have ended are dropped now and then."""
         if len(self._deadlines) > 64 + 2 * self._pool.jobs:
             self._deadlines = deque(filter(_still, self._deadlines))
-        self._deadlines.append((when, result.attempts, result))
+        result._due = when
+        self._deadlines.append((when, result))
 
     def late(self):
         """Those that have run too long, each once."""
@@ -386,25 +503,59 @@ class _Run:
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline = self._deadlines.popleft()
             if _still(deadline):
-                yield deadline[2]
+                yield deadline[1]
+
+    def later(self, seconds):
+        """All times are so much later."""
+        self.until += seconds
+        moved = deque()
+        for when, result in self._deadlines:
+            if _still((when, result)):
+                result._due = when + seconds
+                moved.append((when + seconds, result))
+        self._deadlines = moved
 
     def patience(self, room):
         """How long to wait at most; None: until something ends."""
         times = [self.until] if self.until != float("inf") else []
         if self._deadlines:
             times.append(self._deadlines[0][0])
-        if room and not self._pool._ending:
-            if self._waiting:
-                times.append(max(self._waiting[0][0], self._next_start))
-            elif self._may_read() and (self._ready is None or self._ready()):
-                times.append(self._next_start)
+        if self._pool._share is not None and len(self.took) >= 3:
+            least = self._pool._share * self.took.value()
+            times += [result._begun + least for result in self._pool._runner
+                      if not result.timed_out]
+        now = time.monotonic()
+        if not self._pool._ending:
+            when = self._next_try(now, room)
+            if when is not None:
+                times.append(when)
         if not times:
             return None
-        return max(0.0, min(times) - time.monotonic())
+        return max(0.0, min(times) - now)
+
+    def _next_try(self, now, room):
+        """When to look again whether something may start; None."""
+        if not room:
+            until = self.pressure.until(now, len(self._pool._runner))
+            return None if until == float("inf") else until
+        if self._held:
+            when = self._next_start
+        elif self._waiting:
+            when = max(self._waiting[0][0], self._next_start)
+        elif self._may_read() and (self._ready is None or self._ready()):
+            when = self._next_start
+        else:
+            return None
+        gate = self._pool._gate
+        if gate is None or when > now:
+            return when
+        pause = gate.patience()
+        return None if pause is None else now + pause
 
     def given_up(self):
         """Those that would have been tried again."""
         results = [entry[2] for entry in self._waiting]
+        results += [entry[1] for entry in self._held]
         for result in results:
             result.cancelled = True
         return results
@@ -413,18 +564,16 @@ class _Run:
 def _pause(seconds, also):
     """Nothing runs: until it is time, or the file can be read."""
     seconds = SLICE if seconds is None else min(SLICE, seconds)
-    if also is None:
-        time.sleep(seconds)
-    else:
-        poll = select.poll()
-        poll.register(also, select.POLLIN)
-        poll.poll(seconds * 1000)
+    poll = select.poll()
+    for fd in also:
+        poll.register(fd, select.POLLIN)
+    poll.poll(seconds * 1000)
 
 
 def _still(deadline):
     """The attempt that the deadline is for still runs."""
-    _, attempt, result = deadline
-    return result.status is None and result.attempts == attempt
+    when, result = deadline
+    return result.status is None and result._due == when
 
 
 def _at_least(least, **arguments):
@@ -435,6 +584,10 @@ def _at_least(least, **arguments):
 
 
 def _new_result(index, command):
+    if isinstance(command, Unfit):
+        result = Result(index, command.args_shown)
+        result.error = command
+        return result
     if isinstance(command, tuple) and len(command) == 2 \
             and isinstance(command[1], bytes) \
             and isinstance(command[0], (list, tuple)):
