@@ -17,7 +17,8 @@ _OPERATORS = frozenset((
     "|", "||", "|&", "&", "&&", ";", ";;", "(", ")", "<", ">", ">>", "<<",
     "<<<", "<>", ">|", "<&", ">&", "&>", "&>>", "2>", "2>>", "2>&1", "1>&2",
     ">&2", "2>/dev/null", ">/dev/null", "</dev/null"))
-_SHELLISH = frozenset("|&;<>()$`\\\"' \t\n*?[#~")
+_SHELLISH = frozenset("|&;<>()$`\\\"' \t\n*?")
+_MANY = 64
 
 
 class Wrong(Exception):
@@ -129,6 +130,9 @@ def _take(options, option, name, value, words, at):
             if option.const:  # how -N differs from -n
                 options.given.add(option.const)
         options.given.add(option.dest)
+        if option.dest == "completion":
+            from . import _pages
+            _pages.show("completion", value)
         return taken
     if kind == "maybe":
         setattr(options, option.dest, option.const if value is None
@@ -225,6 +229,8 @@ def _contradiction(o):
             return "%s and more than one source contradict each other" % name
         if o.colsep:
             return "%s and --colsep contradict each other" % name
+    if o.max_args > _MANY and not (o.pack or o.max_chars or o.pipe):
+        o.pack = "xargs"  # as far as they fit
     if o.replace is not None and not o.command:
         return "-I needs a COMMAND"
     if o.replace == "":

@@ -6,7 +6,7 @@ xargs where they have them.
 """
 from . import _values as v
 
-__all__ = ["BY_NAME", "DESCRIPTION", "EXITS", "FIELDS", "Option", "SECTIONS",
+__all__ = ["BY_NAME", "DESCRIPTION", "EXITS", "FIELDS", "Option", "SECTIONS", "SOURCES",
            "TABLE"]
 
 SECTIONS = ("Input", "Commands", "Running", "Terminal", "Output", "Account",

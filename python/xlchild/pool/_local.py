@@ -152,6 +152,8 @@ class InFiles(_Local):
                 self._drop(result)
                 result.error = answer
                 failed.append(result)
+        if failed and self._spool is not None:
+            self._spool.spare()
         return failed
 
     @staticmethod

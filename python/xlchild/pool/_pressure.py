@@ -13,6 +13,7 @@ __all__ = ["Median", "Pressure", "Unfit"]
 
 _ANYBODYS = frozenset((errno.EAGAIN, errno.ENOMEM, errno.ENFILE))
 _OURS = frozenset((errno.EMFILE,))  # comes back only from commands of ours
+_UNLIMITED = 1 << 20
 LONGEST = 10.0  # seconds to wait for others when none of ours runs
 
 
@@ -39,13 +40,19 @@ class Pressure:
         self._until = None  # when to try again
         self._since = None  # when it began that none of ours ran
         self._pause = 0.0
+        self._step = _UNLIMITED  # how many may be tried at once
 
-    def holds(self, error, running):
-        """Whether what failed so is to be tried again."""
+    def holds(self, error, running, tried):
+        """Whether what failed so is to be tried again; it was one of so many
+        that were tried together, and so many run."""
         number = getattr(error, "errno", None)
-        if number not in _ANYBODYS and not (number in _OURS and running):
+        if number not in _ANYBODYS and not (
+                number in _OURS and (running or tried > 1)):
             return False
         now = time.monotonic()
+        self._step = 1
+        if tried > 1 and not running:
+            return True  # alone it may find enough
         if running:
             self._until, self._since = float("inf"), None
             self._pause = 0.0
@@ -66,6 +73,11 @@ class Pressure:
     def started(self):
         """A start went well."""
         self._since = None
+        self._step = min(2 * self._step, _UNLIMITED)
+
+    def room(self, wanted):
+        """At most so many starts at once: after one that failed, few."""
+        return min(wanted, self._step)
 
     def until(self, now, running):
         """When to try (None: now)."""

@@ -287,10 +287,11 @@ class Pool:
                 run.give_slot(result)
                 result._options = self._prepare(result)
         failed = runner.start(fit)
-        if len(failed) < len(fit):
+        if fit and len(failed) < len(fit):
             run.pressure.started()
         for result in failed:
-            if not run.pressure.holds(result.error, len(runner)):
+            if not run.pressure.holds(result.error, len(runner),
+                                      len(fit)):
                 ended.append(result)
                 continue
             run.hold(result)
@@ -408,7 +409,7 @@ class _Run:
         running = len(self._pool._runner)
         if self.pressure.until(now, running) is not None:
             return 0
-        return self._pool.jobs - running
+        return self.pressure.room(self._pool.jobs - running)
 
     def eager(self, now):
         """There is a command to be started, or the list may end."""

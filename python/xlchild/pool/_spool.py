@@ -180,10 +180,14 @@ class Spool(_Spool):
             out.close()
             raise
 
-    def close(self):
-        """The idle files are closed."""
+    def spare(self):
+        """Files are scarce: the idle ones are closed."""
         while self.idle:
             os.close(self.idle.pop()._fd)
+
+    def close(self):
+        """The idle files are closed."""
+        self.spare()
         self.idle = None
         super().close()
 
@@ -205,6 +209,9 @@ class NamedSpool(_Spool):
     """Files that stay: ``folder/SEQ/stdout`` and ``stderr``, SEQ from 1."""
 
     idle = None  # none is used again
+
+    def spare(self):
+        """There are no idle files."""
 
     def __init__(self, folder):
         self.folder = folder
