@@ -10,32 +10,12 @@ import sys
 import tempfile
 
 import pytest
+from clitools import PROGRAM, cli, out, rows
 from conftest import CHILD
 
 from xlchild.cli import main
 
 pytestmark = pytest.mark.own_process
-PROGRAM = [sys.executable, "-m", "xlchild"]
-
-
-def cli(*arguments, text=b"", **options):
-    """Run it; text is its standard input."""
-    return subprocess.run(PROGRAM + [str(a) for a in arguments], input=text,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          timeout=100, **options)
-
-
-def out(*arguments, text=b"", **options):
-    """What it prints when all goes well."""
-    done = cli(*arguments, text=text, **options)
-    assert (done.returncode, done.stderr) == (0, b"")
-    return done.stdout
-
-
-def rows(path):
-    """The rows of a report."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
 
 # ---- input and commands ----------------------------------------------------
 

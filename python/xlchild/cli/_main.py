@@ -246,7 +246,7 @@ def printer_of(options, commands):
     out, err = Sink(1, "standard output"), Sink(2, "standard error")
     if options.style == "line":
         return LineBuffer(out, err, tag, options.keep_order, options.tmpdir)
-    return Printer(out, err, tag, options.echo)
+    return Printer(out, err, tag, options.echo and options.style == "group")
 
 
 def run(options, signals):

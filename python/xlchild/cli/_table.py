@@ -198,7 +198,7 @@ TABLE = _table(
      "needs to complete options", "SHELL", v.shell),
     ("--manual", "do", "manual", "print the manual page, for man -l -"),
     ("--will-cite", "same", None, "there is nothing to silence",
-     {"hidden": ("--willcite", "--no-notice", "--nonotice", "--gnu",
+     {"hidden": ("--willcite", "--nn", "--no-notice", "--nonotice", "--gnu",
                  "--plain")}),
 )
 
