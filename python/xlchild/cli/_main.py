@@ -320,7 +320,7 @@ def main(argv=None):
     """
     keep_standard_fds()
     options = parse(argv)
-    with Signals() as signals:
+    with Signals(options.tty) as signals:
         try:
             return run(options, signals)
         except KeyboardInterrupt:

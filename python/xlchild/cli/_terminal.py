@@ -28,11 +28,13 @@ def ignored_signals():
 
 class Signals:
     """Ctrl-C and its kin end the pool: gently first, the second time not.
-    Ctrl-Z stops the commands with us, and they go on when we do."""
+    Ctrl-Z stops the commands with us, and they go on when we do. Commands
+    that have the terminal get its keys themselves: it is for them to end."""
 
     WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self):
+    def __init__(self, shared=False):
+        self._shared = shared
         self.pool = None
         self.first = None
         self.bar = None
@@ -53,6 +55,9 @@ class Signals:
         self.first = self.first or signo
         if self.pool is None:
             raise KeyboardInterrupt
+        if self._shared and signo == signal.SIGINT:
+            self.pool.stop()
+            return
         self.pool.cancel(at_once=again)
         self._at_once = again
 
