@@ -2,8 +2,10 @@
 
 A gate is asked by the pool's scheduler (xlchild.pool._schedule):
 room(wanted): how many may start now; unused(n): so many of these did not;
-ended(n): so many commands have; fileno(): a file that says when to ask again,
-or None; patience(): seconds until to ask again, or None.
+ended(results): these commands have; fileno(): a file that says when to ask
+again, or None; patience(): seconds until to ask again, or None; beat(): does
+what is to be done now and then, returns seconds until the next time or None;
+options(result): what this command is started with, or None; close().
 """
 import os
 import time
@@ -37,10 +39,10 @@ class All:
         for gate in self._gates:
             gate.unused(count)
 
-    def ended(self, count):
+    def ended(self, results):
         """Tell all."""
         for gate in self._gates:
-            gate.ended(count)
+            gate.ended(results)
 
     def fileno(self):
         """The last one's."""
@@ -51,6 +53,19 @@ class All:
         times = [gate.patience() for gate in self._gates]
         times = [each for each in times if each is not None]
         return min(times) if times else None
+
+    def beat(self):
+        """The last one's: a job server comes last."""
+        return self._gates[-1].beat()
+
+    def options(self, result):
+        """The last one's."""
+        return self._gates[-1].options(result)
+
+    def close(self):
+        """All are."""
+        for gate in self._gates:
+            gate.close()
 
 
 class _Watched:
@@ -86,7 +101,9 @@ class _Watched:
         """So many did not start."""
         self.running -= count
 
-    ended = unused
+    def ended(self, results):
+        """These have."""
+        self.running -= len(results)
 
     @staticmethod
     def fileno():
@@ -97,6 +114,18 @@ class _Watched:
     def patience():
         """A little."""
         return _LOOK
+
+    @staticmethod
+    def beat():
+        """Nothing."""
+
+    @staticmethod
+    def options(_result):
+        """Nothing of its own."""
+
+    @staticmethod
+    def close():
+        """Nothing is held."""
 
 
 class Load(_Watched):

@@ -157,14 +157,16 @@ def pool_of(options, printer, stack):
             settings["spool"] = NamedSpool(options.results)
         else:
             settings["spool"] = Spool(options.tmpdir)
-    gate = gate_of(options, stack, settings)
+    gate = gate_of(options, settings)
+    if gate is not None:
+        stack.callback(gate.close)
     pool = stack.enter_context(Pool(options.jobs, **settings))
     pool._share = share
     pool._gate = gate
     return pool
 
 
-def gate_of(options, stack, settings):
+def gate_of(options, settings):
     """What holds starts back; None."""
     gates = []
     if options.load is not None or options.memfree is not None:
@@ -173,9 +175,37 @@ def gate_of(options, stack, settings):
             gates.append(_gates.Load(options.load, complain))
         if options.memfree is not None:
             gates.append(_gates.Memory(options.memfree, complain))
+    server = server_of(options, settings)
+    if server is not None:
+        gates.append(server)
     if not gates:
         return None
-    return gates[0] if len(gates) == 1 else _gates.All(gates)
+    if len(gates) == 1:
+        return gates[0]
+    from ._gates import All
+    return All(gates)
+
+
+def server_of(options, settings):
+    """The job server of GNU make's that we are below, or that we are."""
+    flags = os.environ.get("MAKEFLAGS", "")
+    if options.scheduler is None and "--jobserver-" in flags:
+        from . import _jobserver
+        try:
+            reading, writing, fds = _jobserver.found(flags)
+        except _jobserver.Unreachable as error:
+            complain("the job server of make cannot be used: %s" % error)
+        else:
+            settings["pass_fds"] = fds
+            settings["starters"] = 0
+            settings["pdeathsig"] = signal.SIGKILL  # tokens go back then
+            if "jobs" not in options.given:
+                options.jobs = _jobserver.jobs_of(flags) or options.jobs
+            return _jobserver.Client(reading, writing)
+    if options.jobserver:
+        from ._makes import Server
+        return Server(options.jobs, options.jobserver)
+    return None
 
 
 def client_of(address):
@@ -189,11 +219,13 @@ def client_of(address):
         raise Stop("--scheduler %s: %s" % (address, error))
 
 
-def preparation(options, commands, printer):
+def preparation(options, commands, printer, pool):
     """What is done before each start: a function of a Result, or None."""
     line = options.style == "line"
     echo = options.echo and options.style != "group"
-    if not (commands.has_slot or options.slot_var or options.verbose or echo):
+    gate = pool._gate
+    if not (commands.has_slot or options.slot_var or options.verbose or echo
+            or gate is not None):
         return None
     raw = {}
 
@@ -207,10 +239,14 @@ def preparation(options, commands, printer):
             complain_plain(shlex.join(result.args))
         if result.attempts == 1 and echo:
             printer.begin(result)
+        own = gate.options(result) if gate is not None else None
         if options.slot_var:
-            return {"env": dict(os.environ, **{
-                options.slot_var: str(result._slot - 1)})}
-        return None
+            own = own or {}
+            own.setdefault("env", {})[options.slot_var] = \
+                str(result._slot - 1)
+        if own and "env" in own:
+            own["env"] = dict(os.environ, **own["env"])
+        return own
     return prepare
 
 
@@ -262,7 +298,7 @@ def run(options, signals):
     tally = Tally()
     with contextlib.ExitStack() as stack:
         signals.pool = pool = pool_of(options, printer, stack)
-        pool._prepare = preparation(options, commands, printer)
+        pool._prepare = preparation(options, commands, printer, pool)
         printer.meanwhile(signals.meanwhile)
         if bar is not None:
             stack.callback(bar.close)

@@ -44,8 +44,9 @@ class _Local:
         """The options with some of them changed: fds is a dict of more."""
         options = dict(self._options, **changes)
         if "fds" in changes:
-            options["fds"] = list(dict(
-                self._options["fds"], **changes["fds"]).items())
+            fds = dict(self._options["fds"])
+            fds.update(changes["fds"])
+            options["fds"] = list(fds.items())
         return options
 
     def signal(self, signo):
@@ -254,6 +255,8 @@ class InPipes(_Local):
         super().__init__(treaty, kill, options)
         self._on_output = on_output
         self._fds = dict(self._options.pop("fds"))
+        self._more = {target: fd for target, fd in self._fds.items()
+                      if target > 2}
         self._raised = None  # by on_output
 
     def start(self, results):
@@ -269,10 +272,11 @@ class InPipes(_Local):
                 stdin = (_libxl.LIBXL_STREAM_FD, self._fds[0])
             pipe = (_libxl.LIBXL_STREAM_CALLBACK, None)
             options = self._options
-            if result._options is not None:
-                options = dict(options, **result._options)
-                if "fds" in options:
-                    options["fds"] = list(options["fds"].items())
+            if result._options is not None or self._more:
+                options = dict(options, **(result._options or {}))
+                fds = {**self._more, **options.pop("fds", {})}
+                if fds:
+                    options["fds"] = list(fds.items())
             try:
                 number = self.context._exec(
                     result.args, options, stdin, pipe, pipe, -1,

@@ -115,8 +115,7 @@ class Pool:
         """What the command line (xlchild.cli) sets."""
         # called with a Result before each start: options for that one
         self._prepare = None
-        # room(wanted), unused(n), ended(n), fileno(), patience(): see
-        # xlchild.cli._gates
+        # what holds starts back: see xlchild.cli._gates
         self._gate = None
         # a command may take so many times the median of those before it
         self._share = None
@@ -274,8 +273,8 @@ class Pool:
         runner = self._runner
         room = run.room(now)
         gate = self._gate
-        if gate is not None and room > 0 and run.eager(now):
-            room = gate.room(room)
+        if gate is not None and room > 0:
+            room = gate.room(room) if run.eager(now) else 0
         taken = run.take(now, room)
         if gate is not None and room > len(taken):
             gate.unused(room - len(taken))
@@ -296,7 +295,7 @@ class Pool:
                 continue
             run.hold(result)
             if gate is not None:
-                gate.ended(1)
+                gate.ended([result])
         return ended
 
     def _run(self, commands):
@@ -329,7 +328,7 @@ class Pool:
             for result in ended:
                 run.take_slot(result)
             if ended and self._gate is not None:
-                self._gate.ended(len(ended))
+                self._gate.ended(ended)
             ready = [result for result in ended if self._over(result, run)]
             if ready:
                 yield ready
@@ -526,6 +525,10 @@ class _Run:
             times += [result._begun + least for result in self._pool._runner
                       if not result.timed_out]
         now = time.monotonic()
+        if self._pool._gate is not None:
+            pause = self._pool._gate.beat()
+            if pause is not None:
+                times.append(now + pause)
         if not self._pool._ending:
             when = self._next_try(now, room)
             if when is not None:
