@@ -156,8 +156,7 @@ def _bash():
     lines = ["# bash completion of xlchild's options; made by xlchild "
              "--completion bash", "_xlchild() {",
              "    local word=${COMP_WORDS[COMP_CWORD]}",
-             "    local before=${COMP_WORDS[COMP_CWORD-1]}",
-             "    local at=1",
+             "    local before=${COMP_WORDS[COMP_CWORD-1]} at=1",
              '    case "$before" in']
     for option in TABLE:
         if option.kind not in ("value", "list"):
@@ -195,7 +194,6 @@ def _bash():
         "    fi",
         "}",
         "complete -o filenames -F _xlchild xlchild", ""]
-    lines.remove("    local at=1")
     return "\n".join(lines)
 
 
