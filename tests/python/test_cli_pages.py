@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from clitools import PROGRAM, cli, out
+from clitools import cli, out
 from conftest import ROOT
 from test_cli_terminal import Terminal
 

@@ -18,7 +18,8 @@ from ._input import commands_of, with_slot
 from ._options import WRONG_USE, parse
 from ._printer import LineBuffer, Printer
 from ._sink import Sink
-from ._terminal import Bar, Signals, ignored_signals, terminal
+from ._terminal import (Bar, Signals, has_terminal, ignored_signals,
+                        terminal)
 
 __all__ = ["main"]
 
@@ -141,8 +142,10 @@ def pool_of(options, printer, stack):
     if options.tty:
         settings["stdin"] = fd = terminal()
         stack.callback(os.close, fd)
-    else:  # no command can reach the terminal: it would be stopped
+    elif has_terminal():  # a command that asks it would be stopped for ever
         settings["new_session"] = True
+    else:
+        settings["new_group"] = True
     if options.scheduler is not None:
         del settings["sigignore"]
         settings["executor"] = stack.enter_context(
@@ -221,7 +224,6 @@ def client_of(address):
 
 def preparation(options, commands, printer, pool):
     """What is done before each start: a function of a Result, or None."""
-    line = options.style == "line"
     echo = options.echo and options.style != "group"
     gate = pool._gate
     if not (commands.has_slot or options.slot_var or options.verbose or echo
@@ -303,14 +305,16 @@ def run(options, signals):
         if bar is not None:
             stack.callback(bar.close)
         window = options.keep_order and options.style != "line"
+        prints = options.style != "ungroup"
         for batch in pool.batches(commands, WINDOW if window else 0):
             if bar is not None and options.style != "ungroup":
                 bar.clear()
             failed = tally.failed
             for result in batch:
                 seq = commands.seq(result.index)
-                printer.put(result)
-                commands.over(result.index)
+                if prints:
+                    printer.put(result)
+                    commands.over(result.index)
                 tally.add(result, seq)
                 for account in accounts:
                     account.add(result, seq)

@@ -1,14 +1,16 @@
 """Manners at a terminal: the keys that end and stop, and the bar.
 
-Used by _main.py. Commands have sessions of their own, so that the terminal
-tells only us of Ctrl-C and Ctrl-Z; we pass them on.
+Used by _main.py. Commands have sessions of their own if there is a terminal
+(groups of their own, which cost less, if there is none), so that it tells only
+us of Ctrl-C and Ctrl-Z; we pass them on.
 """
 import os
 import signal
 import sys
 import time
 
-__all__ = ["Bar", "Signals", "ignored_signals", "terminal"]
+__all__ = ["Bar", "Signals", "has_terminal", "ignored_signals",
+           "terminal"]
 
 _DRAWN = 0.1  # seconds between two drawings
 
@@ -16,6 +18,15 @@ _DRAWN = 0.1  # seconds between two drawings
 def terminal():
     """The controlling terminal, opened: an fd. OSError: there is none."""
     return os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
+
+
+def has_terminal():
+    """There is one that a command could ask."""
+    try:
+        os.close(terminal())
+    except OSError:
+        return False
+    return True
 
 
 def ignored_signals():

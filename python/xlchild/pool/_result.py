@@ -59,7 +59,8 @@ class Result:
         all there."""
         return self.status is not None and self.status.success \
             and not (self.timed_out or self.cancelled) \
-            and not isinstance(self.error, OutputLost)
+            and (self.error is None
+                 or not isinstance(self.error, OutputLost))
 
     @property
     def returncode(self):
