@@ -180,15 +180,14 @@ def test_L3_without_a_terminal_that_is_said():
 
 @pytest.mark.parametrize("style", ["--group", "-u", "--lb"])
 def test_L3_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
-    """By an interactive shell; with all that a command has started. The
-    time that it stood still is nobody's."""
+    """By an interactive shell; with all that a command has started."""
     pids = tmp_path / "pids"
     go = tmp_path / "go"
     script = "echo $$ >> %s; sh -c 'echo $$ >> %s; " \
         "while ! test -e %s; do sleep 0.02; done'; echo done" % (
             pids, pids, go)
     with Terminal("bash", "--norc", "--noprofile", "-i") as shell:
-        shell.type(("%s %s -j2 --timeout 3 --report %s/r sh -c ::: \"%s\" "
+        shell.type(("%s %s -j2 --report %s/r sh -c ::: \"%s\" "
                     "\"%s\"\n" % (
                         X, style, tmp_path, script.replace("$", "\\$"),
                         script.replace("$", "\\$"))).encode())
@@ -201,7 +200,6 @@ def test_L3_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
         shell.until(rb"Stopped")
         for pid in jobs:
             reaches(pid, "T")
-        time.sleep(3.2)  # longer than their time limit
         shell.type(b"fg; echo rc $?\n")
         for pid in jobs:
             reaches(pid, "SR")
@@ -210,6 +208,29 @@ def test_L3_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
         shell.type(b"exit\n")
         shell.end()
     assert [row["ok"] for row in rows(tmp_path / "r")] == [True, True]
+
+
+def test_L3_the_time_that_it_stood_still_is_nobodys():
+    """As if a command that takes 0.6 s had been stopped for a minute, with
+    time limits of half a minute."""
+    from xlchild.pool import Pool
+    done = []
+    with Pool(2, timeout=30, total_timeout=40) as pool:
+        for result in pool.as_completed([["true"], ["sleep", "0.6"]]):
+            done.append(result)
+            if len(done) == 1:
+                run = pool._run_now
+                pool._time_passed(60)
+                assert run.until - time.monotonic() > 60
+                assert all(when - time.monotonic() > 60
+                           for when, _ in run._deadlines)
+    assert [result.success for result in done] == [True, True]
+    with Pool(1, timeout=0.3) as pool:  # and after it the limit holds
+        runs = pool.as_completed([["true"], ["sleep", "60"]])
+        next(runs)
+        pool._time_passed(0.2)
+        (late,) = runs
+    assert late.timed_out
 
 
 def test_L3_ctrl_z_and_then_it_is_ended(tmp_path):
@@ -226,10 +247,11 @@ def test_L3_ctrl_z_and_then_it_is_ended(tmp_path):
         shell.type(b"\x1a")
         shell.until(rb"Stopped")
         reaches(job, "T")
+        with open("/proc/%d/stat" % job) as file:
+            ours = int(file.read().rpartition(")")[2].split()[1])
         shell.type(b"kill %1\n")
         reaches(job, ("",))
-        shell.type(b"exit\n")
-        shell.end()
+        reaches(ours, ("",))
 
 
 def test_L3_ctrl_c_once_and_twice(tmp_path):
@@ -265,7 +287,8 @@ def test_L3_ctrl_c_of_a_command_on_the_terminal():
 def test_L3_the_terminal_goes_away(tmp_path):
     """SIGHUP ends the commands; nohup's do not mind."""
     told = tmp_path / "told"
-    terminal = Terminal(*PROGRAM, "-u", "sh", "-c", ":::", "echo ready; "
+    terminal = Terminal(*PROGRAM, "-u", "--kill-after", "50", "sh", "-c",
+                        ":::", "echo ready; "
                         "trap 'echo bye > %s; exit' TERM; while :; do "
                         "sleep 0.02; done" % told)
     terminal.until(b"ready")

@@ -277,9 +277,9 @@ class Pool:
         taken = run.take(now, room)
         if gate is not None and room > len(taken):
             gate.unused(room - len(taken))
-        ended, fit = run.unfit, taken
-        if ended:
-            run.unfit = []
+        ended, fit = [], taken
+        if run.unfit:
+            ended, run.unfit = run.unfit, []
             fit = [result for result in taken if result.error is None]
         if self._prepare is not None:
             for result in fit:
