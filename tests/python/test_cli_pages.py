@@ -8,7 +8,7 @@ import shutil
 import subprocess
 
 import pytest
-from clitools import cli, out
+from clitools import PROGRAM, cli, out
 from conftest import ROOT
 from test_cli_terminal import Terminal
 
@@ -78,6 +78,20 @@ def test_defaults_that_help_names_are_those_that_are_used():
         used = option.convert(option.default) \
             if isinstance(option.default, str) else option.default
         assert option.convert(said) == used, option.names
+
+
+def test_nobody_reads_the_help():
+    """No traceback; a full disk is no success either."""
+    inner, outer = os.pipe()
+    os.close(inner)
+    done = subprocess.run(PROGRAM + ["--help"], stdout=outer,
+                          stderr=subprocess.PIPE)
+    os.close(outer)
+    assert (done.returncode, done.stderr) == (141, b"")
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(PROGRAM + ["--manual"], stdout=full,
+                              stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (255, b"")
 
 
 def test_version():

@@ -71,6 +71,20 @@ for options in ({}, {"attempts": 3}, {"capture": False},
     assert done.stdout.split() == [b"40"] * 5
 
 
+@needs_root
+def test_L1_what_threads_of_an_executor_start_waits_too():
+    done = subprocess.run([sys.executable, "-c", AS_NOBODY.replace(
+        "(8, 8)", "(16, 16)") + """
+from concurrent.futures import ThreadPoolExecutor
+from xlchild.pool import run_many
+with ThreadPoolExecutor(10) as executor:
+    done = run_many([["sleep", "0.05"]] * 40, 20, executor=executor)
+print(sum(result.success for result in done),
+      {result.attempts for result in done})
+"""], stdout=subprocess.PIPE, timeout=100)
+    assert done.stdout == b"40 {1}\n"
+
+
 @pytest.mark.parametrize("number,running,tried,held", [
     (errno.EAGAIN, 1, 1, True), (errno.ENOMEM, 0, 1, True),
     (errno.ENFILE, 0, 1, True), (errno.EMFILE, 1, 1, True),

@@ -228,7 +228,7 @@ def commands_of(options, wanted):
         source = options.sources[0].file if options.sources else None
         fd, name = open_input(source)
         rows = Blocks(fd, options.delimiter or b"\n", options.block, lines,
-                      name)
+                      name, fd > 2)
         names = []
     else:
         rows, names = rows_of(options)

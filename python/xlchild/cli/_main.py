@@ -50,7 +50,8 @@ def complain(words):
 class Tally:
     """Counts what has ended."""
 
-    def __init__(self):
+    def __init__(self, local=True):
+        self._local = local
         self.begun = time.monotonic()
         self.count = self.failed = self.lost = self.late = self.ended = 0
         self.broken = False  # we failed, not the commands
@@ -76,7 +77,7 @@ class Tally:
             self.broken = True
             return "its output may not be all there: %s" % said(error)
         stage = getattr(error, "stage", None)
-        if isinstance(error, OSError) and stage is None:
+        if isinstance(error, OSError) and stage is None and self._local:
             self.broken = True
             return said(error)
         if stage == "exec" and isinstance(error, FileNotFoundError) \
@@ -272,6 +273,7 @@ def dry_run(commands):
             continue
         sink.write(os.fsencode(shlex.join(with_slot(command, 1))) + b"\n")
     sink.flush()
+    sink.close()
     return code
 
 
@@ -297,12 +299,14 @@ def run(options, signals):
     accounts = accounts_of(options)
     printer = printer_of(options, commands)
     signals.bar = bar = Bar.of(options.show, commands.total)
-    tally = Tally()
+    tally = Tally(options.scheduler is None)
     with contextlib.ExitStack() as stack:
         signals.pool = pool = pool_of(options, printer, stack)
         pool._prepare = preparation(options, commands, printer, pool)
         printer.meanwhile(signals.meanwhile)
+        stack.callback(printer.close)
         if bar is not None:
+            bar.draw()
             stack.callback(bar.close)
         window = options.keep_order and options.style != "line"
         prints = options.style != "ungroup"

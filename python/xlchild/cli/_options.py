@@ -4,6 +4,7 @@ Reads by the table (_table.py); called by _main.py. What is wrong is said with
 the option's name, and what to use instead where xargs or GNU parallel would
 have understood it (_theirs.py); the exit status is then 255.
 """
+import re
 import sys
 
 from ._table import BY_NAME, TABLE
@@ -17,6 +18,7 @@ _OPERATORS = frozenset((
     "|", "||", "|&", "&", "&&", ";", ";;", "(", ")", "<", ">", ">>", "<<",
     "<<<", "<>", ">|", "<&", ">&", "&>", "&>>", "2>", "2>>", "2>&1", "1>&2",
     ">&2", "2>/dev/null", ">/dev/null", "</dev/null"))
+_REDIRECTION = re.compile(r"(?:\d|&)?>>?[^>]*|\d?<[^>]+")
 _SHELLISH = frozenset("|&;<>()$`\\\"' \t\n*?")
 _MANY = 64
 
@@ -243,7 +245,11 @@ def _contradiction(o):
         return "--shell and -q contradict each other"
     if (o.resume or o.resume_failed) and not (o.report or o.joblog):
         return "--resume and --resume-failed need --report or --joblog"
+    if o.end == "":
+        o.end = None  # as xargs -E '' has it
     if o.tty:
+        if o.show:
+            return "--tty and --%s contradict each other" % o.show
         if o.scheduler is not None or o.pipe:
             return "--tty and %s contradict each other" \
                 % ("--pipe" if o.pipe else "--scheduler")
@@ -316,7 +322,7 @@ def _shells_own(o):
             return "%r is one word, and no program: --shell runs it by " \
                 "/bin/sh" % first
     for word in o.command:
-        if word in _OPERATORS:
+        if word in _OPERATORS or _REDIRECTION.fullmatch(word):
             return "%r is the shell's: --shell runs the command by " \
                 "/bin/sh, -q passes the word on" % word
     return None

@@ -23,9 +23,13 @@ def show(what, value=None):
         text = completion(value)
     else:
         text = {"help": help_text, "manual": manual}[what]()
-    if sys.stdout is not None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
+    try:
+        if sys.stdout is not None:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = None  # Python would try again at its end
+        raise SystemExit(141 if isinstance(error, BrokenPipeError) else 255)
     raise SystemExit(0)
 
 

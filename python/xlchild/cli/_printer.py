@@ -41,6 +41,11 @@ class _Writer:
 
     rest = flush
 
+    def close(self):
+        """No more is put out."""
+        for sink in self._sinks:
+            sink.close()
+
     def begin(self, result):
         """It is about to start: the command goes before its output."""
         self._sinks[0].write(_line_of(result))

@@ -25,9 +25,10 @@ def open_input(name):
 class _Reader:
     """A file that is read when it can be."""
 
-    def __init__(self, fd, name):
+    def __init__(self, fd, name, owned=False):
         self._fd = fd
         self._name = name
+        self._owned = owned
         self._over = False
         self._poll = select.poll()
         self._poll.register(fd, select.POLLIN)
@@ -53,6 +54,8 @@ class _Reader:
             raise
         if not piece:
             self._over = True
+            if self._owned:
+                os.close(self._fd)
         return piece
 
     def __iter__(self):
@@ -67,8 +70,8 @@ class Lines(_Reader):
     """
 
     def __init__(self, fd, end=b"\n", count=1, name="standard input",
-                 last=None, trim=(False, False)):
-        super().__init__(fd, name)
+                 last=None, trim=(False, False), owned=False):
+        super().__init__(fd, name, owned)
         self._end = end
         self._count = count
         self._lines = collections.deque()
@@ -134,8 +137,9 @@ def _trimmed(text, sides):
 class Blocks(_Reader):
     """Blocks of whole lines: of so many bytes, or so many lines."""
 
-    def __init__(self, fd, end, size, lines=None, name="standard input"):
-        super().__init__(fd, name)
+    def __init__(self, fd, end, size, lines=None, name="standard input",
+                 owned=False):
+        super().__init__(fd, name, owned)
         self._end = end
         self._size = size
         self._lines = lines
@@ -238,7 +242,7 @@ def _rows_of_one(options, source, end, group):
     else:
         fd, name = open_input(source and source.file)
         rows = reader = Lines(fd, end, 1 if options.header else group, name,
-                              options.end, options.trim)
+                              options.end, options.trim, fd > 2)
     if options.colsep is not None:
         cut = options.colsep.split
         rows = (tuple(cut(row[0])) for row in rows) if reader is not None \

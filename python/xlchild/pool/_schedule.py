@@ -320,6 +320,9 @@ class Pool:
                 also = run.awaited if room and not self._ending else ()
                 if len(runner):
                     ended = runner.collect(patience, also)
+                    if runner.times_out:
+                        ended = [result for result in ended
+                                 if not self._held(result, run)]
                     if ended:
                         run.pressure.ended()
                 else:
@@ -340,6 +343,15 @@ class Pool:
     @property
     def _ending(self):
         return self._cancelled or self._stopped or self._halted is not None
+
+    def _held(self, result, run):
+        """It could not be started, elsewhere, for want of something that
+        comes back: it is tried again."""
+        if result.status is None and not self._ending and run.pressure.holds(
+                result.error, len(self._runner), 1):
+            run.hold(result)
+            return True
+        return False
 
     def _over(self, result, run):
         """It has ended; False if it is tried again."""
