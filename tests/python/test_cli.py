@@ -134,7 +134,7 @@ def test_what_cannot_be_used_is_named(arguments, named):
     assert b"Traceback" not in done.stderr
 
 
-def test_L7_a_line_that_is_no_command_is_one_that_fails(tmp_path):
+def test_a_line_that_is_no_command_is_one_that_fails(tmp_path):
     """Those before and after it run; the account has all."""
     report = tmp_path / "report"
     done = cli("-k", "--report", report, "--retries", "3",

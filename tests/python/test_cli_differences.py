@@ -122,7 +122,7 @@ def outcomes(tmp_path_factory):
             enumerate(rows())))
 
 
-def test_L5_nothing_differs_in_silence(outcomes):
+def test_nothing_differs_in_silence(outcomes):
     """Each line does what theirs does, says why not, or is listed."""
     wrong = [(row, row.theirs, row.ours) for row in outcomes
              if row.found != row.verdict]
@@ -168,7 +168,7 @@ def table(outcomes):
     return "\n".join(lines)
 
 
-def test_L5_the_page_has_the_table(outcomes):
+def test_the_page_has_the_table(outcomes):
     text = PAGE.read_text()
     assert HEAD in text
     written = text[:text.index(HEAD)] + table(outcomes)
@@ -215,7 +215,7 @@ def options_of_xargs():
 
 
 @pytest.mark.parametrize("names", [options_of_parallel, options_of_xargs])
-def test_L5_every_option_of_theirs_is_known(names):
+def test_every_option_of_theirs_is_known(names):
     """Understood, or refused with what to use instead."""
     unknown = [name for name in names()
                if "no such option" in (said(name, "1") or "")
@@ -223,7 +223,7 @@ def test_L5_every_option_of_theirs_is_known(names):
     assert unknown == []
 
 
-def test_L5_refusals_name_the_option_and_are_not_understood():
+def test_refusals_name_the_option_and_are_not_understood():
     for name in refused_names():
         words = refusal(name)
         assert words.startswith(name + " is not supported: "), name
@@ -253,7 +253,7 @@ def test_L5_refusals_name_the_option_and_are_not_understood():
     (["--termseq", "FOO", "x"], "--termseq"),
     (["--process-slot-var", "a=b", "x"], "--process-slot-var"),
 ])
-def test_L5_what_is_not_understood_is_refused(words, named):
+def test_what_is_not_understood_is_refused(words, named):
     assert named in (said(*words) or ""), said(*words)
 
 
@@ -266,7 +266,7 @@ def test_L5_what_is_not_understood_is_refused(words, named):
     ("echo 'a", "quotation"), ('echo "a', "quotation"),
     ("echo a\\", "backslash"), ("cd /", "shell's own"),
 ])
-def test_L5_a_line_that_only_a_shell_understands_fails(line, named):
+def test_a_line_that_only_a_shell_understands_fails(line, named):
     """That job, with its number and what to do; the next one runs."""
     done = subprocess.run(
         [sys.executable, "-m", "xlchild", "-k"],

@@ -32,25 +32,25 @@ pytestmark = pytest.mark.own_process
     (["--trim", "l", "echo", "<{}>", ":::", " a "], b"<a >\n"),
     (["-r", "echo", ":::"], b""), (["-r", "echo", "::::", "/dev/null"], b""),
 ])
-def test_L5_sources(arguments, expected, tmp_path):
+def test_sources(arguments, expected, tmp_path):
     (tmp_path / "F").write_text("1\n2\n")
     assert out("-k", *arguments, text=b"in\n", cwd=tmp_path) == expected
 
 
-def test_L5_empty_lines_are_values_like_others():
+def test_empty_lines_are_values_like_others():
     assert out("-k", "echo", "x", text=b"a\n\nb") == b"x a\nx \nx b\n"
     assert out("-k", "-0", "printf", "<%s>", text=b"a\0\0") == b"<a><>"
     assert out("-k", "-n2", "printf", "<%s>", text=b"\n\n\n") == b"<><><>"
     assert out("-k", "-d", ":", "printf", "<%s>", text=b"a:b:") == b"<a><b>"
 
 
-def test_L5_an_empty_line_is_no_command_but_has_a_number(tmp_path):
+def test_an_empty_line_is_no_command_but_has_a_number(tmp_path):
     report = tmp_path / "r"
     out("-k", "--report", report, text=b"echo a\n\necho b\n")
     assert [r["seq"] for r in rows(report)] == [1, 3]
 
 
-def test_L5_columns():
+def test_columns():
     text = b"a\tb\nc\n\td\n"
     assert out("-k", "--colsep", r"\t", "echo", "{2}={1}={3}", text=text) \
         == b"b=a=\n=c=\nd==\n"
@@ -62,7 +62,7 @@ def test_L5_columns():
         == b"1 2 3 4\n"
 
 
-def test_L5_headers():
+def test_headers():
     assert out("-k", "--header", ":", "echo", "{f1}", "{g}", "{1}", "{f1.}",
                ":::", "f1", "A.b", ":::", "g", "B", "C") \
         == b"A.b B A.b A\nA.b C A.b A\n"
@@ -71,7 +71,7 @@ def test_L5_headers():
     assert out("--header", ":", "echo", "{x}", text=b"") == b""
 
 
-def test_L5_a_command_does_not_wait_for_lines_it_does_not_need():
+def test_a_command_does_not_wait_for_lines_it_does_not_need():
     """Columns and headers are read as lines are: when they come."""
     inner, outer = os.pipe()
     with subprocess.Popen(
@@ -93,11 +93,11 @@ def test_L5_a_command_does_not_wait_for_lines_it_does_not_need():
     (["x{}y"], b"xa.b d/ey\n"), (["{.}", "{/}"], b"a d/e a.b e\n"),
     (["{3/}", "{name}", "{##}"], b" {name} {##}\n"),
 ])
-def test_L5_replacement_strings(words, expected):
+def test_replacement_strings(words, expected):
     assert out("-k", "echo", *words, ":::", "a.b", ":::", "d/e") == expected
 
 
-def test_L5_slots_are_those_of_the_jobs_that_run(tmp_path):
+def test_slots_are_those_of_the_jobs_that_run(tmp_path):
     """No two that run at a time have the same, and none is above -j."""
     script = "mkdir %s/{%%} || echo taken; echo $S {%%}; " \
         "rmdir %s/{%%}" % (tmp_path, tmp_path)
@@ -108,7 +108,7 @@ def test_L5_slots_are_those_of_the_jobs_that_run(tmp_path):
 
 
 @pytest.mark.parametrize("style", ["--group", "-u", "--lb"])
-def test_L5_slots_of_retries_and_of_what_waits_for_its_turn(style, tmp_path):
+def test_slots_of_retries_and_of_what_waits_for_its_turn(style, tmp_path):
     script = "test {%%} -le 2 || exit 9; test -e %s/$1 && exit 0; " \
         ": > %s/$1; exit 1" % (tmp_path, tmp_path)
     order = [] if style == "-u" else ["-k"]
@@ -116,7 +116,7 @@ def test_L5_slots_of_retries_and_of_what_waits_for_its_turn(style, tmp_path):
         script, "_", "{}", ":::", *map(str, range(12)))
 
 
-def test_L5_dry_run_shows_a_slot_and_what_cannot_run():
+def test_dry_run_shows_a_slot_and_what_cannot_run():
     assert out("--dry-run", "echo", "{%}", ":::", "a") == b"echo 1\n"
     done = cli("--dry-run", text=b"echo a\necho $b\n")
     assert (done.returncode, done.stdout) == (1, b"echo a\n")
@@ -140,11 +140,11 @@ def test_L5_dry_run_shows_a_slot_and_what_cannot_run():
     (["--shell", "-X", "-j1", "echo a-{} 'b'"], b"a-1 a-2 a-3 b\n"),
     (["--shell", "-n2", "echo a-{}"], b"a-1 2\na-3\n"),
 ])
-def test_L5_several_values_a_command(arguments, expected):
+def test_several_values_a_command(arguments, expected):
     assert out("-k", *arguments, text=b"1\n2\n3\n") == expected
 
 
-def test_L5_as_many_as_fit_are_as_many_as_xargs_takes():
+def test_as_many_as_fit_are_as_many_as_xargs_takes():
     text = b"".join(b"%d\n" % n for n in range(100000))
     theirs = subprocess.run(["xargs", "echo"], input=text, check=True,
                             stdout=subprocess.PIPE).stdout
@@ -152,7 +152,7 @@ def test_L5_as_many_as_fit_are_as_many_as_xargs_takes():
 
 
 @pytest.mark.parametrize("how", [["-X"], ["-m"], ["--xargs"], ["-n100000"]])
-def test_L5_what_is_put_together_is_never_too_long(how):
+def test_what_is_put_together_is_never_too_long(how):
     """However large the environment is."""
     env = dict(os.environ, LARGE="x" * 100000, **{
         "V%d" % n: "y" * 100000 for n in range(12)})
@@ -162,7 +162,7 @@ def test_L5_what_is_put_together_is_never_too_long(how):
     assert sum(map(int, done.stdout.split())) == 200
 
 
-def test_L5_a_line_that_does_not_fit_fails_or_ends_it():
+def test_a_line_that_does_not_fit_fails_or_ends_it():
     text = b"a\n" + b"b" * 30 + b"\nc\n"
     done = cli("-k", "-s", "20", "echo", text=text)
     assert (done.returncode, done.stdout) == (1, b"a\nc\n")
@@ -175,7 +175,7 @@ def test_L5_a_line_that_does_not_fit_fails_or_ends_it():
 # ---- the input as the jobs' own --------------------------------------------
 
 
-def test_L5_pipe_in_blocks_of_lines():
+def test_pipe_in_blocks_of_lines():
     text = b"".join(b"%d\n" % n for n in range(10))
     assert out("--pipe", "-N4", "-k", "wc", "-l", text=text) == b"4\n4\n2\n"
     assert out("--pipe", "-L", "4", "-k", "cat", text=text) == text
@@ -187,7 +187,7 @@ def test_L5_pipe_in_blocks_of_lines():
                text=b"a\0b\0").split() == [b"a", rb"\0", b"b", rb"\0"]
 
 
-def test_L5_pipe_loses_nothing_of_a_large_input(tmp_path):
+def test_pipe_loses_nothing_of_a_large_input(tmp_path):
     text = b"".join(b"%d %s\n" % (n, b"x" * (n % 300)) for n in range(40000))
     (tmp_path / "in").write_bytes(text)
     for style in ([], ["--lb"]):
@@ -198,7 +198,7 @@ def test_L5_pipe_loses_nothing_of_a_large_input(tmp_path):
         == long + text
 
 
-def test_L5_pipe_has_numbers_and_slots():
+def test_pipe_has_numbers_and_slots():
     assert out("--pipe", "-k", "-N1", "-j1", "sh", "-c",
                "read x; echo $x {#} {%}", text=b"a\nb\n") == b"a 1 1\nb 2 1\n"
     done = cli("--pipe", "cat", "{}", text=b"x\n")
@@ -211,11 +211,11 @@ def test_L5_pipe_has_numbers_and_slots():
 @pytest.mark.parametrize("jobs", ["-j0", "-P0", "-j+0", "-j-1", "-j+2",
                                   "-j200%", "-j1%", "--jobs=3", "-kj2",
                                   "-j-999"])
-def test_L5_forms_of_jobs(jobs):
+def test_forms_of_jobs(jobs):
     assert out(jobs, "echo", ":::", "a") == b"a\n"
 
 
-def test_L5_zero_is_as_many_as_there_are():
+def test_zero_is_as_many_as_there_are():
     """All of them run at a time: each waits for the last one."""
     script = "echo >&3; while test $(wc -l < $0) -lt 40; do sleep 0.05; done"
     path = os.path.join(os.environ.get("TMPDIR", "/tmp"),
@@ -227,7 +227,7 @@ def test_L5_zero_is_as_many_as_there_are():
         os.unlink(path)
 
 
-def test_L5_load_and_memory_hold_starts_back(tmp_path):
+def test_load_and_memory_hold_starts_back(tmp_path):
     """But of --load one always runs."""
     assert out("-k", "--load", "0.001", "echo", ":::", "a", "b", "c") \
         == b"a\nb\nc\n"
@@ -239,7 +239,7 @@ def test_L5_load_and_memory_hold_starts_back(tmp_path):
     assert b"waiting for memory (--memfree)" in done.stderr
 
 
-def test_L5_a_share_of_the_median_is_a_time_limit():
+def test_a_share_of_the_median_is_a_time_limit():
     done = cli("--timeout", "1000%", "-j1", "--summary", "sleep", ":::",
                "0.1", "0.1", "0.1", "60")
     assert done.returncode == 1 and b"1 timed out" in done.stderr
@@ -249,7 +249,7 @@ def test_L5_a_share_of_the_median_is_a_time_limit():
 @pytest.mark.parametrize("sequence,expected", [
     ("INT,60000,KILL", b"told\n"), ("INT,100,KILL", b"told\n"),
     ("KILL", b""), ("SIGINT", b"told\n")])
-def test_L5_termseq(sequence, expected):
+def test_termseq(sequence, expected):
     script = "trap 'echo told; %s' INT; while :; do sleep 0.02; done" % (
         ":" if "100,KILL" in sequence else "exit 3")
     done = cli("--termseq", sequence, "--timeout", "0.5", "sh", "-c", script)
@@ -263,7 +263,7 @@ def test_L5_termseq(sequence, expected):
 # ---- accounts and output ---------------------------------------------------
 
 
-def test_L5_resume_by_a_joblog(tmp_path):
+def test_resume_by_a_joblog(tmp_path):
     log = tmp_path / "log"
     assert cli("-j1", "--joblog", log, "sh", "-c", "exit $0", ":::",
                "0", "1").returncode == 1
@@ -278,7 +278,7 @@ def test_L5_resume_by_a_joblog(tmp_path):
     assert done.stdout == b"" and b"line 6 is no row" in done.stderr
 
 
-def test_L5_a_joblog_has_nothing_of_what_was_ended_early(tmp_path):
+def test_a_joblog_has_nothing_of_what_was_ended_early(tmp_path):
     log = tmp_path / "log"
     cli("-j2", "--fail-fast", "--joblog", log, "sh", "-c", ":::", "exit 1",
         "sleep 60")
@@ -288,14 +288,14 @@ def test_L5_a_joblog_has_nothing_of_what_was_ended_early(tmp_path):
     assert done.stdout == b"y\n"
 
 
-def test_L5_a_tag_of_ones_own():
+def test_a_tag_of_ones_own():
     assert out("-k", "--tagstring", "{1}:{#}", "printf", "a\\nb\\n%.0s", ":::",
                "x", "y") == b"x:1\ta\nx:1\tb\ny:2\ta\ny:2\tb\n"
     assert out("-k", "--tagstring", "<{/.}>", "echo", "hi", ":::", "a/b.c") \
         == b"<b>\thi a/b.c\n"
 
 
-def test_L5_lines_in_order_at_once():
+def test_lines_in_order_at_once():
     """Of the command whose turn it is; the others wait, in files if they
     are large."""
     inner, outer = os.pipe()
@@ -314,7 +314,7 @@ def test_L5_lines_in_order_at_once():
         b"%d\n" % n for n in range(1, 300001)) + b"third\n"
 
 
-def test_L5_what_is_run_is_said_where_it_is_asked_for():
+def test_what_is_run_is_said_where_it_is_asked_for():
     assert out("-k", "-v", "echo", ":::", "a b", "c") \
         == b"echo 'a b'\na b\necho c\nc\n"
     assert out("-k", "-v", "--lb", "echo", ":::", "a", "b") \
@@ -344,7 +344,7 @@ def test_L5_what_is_run_is_said_where_it_is_asked_for():
     ["-X", "echo", ":::", b"\xff", b"\xfe"],
     ["--process-slot-var", b"\xff", "echo", ":::", "a"],
 ])
-def test_L5_names_that_are_no_text(arguments, tmp_path):
+def test_names_that_are_no_text(arguments, tmp_path):
     place = os.fsencode(tmp_path)
     with open(place + b"/\xfe.x", "wb") as file:
         file.write(b"\xfc\n")

@@ -36,7 +36,7 @@ def many(*arguments, count=40):
 
 @needs_root
 @pytest.mark.parametrize("style", ["--group", "-u", "--lb", "-k"])
-def test_L1_too_many_processes_hold_the_queue(style):
+def test_too_many_processes_hold_the_queue(style):
     """All are run, each once, as fast as may be."""
     done = many(style, "-j20", "--summary", "sh", "-c",
                 "echo {#}; exec sleep {}")
@@ -46,7 +46,7 @@ def test_L1_too_many_processes_hold_the_queue(style):
 
 
 @needs_root
-def test_L1_a_try_that_found_no_process_is_no_attempt(tmp_path):
+def test_a_try_that_found_no_process_is_no_attempt(tmp_path):
     report = tmp_path / "r"
     os.chmod(tmp_path, 0o777)
     for parent in tmp_path.parents[:3]:
@@ -60,7 +60,7 @@ def test_L1_a_try_that_found_no_process_is_no_attempt(tmp_path):
 
 
 @needs_root
-def test_L1_the_pool_holds_it_too():
+def test_the_pool_holds_it_too():
     done = subprocess.run([sys.executable, "-c", AS_NOBODY + """
 from xlchild.pool import run_many
 for options in ({}, {"attempts": 3}, {"capture": False},
@@ -72,7 +72,7 @@ for options in ({}, {"attempts": 3}, {"capture": False},
 
 
 @needs_root
-def test_L1_what_threads_of_an_executor_start_waits_too():
+def test_what_threads_of_an_executor_start_waits_too():
     done = subprocess.run([sys.executable, "-c", AS_NOBODY.replace(
         "(8, 8)", "(16, 16)") + """
 from concurrent.futures import ThreadPoolExecutor
@@ -91,13 +91,13 @@ print(sum(result.success for result in done),
     (errno.EMFILE, 0, 2, True), (errno.EMFILE, 0, 1, False),
     (errno.ENOENT, 1, 2, False), (errno.EACCES, 0, 1, False),
     (None, 1, 1, False)])
-def test_L1_what_is_wanting_for_now(number, running, tried, held):
+def test_what_is_wanting_for_now(number, running, tried, held):
     from xlchild.pool._pressure import Pressure
     error = Exception() if number is None else OSError(number, "")
     assert Pressure().holds(error, running, tried) is held
 
 
-def test_L1_nobody_waits_for_ever(monkeypatch):
+def test_nobody_waits_for_ever(monkeypatch):
     """Where none of ours runs, time is what ends it; once for all."""
     from xlchild.pool import _pressure
     now = [100.0]
@@ -117,7 +117,7 @@ def test_L1_nobody_waits_for_ever(monkeypatch):
     assert pressure.holds(error, 0, 1)
 
 
-def test_L1_few_files():
+def test_few_files():
     """Even where the first that are tried take all of them."""
     for style in ("--group", "-u", "--lb"):
         done = cli("-j40", style, "--summary", "sh", "-c", ":::",
@@ -146,7 +146,7 @@ def small_disk(tmp_path):
     "head -c 3000000 /dev/zero 2>/dev/null; true",  # it does not look
     "head -c 3000000 /dev/zero >&2; true"])
 @pytest.mark.parametrize("where", ["--tmpdir", "--results"])
-def test_L2_a_full_disk_is_said(small_disk, tmp_path_factory, where, script):
+def test_a_full_disk_is_said(small_disk, tmp_path_factory, where, script):
     report = tmp_path_factory.mktemp("report") / "r"
     done = cli("-k", "-j2", where, small_disk / "x" if where == "--results"
                else small_disk, "--report", report, "sh", "-c", script,
@@ -159,7 +159,7 @@ def test_L2_a_full_disk_is_said(small_disk, tmp_path_factory, where, script):
     assert all("No space" in row["error"] for row in found)
 
 
-def test_L2_one_that_was_cut_while_another_filled_the_disk(small_disk):
+def test_one_that_was_cut_while_another_filled_the_disk(small_disk):
     """Its room comes back before the first one ends: it is said all the
     same."""
     inner, outer = os.pipe()
@@ -178,12 +178,12 @@ def test_L2_one_that_was_cut_while_another_filled_the_disk(small_disk):
     assert process.returncode == 255
 
 
-def test_L2_a_small_disk_that_is_not_full_is_no_matter(small_disk):
+def test_a_small_disk_that_is_not_full_is_no_matter(small_disk):
     assert len(out("-j1", "--tmpdir", small_disk, "head", "-c", "700000",
                    text=b"/dev/zero\n")) == 700000
 
 
-def test_L2_a_pool_tells_which_output_was_cut(small_disk):
+def test_a_pool_tells_which_output_was_cut(small_disk):
     done = subprocess.run([sys.executable, "-c", """
 import os, sys
 os.environ["TMPDIR"] = sys.argv[1]
@@ -197,7 +197,7 @@ print(whole.success, whole.error)
     assert done.stdout == b"True False True\nTrue None\n"
 
 
-def test_L2_a_folder_that_goes_away(tmp_path):
+def test_a_folder_that_goes_away(tmp_path):
     """What cannot be started for that ends the run, with a word."""
     place = tmp_path / "gone"
     place.mkdir()
@@ -239,7 +239,7 @@ def _waiting(fd):
     return fcntl.ioctl(fd, termios.FIONREAD, b"\0\0\0\0")
 
 
-def test_L2_time_limits_hold_while_nobody_reads(tmp_path):
+def test_time_limits_hold_while_nobody_reads(tmp_path):
     report = tmp_path / "r"
     process, inner = blocked(
         "-j2", "-k", "--timeout", "0.3", "--report", str(report), "sh", "-c",
@@ -256,7 +256,7 @@ def test_L2_time_limits_hold_while_nobody_reads(tmp_path):
     assert [r["timed_out"] for r in rows(report)] == [False, True]
 
 
-def test_L2_a_second_ctrl_c_ends_it_while_nobody_reads():
+def test_a_second_ctrl_c_ends_it_while_nobody_reads():
     process, inner = blocked("-j1", "sh", "-c", ":::", "seq 100000", "true")
     process.send_signal(signal.SIGINT)
     end = time.monotonic() + 60
@@ -270,7 +270,7 @@ def test_L2_a_second_ctrl_c_ends_it_while_nobody_reads():
     process.stderr.close()
 
 
-def test_L2_a_slow_reader_gets_everything():
+def test_a_slow_reader_gets_everything():
     process = subprocess.Popen(
         PROGRAM + ["-k", "-j2", "seq", ":::", *["50000"] * 4],
         stdout=subprocess.PIPE)

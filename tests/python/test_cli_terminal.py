@@ -115,7 +115,7 @@ ASK = "read x < /dev/tty || exit 7; echo got $x"
 
 
 @pytest.mark.parametrize("style", [[], ["-u"], ["--lb"], ["-k", "-j3"]])
-def test_L3_a_command_that_may_not_gets_an_error(style):
+def test_a_command_that_may_not_gets_an_error(style):
     """It is not stopped for ever, even if it insists."""
     with Terminal(*PROGRAM, *style, "sh", "-c", ASK, ":::", "1") as terminal:
         assert terminal.end() == 1
@@ -132,7 +132,7 @@ def test_L3_a_command_that_may_not_gets_an_error(style):
         assert b"no 6" in terminal.seen
 
 
-def test_L3_password_programs_are_told_that_there_is_no_terminal():
+def test_password_programs_are_told_that_there_is_no_terminal():
     program = "import getpass, warnings; warnings.simplefilter('error'); " \
         "getpass.getpass()"
     with Terminal(*PROGRAM, sys.executable, "-c", program, ":::",
@@ -142,7 +142,7 @@ def test_L3_password_programs_are_told_that_there_is_no_terminal():
 
 
 @pytest.mark.parametrize("option", ["-o", "--tty", "--open-tty"])
-def test_L3_a_command_that_may_use_it_can(option):
+def test_a_command_that_may_use_it_can(option):
     """One after the other, through standard input and by its name."""
     with Terminal(*PROGRAM, option, "sh", "-c",
                   "printf 'name: '; read x; echo 1$x; stty -echo </dev/tty; "
@@ -159,7 +159,7 @@ def test_L3_a_command_that_may_use_it_can(option):
         assert b"secret" not in terminal.seen
 
 
-def test_L3_a_terminal_also_in_lines_or_grouped():
+def test_a_terminal_also_in_lines_or_grouped():
     for style in (["--lb"], ["--group"]):
         with Terminal(*PROGRAM, "-o", *style, "sh", "-c",
                       "printf 'name: ' >/dev/tty; read x; echo got $x",
@@ -170,7 +170,7 @@ def test_L3_a_terminal_also_in_lines_or_grouped():
             assert terminal.end() == 0
 
 
-def test_L3_without_a_terminal_that_is_said():
+def test_without_a_terminal_that_is_said():
     done = cli("--tty", "cat", ":::", "a", start_new_session=True)
     assert done.returncode == 255 and b"/dev/tty: " in done.stderr
 
@@ -179,7 +179,7 @@ def test_L3_without_a_terminal_that_is_said():
 
 
 @pytest.mark.parametrize("style", ["--group", "-u", "--lb"])
-def test_L3_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
+def test_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
     """By an interactive shell; with all that a command has started."""
     pids = tmp_path / "pids"
     go = tmp_path / "go"
@@ -210,7 +210,7 @@ def test_L3_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
     assert [row["ok"] for row in rows(tmp_path / "r")] == [True, True]
 
 
-def test_L3_the_time_that_it_stood_still_is_nobodys():
+def test_the_time_that_it_stood_still_is_nobodys():
     """As if a command that takes 0.6 s had been stopped for a minute, with
     time limits of half a minute."""
     from xlchild.pool import Pool
@@ -233,7 +233,7 @@ def test_L3_the_time_that_it_stood_still_is_nobodys():
     assert late.timed_out
 
 
-def test_L3_ctrl_z_and_then_it_is_ended(tmp_path):
+def test_ctrl_z_and_then_it_is_ended(tmp_path):
     """`kill %1` of what is stopped ends the commands, too."""
     pids = tmp_path / "pids"
     with Terminal("bash", "--norc", "--noprofile", "-i") as shell:
@@ -254,7 +254,7 @@ def test_L3_ctrl_z_and_then_it_is_ended(tmp_path):
         reaches(ours, ("",))
 
 
-def test_L3_ctrl_c_once_and_twice(tmp_path):
+def test_ctrl_c_once_and_twice(tmp_path):
     script = "trap 'echo told' TERM; echo ready; while :; do sleep 0.02; done"
     with Terminal(*PROGRAM, "-u", "--kill-after", "0.2", "sh", "-c", ":::",
                   script) as terminal:
@@ -271,7 +271,7 @@ def test_L3_ctrl_c_once_and_twice(tmp_path):
         assert terminal.end() == 130
 
 
-def test_L3_ctrl_c_of_a_command_on_the_terminal():
+def test_ctrl_c_of_a_command_on_the_terminal():
     """It gets the key itself, and may take its time; no other starts."""
     with Terminal(*PROGRAM, "--tty", "sh", "-c", "trap 'echo mine; exit 5' "
                   "INT; echo ready; while :; do sleep 0.02 & wait; done",
@@ -284,7 +284,7 @@ def test_L3_ctrl_c_of_a_command_on_the_terminal():
         assert b"ready" not in terminal.seen
 
 
-def test_L3_the_terminal_goes_away(tmp_path):
+def test_the_terminal_goes_away(tmp_path):
     """SIGHUP ends the commands; nohup's do not mind."""
     told = tmp_path / "told"
     terminal = Terminal(*PROGRAM, "-u", "--kill-after", "50", "sh", "-c",
@@ -300,7 +300,7 @@ def test_L3_the_terminal_goes_away(tmp_path):
 
 @pytest.mark.parametrize("style", ["--group", "-u", "--lb"])
 @pytest.mark.parametrize("signo", ["HUP", "INT", "TERM", "USR1"])
-def test_L4_what_is_to_be_ignored_is_by_the_commands(style, signo):
+def test_what_is_to_be_ignored_is_by_the_commands(style, signo):
     """As nohup has it; and nothing else is."""
     number = getattr(signal, "SIG" + signo)
     script = "kill -%s $$; echo survived" % signo
@@ -312,7 +312,7 @@ def test_L4_what_is_to_be_ignored_is_by_the_commands(style, signo):
                ).returncode == 1
 
 
-def test_L4_nohup(tmp_path):
+def test_nohup(tmp_path):
     ready = tmp_path / "ready"
     process = subprocess.Popen(
         ["nohup", *PROGRAM, "-k", "sh", "-c", ":::",
@@ -369,7 +369,7 @@ def drawn(*arguments, columns=80, env=None, stdout=None):
 @pytest.mark.parametrize("kind,shown", [
     ("--bar", rb"100% \[#+\] 3/3"), ("--eta", rb"100% \[#+\] 3/3, ETA 0s"),
     ("--progress", rb"3/3, 0 running")])
-def test_L3_the_kinds_of_bar(kind, shown):
+def test_the_kinds_of_bar(kind, shown):
     """Drawn without any package; gone at the end, between the output."""
     code, (lines, last), raw = drawn(kind, "-k", "echo", ":::", *"abc")
     assert code == 0 and (lines, last) == ([b"a", b"b", b"c"], b"")
@@ -377,7 +377,7 @@ def test_L3_the_kinds_of_bar(kind, shown):
     assert b"tqdm" not in raw
 
 
-def test_L3_a_bar_of_lines_from_a_file_knows_how_many(tmp_path):
+def test_a_bar_of_lines_from_a_file_knows_how_many(tmp_path):
     (tmp_path / "in").write_text("1\n2\n3")
     code, _, raw = drawn("--bar", "-a", str(tmp_path / "in"), "true")
     assert code == 0 and b" 3/3" in raw
@@ -390,14 +390,14 @@ def test_L3_a_bar_of_lines_from_a_file_knows_how_many(tmp_path):
 
 
 @pytest.mark.parametrize("columns", [1, 2, 5, 12, 20, 40, 200])
-def test_L3_a_narrow_terminal(columns):
+def test_a_narrow_terminal(columns):
     code, (lines, last), _ = drawn(
         "--eta", "-j1", "sh", "-c", "exit $0", ":::", *"0101",
         columns=columns, stdout=">/dev/null")
     assert code == 2 and lines == [] and last.strip() == b""
 
 
-def test_L3_a_terminal_that_becomes_narrow(tmp_path):
+def test_a_terminal_that_becomes_narrow(tmp_path):
     go = tmp_path / "go"
     with Terminal(*PROGRAM, "--bar", "-j1", "sh", "-c", ":::", "true",
                   "while ! test -e %s; do sleep 0.02; done" % go,
@@ -410,7 +410,7 @@ def test_L3_a_terminal_that_becomes_narrow(tmp_path):
         assert b"32/32" in terminal.seen
 
 
-def test_L3_colours_only_where_they_are_wanted():
+def test_colours_only_where_they_are_wanted():
     failing = ["--bar", "-j1", "false", ":::", "a", "b"]
     assert b"\x1b[31m1 failed\x1b[0m" in drawn(*failing)[2]
     assert b"\x1b[31m" not in drawn(*failing, env={"NO_COLOR": "1"})[2]
@@ -421,7 +421,7 @@ def test_L3_colours_only_where_they_are_wanted():
                                 stdout="2>/dev/null")[2]
 
 
-def test_L3_a_bar_in_the_background_is_not_drawn(tmp_path):
+def test_a_bar_in_the_background_is_not_drawn(tmp_path):
     with Terminal("bash", "--norc", "--noprofile", "-i") as shell:
         shell.type(("stty tostop; %s --bar true ::: 1 2 3 & wait; "
                     "echo rc $?\n" % X).encode())
@@ -431,7 +431,7 @@ def test_L3_a_bar_in_the_background_is_not_drawn(tmp_path):
         assert b"3/3" not in shell.seen
 
 
-def test_L3_reading_from_the_terminal_is_said():
+def test_reading_from_the_terminal_is_said():
     with Terminal(*PROGRAM, "-k", "echo", "got") as terminal:
         terminal.until(b"reading lines from the terminal")
         terminal.type(b"a\n\x04")

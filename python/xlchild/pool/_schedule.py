@@ -43,7 +43,10 @@ class Pool:
     ``out_of_time`` is True once the total timeout has passed.
 
     A command has ended when its process has: what it left in the background
-    is not waited for. Use the pool as a context manager, or call close(). It
+    is not waited for. Where a process, memory or a file is wanting for a
+    start, it waits until another command has ended (ten seconds at most if
+    none runs) and is no attempt. Where the disk is full that output waits on,
+    the error of a Result says so, and it is no success. Use the pool as a context manager, or call close(). It
     is for one thread; cancel() and stop() may be called by any, and by signal
     handlers.
 
