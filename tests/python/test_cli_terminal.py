@@ -19,6 +19,7 @@ from clitools import PROGRAM, cli, out, rows
 pytestmark = pytest.mark.own_process
 SECONDS = 60
 X = " ".join(PROGRAM)
+STOPPED = "TD"  # D: its child was stopped between vfork and exec
 
 
 class Terminal:
@@ -199,7 +200,7 @@ def test_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
         shell.type(b"\x1a")
         shell.until(rb"Stopped")
         for pid in jobs:
-            reaches(pid, "T")
+            reaches(pid, STOPPED)
         shell.type(b"fg; echo rc $?\n")
         for pid in jobs:
             reaches(pid, "SR")
@@ -246,7 +247,7 @@ def test_ctrl_z_and_then_it_is_ended(tmp_path):
         job = int(pids.read_text())
         shell.type(b"\x1a")
         shell.until(rb"Stopped")
-        reaches(job, "T")
+        reaches(job, STOPPED)
         with open("/proc/%d/stat" % job) as file:
             ours = int(file.read().rpartition(")")[2].split()[1])
         shell.type(b"kill %1\n")
