@@ -31,6 +31,7 @@ type flag =
   | Ignore_sigpipe
   | Report_stops
   | Restore_sigpipe
+  | Keep_groups
 
 type session =
   | Same_session
@@ -47,6 +48,7 @@ let bit_of_flag = function
   | Ignore_sigpipe -> Raw.bit 7
   | Report_stops -> Raw.bit 15
   | Restore_sigpipe -> Raw.bit 16
+  | Keep_groups -> Raw.bit 17
 
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }

@@ -13,7 +13,8 @@ let codes =
     (Unknown_child, -14); (Lock_fail, -15); (Aborted, -22); (Not_found, -23);
     (Spawn_failed, -128); (Sigchld_conflict, -129);
     (Sigchld_unavailable, -130); (Busy, -131); (Interrupted, -132);
-    (System, -133); (Permission, -134); (Limit, -135); (Closed, -1000);
+    (System, -133); (Permission, -134); (Limit, -135);
+    (Fds_closed, -136); (Closed, -1000);
   ] [@ocamlformat "disable"]
 
 let code_of_number n =

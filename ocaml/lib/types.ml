@@ -31,6 +31,7 @@ type code =
   | System  (** a system call failed: [errno] says why *)
   | Permission
   | Limit
+  | Fds_closed  (** somebody else closed the context's descriptors *)
   | Closed  (** the context was closed *)
   | Hook of int  (** what a hook of the host's event loop answered *)
   | Unknown_code of int

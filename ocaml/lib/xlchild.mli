@@ -166,6 +166,10 @@ type flag =
   | Report_stops  (** [Stopped] and [Continued] events *)
   | Restore_sigpipe
       (** SIGPIPE and SIGXFSZ at their default, even with [Keep_sigign] *)
+  | Keep_groups
+      (** with [uid] or [gid] and without [groups]: the caller's supplementary
+          groups stay. Without it none does; where they may not be dropped, and
+          there are any, the start fails at the stage [Groups]. *)
 
 type session =
   | Same_session

@@ -29,6 +29,7 @@ _COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
+_FDS_CLOSED = -136
 _TOKEN = 1 << 63  # marks our own numbers among the users'
 
 
@@ -214,7 +215,9 @@ class Context(_libxl.Ctx):
         Options: env (mapping), cwd, path (what to execute instead of
         args[0]), stdin/stdout/stderr (an fd, a file, DEVNULL; stderr:
         STDOUT), pass_fds, fds (child's fd -> ours, FD_NULL or FD_CLOSED),
-        new_session, new_group, group, uid, gid, groups, umask, nice,
+        new_session, new_group, group, uid, gid, groups (with uid or gid
+        and without groups none of ours stays, but with keep_groups=True;
+        Popen keeps them, as subprocess does), umask, nice,
         rlimits [(resource, soft, hard)], sigmask, sigignore, pdeathsig,
         ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
         report_stops, exited_grace_ms. All other fds are closed.
@@ -690,10 +693,17 @@ _default = None
 _default_lock = threading.Lock()
 
 
+def _usable(context):
+    """Not closed, not the parent's, and nobody has closed its descriptors."""
+    return (not context.closed and not context.forked
+            and _libxl.libxl_ctx_disaster_latched(context) != _FDS_CLOSED)
+
+
 def default_context():
     """The process's own Context, made when it is first needed.
 
-    In a forked child it is made anew. Used by run() and Popen.
+    It is made anew in a forked child, and after the program has closed every
+    file descriptor. Used by run() and Popen.
 
     >>> import xlchild
     >>> xlchild.default_context() is xlchild.default_context()
@@ -701,7 +711,7 @@ def default_context():
     """
     global _default, _default_lock
     current = _default
-    if current is not None and not current.closed and not current.forked:
+    if current is not None and _usable(current):
         return current
     if current is not None and current.forked:
         _default_lock = threading.Lock()  # its owner may be gone
@@ -710,7 +720,7 @@ def default_context():
             _libxl.postfork_child_noexec()
             _inherited.append(_default)
             _default = None
-        if _default is None or _default.closed:
+        if _default is None or not _usable(_default):
             _default = Context()
         return _default
 

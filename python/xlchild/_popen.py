@@ -82,6 +82,8 @@ def _add_more(options, values):
     for name, key in (("gid", "gid"), ("uid", "uid"), ("gids", "groups")):
         if a[name] is not None:
             options[key] = a[name]
+    if a["gids"] is None and not (a["uid"] is None and a["gid"] is None):
+        flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS  # as subprocess
     if a["umask"] >= 0:
         options["umask"] = a["umask"]
     options["flags"] = flags

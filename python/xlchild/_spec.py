@@ -88,7 +88,8 @@ def kill_tuple(policy):
 def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
                  stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
                  on_free=None, path=None, executable=None, new_session=False,
-                 new_group=False, group=None, report_stops=False, **rest):
+                 new_group=False, group=None, report_stops=False,
+                 keep_groups=False, **rest):
     """Keyword arguments of spawn() as the extension's dict of members."""
     flags = int(flags)
     if search:
@@ -97,6 +98,8 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
         flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
     if new_group:
         flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
+    if keep_groups:
+        flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS
     if report_stops:
         flags |= _libxl.LIBXL_SPAWN_REPORT_STOPS
     options = {"flags": flags}

@@ -33,7 +33,7 @@ static void needs_pidfds(void)
         XT_SKIP("adoption is by pidfd, which is refused here");
 }
 
-/* ---- the host's own child ------------------------------------------------ */
+/* ---- the host's own child ----------------------------------------------- */
 
 XT_TEST(a_child_of_the_host_is_reaped_as_one, "C6 C5 C13")
 {
@@ -239,7 +239,7 @@ XT_TEST(freed_the_adopted_are_left, "X2")
     }
 }
 
-/* ---- somebody else's child ----------------------------------------------- */
+/* ---- somebody else's child ---------------------------------------------- */
 
 /* A process whose parent is another one of ours: the parent waits for it when
  * reap_gate is closed, and ends then. */
@@ -611,7 +611,7 @@ XT_TEST(a_daemons_second_life, "C6 X2")
     xt_ctx_free(ctx);
 }
 
-/* ---- what is refused ----------------------------------------------------- */
+/* ---- what is refused ---------------------------------------------------- */
 
 XT_TEST(another_process_of_that_number_is_not_adopted, "C13 X5")
 {
@@ -701,11 +701,213 @@ XT_TEST(a_pidfd_of_one_that_was_reaped, "C13 C6 X5")
     xl_sys.open = real_open;
     xt_close(&gate);
     XT_EQ_INT(xh_reap(pid), 3 << 8);
-    XT_RC(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id), ERROR_NOTFOUND);
+    if (!xp_exit_info()) {
+        XT_RC(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id),
+              ERROR_NOTFOUND);
+        XT_EQ_INT(id, 4711);
+    } else {
+        libxl_childproc_result r;
+
+        XT_OK(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id));
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 3);
+        XT_EQ_INT(r.source, LIBXL_SOURCE_PIDFD);
+        XT_EQ_INT(r.pid, 0);
+    }
     xt_close(&pidfd);
-    XT_EQ_INT(id, 4711);
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     xt_ctx_free(ctx);
+}
+
+/* By every kind of report, in every mode, also where the pidfd is all there is:
+ * without /proc. */
+static int absent_proc;
+
+static int no_proc(const char *path, int flags, mode_t mode)
+{
+    if (absent_proc && !strncmp(path, "/proc/", 6)) {
+        errno = ENOENT;
+        return -1;
+    }
+    return real_open(path, flags, mode);
+}
+
+static libxl_childproc_result last_told;
+
+static void tell(libxl_ctx *ctx, const libxl_childproc_result *result,
+                 void *user)
+{
+    last_told = *result;
+}
+
+XT_TEST(one_that_was_reaped_is_told_at_once, "C6 C26")
+{
+    needs_pidfds();
+    if (!xp_exit_info())
+        XT_SKIP("the kernel does not tell how a reaped process ended");
+    real_open = xl_sys.open;
+    xl_sys.open = no_proc;
+    for (int owner = libxl_sigchld_owner_libxl;
+         owner <= libxl_sigchld_owner_none; owner++)
+        for (int kind = LIBXL_REPORT_HOLD; kind <= LIBXL_REPORT_NONE; kind++)
+            for (absent_proc = 0; absent_proc < 2; absent_proc++) {
+                struct xh_end end =
+                    kind % 2 ? XH_SIGNAL(SIGTERM) : XH_EXIT(40 + kind);
+                libxl_ctx *ctx =
+                    xt_ctx_new((libxl_sigchld_owner)owner, NULL);
+                libxl_childproc_report report = {
+                    (libxl_childproc_report_kind)kind, NULL, {17}};
+                libxl_childproc_result r;
+                libxl_childproc_id id = 0;
+                libxl_event *event;
+                int gate, pidfd;
+                pid_t pid;
+
+                if (kind == LIBXL_REPORT_CALLBACK)
+                    report.callback = tell;
+                pid = xh_fork_held(end, &gate);
+                pidfd = XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+                xt_close(&gate);
+                XT_EQ_INT(xh_reap(pid), xh_end_status(end));
+                memset(&last_told, 0, sizeof(last_told));
+                XT_OK(libxl_childproc_adopt(ctx, 0, 0, pidfd, &report, &id));
+                XT_NE_INT(id, 0);
+                switch (kind) {
+                case LIBXL_REPORT_HOLD:
+                    XT_OK(libxl_childproc_wait(ctx, id, 0, 0, &r));
+                    XH_ENDED(&r, end);
+                    break;
+                case LIBXL_REPORT_EVENT:
+                    XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL,
+                                            NULL, NULL));
+                    XT_EQ_INT(event->for_user, 17);
+                    XH_ENDED(&event->u.childproc_exit, end);
+                    libxl_event_free(ctx, event);
+                    break;
+                case LIBXL_REPORT_CALLBACK:
+                    XT_EQ_INT(last_told.id, id);
+                    XH_ENDED(&last_told, end);
+                    break;
+                }
+                XT_EQ_INT(libxl_childproc_count(ctx), 0);
+                xt_close(&pidfd);
+                XT_OK(libxl_ctx_free(ctx));
+            }
+    xl_sys.open = real_open;
+}
+
+/* A live one, too, needs no /proc if its pidfd says who it is (Linux 6.13). */
+XT_TEST(by_pidfd_without_proc, "C26 C6")
+{
+    libxl_ctx *ctx;
+    libxl_childproc_id id;
+    libxl_childproc_result r;
+    int gate, pidfd;
+    pid_t pid;
+
+    needs_pidfds();
+    if (!xp_exit_info())
+        XT_SKIP("the kernel does not tell whose pidfd it is");
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    pid = xh_fork_held(XH_EXIT(9), &gate);
+    pidfd = XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+    real_open = xl_sys.open;
+    xl_sys.open = no_proc;
+    absent_proc = 1;
+    XT_OK(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id));
+    xl_sys.open = real_open;
+    xt_close(&gate);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 9);
+    XT_EQ_INT(r.pid, pid);
+    xt_close(&pidfd);
+    xt_ctx_free(ctx);
+}
+
+/* "It has ended" is said only of one that has. */
+XT_TEST(a_start_time_without_proc, "C26 C6 X5")
+{
+    uint64_t ticks = 4711;
+    int gate;
+    pid_t pid;
+
+    pid = xh_fork_held(XH_EXIT(3), &gate);
+    real_open = xl_sys.open;
+    xl_sys.open = no_proc;
+    absent_proc = 1;
+    XT_RC(libxl_childproc_start_time(pid, &ticks), ERROR_SYSTEM);
+    XT_EQ_INT(errno, ENOENT);
+    XT_RC(libxl_childproc_start_time(getppid(), &ticks), ERROR_SYSTEM);
+    xt_close(&gate);
+    xh_await_zombie(pid);
+    XT_RC(libxl_childproc_start_time(pid, &ticks), ERROR_SYSTEM);
+    XT_EQ_INT(xh_reap(pid), 3 << 8);
+    XT_RC(libxl_childproc_start_time(pid, &ticks), ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_start_time(-1, &ticks), ERROR_INVAL);
+    XT_RC(libxl_childproc_start_time(0, &ticks), ERROR_INVAL);
+    XT_RC(libxl_childproc_start_time(1, &ticks), ERROR_INVAL);
+    XT_EQ_INT(ticks, 4711);
+    xl_sys.open = real_open;
+}
+
+/* /proc may keep a thread waiting: nobody else waits with it. */
+static int gates[2], asked[2];
+
+static int slow_proc(const char *path, int flags, mode_t mode)
+{
+    if (!strncmp(path, "/proc/", 6)) {
+        xt_write_all(asked[1], "!", 1);
+        xt_await_byte(gates[0]);
+    }
+    return real_open(path, flags, mode);
+}
+
+struct adopter {
+    libxl_ctx *ctx;
+    pid_t pid;
+    libxl_childproc_id id;
+};
+
+static void *adopts(void *arg)
+{
+    struct adopter *a = arg;
+    int pidfd = XT_SYS(syscall(SYS_pidfd_open, a->pid, 0));
+
+    XT_OK(libxl_childproc_adopt(a->ctx, 0, 0, pidfd, NULL, &a->id));
+    xt_close(&pidfd);
+    return NULL;
+}
+
+XT_TEST(proc_is_asked_without_the_lock, "C26")
+{
+    struct adopter a = {NULL, 0, 0};
+    libxl_childproc_result r;
+    pthread_t thread;
+    int gate;
+
+    needs_pidfds();
+    a.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    xt_pipe(gates);
+    xt_pipe(asked);
+    a.pid = xh_fork_held(XH_EXIT(8), &gate);
+    real_open = xl_sys.open;
+    xl_sys.open = slow_proc;
+    XT_EQ_INT(pthread_create(&thread, NULL, adopts, &a), 0);
+    xt_await_byte(asked[0]);
+    XT_EQ_INT(libxl_childproc_count(a.ctx), 0); /* is not kept waiting */
+    XT_RC(libxl_ctx_free(a.ctx), ERROR_BUSY);
+    XT_EQ_INT(xh_reap(XT_SYS(xh_fork_exit(0))), 0); /* nor are forks */
+    xt_write_all(gates[1], "!", 1);
+    XT_EQ_INT(pthread_join(thread, NULL), 0);
+    xl_sys.open = real_open;
+    xt_close(&gate);
+    r = xt_wait(a.ctx, a.id);
+    XT_EXITED(&r, 8);
+    xt_ctx_free(a.ctx);
+    for (int i = 0; i < 2; i++) {
+        xt_close(&gates[i]);
+        xt_close(&asked[i]);
+    }
 }
 
 /* The name of a program may hold whatever separates the fields of its stat. */

@@ -146,7 +146,7 @@ XT_TEST_SLOW(a_burst_costs_one_wait_a_child, "C19 C8 defect-2", 90)
     }
 }
 
-/* ---- memory -------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------- */
 
 XT_TEST_SLOW(a_live_child_takes_little_memory, "C19", 90)
 {

@@ -94,7 +94,7 @@ XT_TEST(a_dead_child_cannot_be_killed, "C13 C6 defect-9")
     }
 }
 
-/* ---- what is refused ----------------------------------------------------- */
+/* ---- what is refused ---------------------------------------------------- */
 
 XT_TEST(no_kill_without_a_child, "C13 X5")
 {
@@ -177,7 +177,7 @@ XT_TEST(odd_groups_are_refused, "C13 C16 X5")
     xt_ctx_free(ctx);
 }
 
-/* ---- groups -------------------------------------------------------------- */
+/* ---- groups ------------------------------------------------------------- */
 
 static void group_dies(unsigned flag, libxl_sigchld_owner owner)
 {
@@ -254,7 +254,7 @@ XT_TEST(a_group_without_its_leader, "C13")
     xt_ctx_free(ctx);
 }
 
-/* ---- escalation ---------------------------------------------------------- */
+/* ---- escalation --------------------------------------------------------- */
 
 static libxl_childproc_id deaf_child(libxl_ctx *ctx, int *ret_out,
                                      pid_t *ret_pid)

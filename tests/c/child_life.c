@@ -34,7 +34,7 @@ static int no_children_left(void *user)
            errno == ECHILD;
 }
 
-/* ---- detach -------------------------------------------------------------- */
+/* ---- detach ------------------------------------------------------------- */
 
 XT_TEST(a_detached_child_is_reaped_in_silence, "C5 X2")
 {
@@ -141,7 +141,7 @@ XT_TEST(only_held_children_can_be_waited_for, "C5 X5")
     xt_ctx_free(ctx);
 }
 
-/* ---- free ---------------------------------------------------------------- */
+/* ---- free --------------------------------------------------------------- */
 
 XT_TEST(freed_with_detached_children_there_are_no_zombies, "X2 defect-7")
 {
@@ -376,7 +376,7 @@ XT_TEST(freed_with_a_group_policy_the_group_is_dead, "X2 C13")
     XT_EVENTUALLY(no_children_left, NULL);
 }
 
-/* ---- batches ------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------ */
 
 static libxl_event *next(libxl_ctx *ctx)
 {

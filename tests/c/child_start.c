@@ -24,6 +24,7 @@
 
 #include "hostchild.h"
 #include "probe.h"
+#include "kernel/facility.h"
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
@@ -39,7 +40,7 @@ static libxl_childproc_result finish(libxl_ctx *ctx, libxl_childproc_id id,
     return xt_wait(ctx, id);
 }
 
-/* ---- C12: no fd, no child ------------------------------------------------ */
+/* ---- C12: no fd, no child ----------------------------------------------- */
 
 static int highest_fd(void)
 {
@@ -146,6 +147,7 @@ XT_TEST(a_refused_fork_is_reported_as_such, "C12 C10 defect-4 defect-11")
     if (geteuid())
         XT_SKIP("the process limit of another user needs root to set up");
     XT_EQ_INT(pthread_sigmask(SIG_BLOCK, NULL, &before), 0);
+    XT_OK(xl_facility_ask()); /* before that, it is the stage PREPARE */
     /* In a child: giving up root cannot be taken back. */
     pid = fork();
     if (!pid) {
@@ -217,7 +219,7 @@ XT_TEST(the_callers_mask_comes_back, "C16 X5 defect-11")
     xt_ctx_free(ctx);
 }
 
-/* ---- C16: descriptors ---------------------------------------------------- */
+/* ---- C16: descriptors --------------------------------------------------- */
 
 /* Runs the helper with stdout captured through `out`, others as mapped. */
 static char *output_of(libxl_ctx *ctx, libxl_childproc_spec *spec,
@@ -425,7 +427,7 @@ XT_TEST(a_host_without_stdio, "C16 defect-10")
     XT_EQ_INT(xh_reap(pid), 0);
 }
 
-/* ---- C16: signals -------------------------------------------------------- */
+/* ---- C16: signals ------------------------------------------------------- */
 
 static void never(int signo)
 {

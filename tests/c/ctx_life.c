@@ -200,7 +200,7 @@ XT_TEST(special_pids_are_refused, "C13 X5")
     xt_ctx_free(ctx);
 }
 
-/* ---- hook structs are copied and carry their size ------------------------ */
+/* ---- hook structs are copied and carry their size ----------------------- */
 
 static void count_event(void *user, libxl_event *event)
 {
@@ -273,7 +273,7 @@ XT_TEST(hooks_carry_their_size, "X4")
     xt_ctx_free(ctx);
 }
 
-/* ---- freeing with live children ------------------------------------------ */
+/* ---- freeing with live children ----------------------------------------- */
 
 static const libxl_sigchld_owner owners[] = {
     libxl_sigchld_owner_libxl,

@@ -220,7 +220,7 @@ XT_TEST(order_of_one_child, "E1")
     xt_ctx_free(ctx);
 }
 
-/* ---- hooks --------------------------------------------------------------- */
+/* ---- hooks -------------------------------------------------------------- */
 
 struct hooked {
     libxl_ctx *ctx;
@@ -384,7 +384,7 @@ XT_TEST(callbacks_may_do_anything, "E4 C5")
     xt_ctx_free(ctx);
 }
 
-/* ---- disasters ----------------------------------------------------------- */
+/* ---- disasters ---------------------------------------------------------- */
 
 static int answer_nonsense(pid_t pid, int status, void *user)
 {
@@ -489,7 +489,7 @@ XT_TEST(disaster_may_not_reenter, "E4 X5")
     xt_log_dispose(&log);
 }
 
-/* ---- evenables ----------------------------------------------------------- */
+/* ---- evenables ---------------------------------------------------------- */
 
 static int drain(libxl_ctx *ctx, int *seen)
 {

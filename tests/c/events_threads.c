@@ -289,7 +289,7 @@ XT_TEST(new_timer_wakes_a_blocked_wait, "E2 O6")
     xt_ctx_free(ctx);
 }
 
-/* ---- many threads, no lost wakeup ---------------------------------------- */
+/* ---- many threads, no lost wakeup --------------------------------------- */
 
 #define TAKERS 4
 #define EVENTS 400
@@ -458,7 +458,7 @@ XT_TEST(free_while_another_thread_is_inside, "X2 X5")
     }
 }
 
-/* ---- waits that end otherwise -------------------------------------------- */
+/* ---- waits that end otherwise ------------------------------------------- */
 
 static void on_signal(int signo)
 {
@@ -538,7 +538,7 @@ XT_TEST(timeouts_are_monotonic_and_not_early, "O6")
     xt_ctx_free(ctx);
 }
 
-/* ---- a wakeup between the decision to block and blocking ----------------- */
+/* ---- a wakeup between the decision to block and blocking ---------------- */
 
 static struct {
     libxl_ctx *ctx;

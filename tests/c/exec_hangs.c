@@ -16,7 +16,7 @@
 
 #include "sweep.h"
 
-/* ---- timeouts, and a stdin that nobody reads ----------------------------- */
+/* ---- timeouts, and a stdin that nobody reads ---------------------------- */
 
 XT_TEST(timeout_kills, "C18")
 {
@@ -107,7 +107,7 @@ XT_TEST(child_that_closes_stdin_early, "C18")
     xt_ctx_free(ctx);
 }
 
-/* ---- grandchildren that hold a pipe -------------------------------------- */
+/* ---- grandchildren that hold a pipe ------------------------------------- */
 
 /* A grandchild that holds the pipe: "exited" and "streams closed" are two
  * facts. With DRAIN the operation completes with what there is. */
@@ -306,7 +306,7 @@ XT_TEST(grandchild_holds_stdin, "C18")
     xt_ctx_free(ctx);
 }
 
-/* ---- what is over is over ------------------------------------------------ */
+/* ---- what is over is over ----------------------------------------------- */
 
 /* The child has ended in time; its output takes the host as long as it
  * takes. */

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-/* ---- by callback, by event, synchronous ---------------------------------- */
+/* ---- by callback, by event, synchronous --------------------------------- */
 
 XT_TEST(completes_by_callback_once, "A1")
 {
@@ -198,7 +198,7 @@ XT_TEST(synchronous_inside_a_completion, "A1 E4")
     xt_ctx_free(ctx);
 }
 
-/* ---- abort --------------------------------------------------------------- */
+/* ---- abort -------------------------------------------------------------- */
 
 XT_TEST(abort_kills_and_waits, "A2")
 {
@@ -310,7 +310,7 @@ XT_TEST(abort_against_completion, "A2")
     xt_ctx_free(ctx);
 }
 
-/* ---- progress ------------------------------------------------------------ */
+/* ---- progress ----------------------------------------------------------- */
 
 struct ordered {
     libxl_ctx *ctx;

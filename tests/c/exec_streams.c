@@ -392,7 +392,7 @@ XT_TEST(capture_with_a_limit, "C18")
     xt_ctx_free(ctx);
 }
 
-/* ---- streaming ----------------------------------------------------------- */
+/* ---- streaming ---------------------------------------------------------- */
 
 struct streamed {
     char *data[3];
@@ -481,7 +481,7 @@ XT_TEST(all_large_at_once, "C18")
     xt_ctx_free(ctx);
 }
 
-/* ---- refused combinations ------------------------------------------------ */
+/* ---- refused combinations ----------------------------------------------- */
 
 XT_TEST(streams_that_make_no_sense, "X5")
 {

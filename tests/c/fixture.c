@@ -19,7 +19,7 @@
 #define XT_HELPERS "build/tests/helpers"
 #endif
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 #define LOG_ROOM ((int)(sizeof(((struct xt_log *)0)->line) / \
                         sizeof(((struct xt_log *)0)->line[0])))
@@ -96,7 +96,7 @@ void xt_ctx_free(libxl_ctx *ctx)
     XT_OK(libxl_ctx_free(ctx));
 }
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 const char *xt_child_path(void)
 {
@@ -123,11 +123,12 @@ libxl_childproc_id xt_spawn(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 {
     libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
     libxl_childproc_id id = 0;
+    const char *const *argv = spec->argv;
     pid_t pid = -1;
     int rc = libxl_childproc_spawn(ctx, spec, report, &id, &pid, &failure);
 
     if (rc)
-        XT_FAIL("spawn %s: %d (%s), stage %s, %s, argument %s", spec->argv[0],
+        XT_FAIL("spawn %s: %d (%s), stage %s, %s, argument %s", argv[0],
                 rc, libxl_strerror(rc),
                 libxl_childproc_stage_name(failure.stage),
                 strerror(failure.errnoval),
@@ -206,7 +207,7 @@ void xt_prints(const char *file, int line, libxl_ctx *ctx,
     free(got);
 }
 
-/* ---- descriptors --------------------------------------------------------- */
+/* ---- descriptors -------------------------------------------------------- */
 
 void xt_pipe(int ret_pipe[2])
 {
@@ -299,7 +300,7 @@ void xt_tmpdir_remove(char *path)
     free(path);
 }
 
-/* ---- time ---------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------- */
 
 long long xt_now_ms(void)
 {

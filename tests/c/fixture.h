@@ -11,7 +11,7 @@
 #include "xlchild.h"
 #include "harness.h"
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 /* A log that a case can read. Messages are also notes of the case. */
 struct xt_log {
@@ -32,7 +32,7 @@ int xt_log_count(struct xt_log *log, libxl_log_level level, const char *part);
 libxl_ctx *xt_ctx_new(libxl_sigchld_owner owner, struct xt_log *log);
 void xt_ctx_free(libxl_ctx *ctx);
 
-/* ---- children ------------------------------------------------------------ */
+/* ---- children ----------------------------------------------------------- */
 
 const char *xt_child_path(void); /* tests/helpers/child.c, see its verbs */
 const char *xt_tiny_path(void);  /* tests/helpers/tiny.c: exits with 0 */
@@ -72,7 +72,7 @@ void xt_signaled(const char *file, int line, const libxl_childproc_result *r,
 #define XT_EXITED(r, code) xt_exited(__FILE__, __LINE__, r, code)
 #define XT_SIGNALED(r, signo) xt_signaled(__FILE__, __LINE__, r, signo)
 
-/* ---- descriptors --------------------------------------------------------- */
+/* ---- descriptors -------------------------------------------------------- */
 
 void xt_pipe(int ret_pipe[2]);        /* close-on-exec */
 void xt_close(int *fd_io);            /* and sets it to -1 */
@@ -83,7 +83,7 @@ void xt_await_byte(int fd);           /* blocks until one byte came */
 char *xt_tmpdir(void);
 void xt_tmpdir_remove(char *path);
 
-/* ---- time ---------------------------------------------------------------- */
+/* ---- time --------------------------------------------------------------- */
 
 long long xt_now_ms(void); /* CLOCK_MONOTONIC */
 

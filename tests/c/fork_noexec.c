@@ -287,7 +287,7 @@ XT_TEST(starters_after_a_fork, "C14")
     xt_ctx_free(ctx);
 }
 
-/* ---- forks in other threads ---------------------------------------------- */
+/* ---- forks in other threads --------------------------------------------- */
 
 struct forking {
     atomic_int stop;

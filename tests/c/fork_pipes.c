@@ -18,7 +18,7 @@
 
 #include "kernel/sys.h"
 
-/* ---- the host's child ---------------------------------------------------- */
+/* ---- the host's child --------------------------------------------------- */
 
 struct foreign {
     pid_t pid;
@@ -99,7 +99,7 @@ static void end_foreign(struct foreign *f)
     XT_EQ_INT(status, 0);
 }
 
-/* ---- a ctx whose starts come upon such a fork ---------------------------- */
+/* ---- a ctx whose starts come upon such a fork --------------------------- */
 
 static pid_t fork_between(void *user)
 {
@@ -164,7 +164,7 @@ XT_TEST(a_start_that_fails_does_not_either, "C14 C10 C12")
     xt_ctx_free(ctx);
 }
 
-/* ---- operations ---------------------------------------------------------- */
+/* ---- operations --------------------------------------------------------- */
 
 static void run_cat(libxl_ctx *ctx, const libxl_asyncprogress_how *started)
 {

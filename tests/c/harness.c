@@ -40,7 +40,7 @@ void __wrap__exit(int status)
 #define XT_VECTORS "tests/vectors"
 #endif
 
-/* ---- the cases of this program ------------------------------------------- */
+/* ---- the cases of this program ------------------------------------------ */
 
 static struct xt_case *first_case;
 static struct xt_case **last_case = &first_case;
@@ -71,7 +71,7 @@ int xt_on_valgrind(void)
     return preload && strstr(preload, "vgpreload");
 }
 
-/* ---- assertions ---------------------------------------------------------- */
+/* ---- assertions --------------------------------------------------------- */
 
 static void say(const char *format, va_list args)
 {
@@ -189,7 +189,7 @@ long long xt_sys(const char *file, int line, const char *text, long long r)
     return r;
 }
 
-/* ---- the state of the process -------------------------------------------- */
+/* ---- the state of the process ------------------------------------------- */
 
 /* The kernel's own struct sigaction: what glibc shows of it is edited. */
 struct raw_sigaction {
@@ -416,7 +416,7 @@ void xt_state_same(const char *file, int line, const struct xt_state *before)
         xt_fail(file, line, "the process is not as it was:\n%s", diff);
 }
 
-/* ---- running one case ---------------------------------------------------- */
+/* ---- running one case --------------------------------------------------- */
 
 static int split_row(char *line, struct xt_row *row)
 {
@@ -569,7 +569,7 @@ int xt_run_case(const char *name)
     return 0;
 }
 
-/* ---- main ---------------------------------------------------------------- */
+/* ---- main --------------------------------------------------------------- */
 
 static void print_case(const char *name, const struct xt_case *c, void *user)
 {

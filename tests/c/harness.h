@@ -63,7 +63,7 @@ void xt_register(struct xt_case *c);
     XT_CASE_(name, lines, XT_DEFAULT_SECONDS, file, NULL, name)                \
     static void name(const struct xt_row *row)
 
-/* ---- assertions: all end the case, none depends on NDEBUG ---------------- */
+/* ---- assertions: all end the case, none depends on NDEBUG --------------- */
 
 __attribute__((noreturn, format(printf, 3, 4))) void
 xt_fail(const char *file, int line, const char *format, ...);
@@ -122,7 +122,7 @@ xt_skip(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void xt_note(const char *format, ...);
 #define XT_NOTE(...) xt_note(__VA_ARGS__)
 
-/* ---- what a case must leave as it was ------------------------------------ */
+/* ---- what a case must leave as it was ----------------------------------- */
 
 struct xt_state;
 
@@ -145,7 +145,7 @@ int xt_on_valgrind(void);
 /* Times in tests are multiplied by this (XT_TIME_SCALE, at least 1). */
 int xt_time_scale(void);
 
-/* ---- between harness.c and runner.c -------------------------------------- */
+/* ---- between harness.c and runner.c ------------------------------------- */
 
 struct xt_case *xt_cases(void);
 int xt_run_case(const char *name);     /* the exit status */

@@ -14,7 +14,7 @@
 
 #define MAX_HANDLES 64
 
-/* ---- the hooks ----------------------------------------------------------- */
+/* ---- the hooks ---------------------------------------------------------- */
 
 static struct hl_loop *enter(void *user)
 {
@@ -158,7 +158,7 @@ const libxl_osevent_hooks hl_hooks = {
     .size = sizeof(libxl_osevent_hooks),
 };
 
-/* ---- the loop ------------------------------------------------------------ */
+/* ---- the loop ----------------------------------------------------------- */
 
 void hl_init(struct hl_loop *loop)
 {

@@ -66,7 +66,7 @@ static int start_held(libxl_ctx *ctx)
     return p[1];
 }
 
-/* ---- libxl_ctx_fileno ---------------------------------------------------- */
+/* ---- libxl_ctx_fileno --------------------------------------------------- */
 
 XT_TEST(fileno_is_quiet_while_idle, "O5")
 {
@@ -197,7 +197,7 @@ XT_TEST(epoll_edge_triggered, "O5 X3")
     epoll_loop(EPOLLET);
 }
 
-/* ---- beforepoll, afterpoll ----------------------------------------------- */
+/* ---- beforepoll, afterpoll ---------------------------------------------- */
 
 static struct timeval now(void)
 {

@@ -108,7 +108,7 @@ XT_TEST(idle_means_nothing_registered, "O4")
     hl_dispose(&loop);
 }
 
-/* ---- timers -------------------------------------------------------------- */
+/* ---- timers ------------------------------------------------------------- */
 
 static libxl_childproc_id start_stubborn(libxl_ctx *ctx, struct seen *s)
 {
@@ -213,7 +213,7 @@ XT_TEST(free_deregisters_everything, "X2 O4")
         ;
 }
 
-/* ---- late calls ---------------------------------------------------------- */
+/* ---- late calls --------------------------------------------------------- */
 
 struct recorded {
     struct hl_loop loop;
@@ -314,7 +314,7 @@ XT_TEST(a_timeout_of_somebody_else_is_not_ours, "O2 X2")
     hl_dispose(&loop);
 }
 
-/* ---- refusals ------------------------------------------------------------ */
+/* ---- refusals ----------------------------------------------------------- */
 
 XT_TEST(refused_registration_reaches_the_caller, "O3 C12")
 {

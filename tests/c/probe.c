@@ -123,6 +123,20 @@ int xp_pidfd_send_signal(void)
     return syscall(SYS_pidfd_send_signal, -1, 0, NULL, 0) < 0 && errno == EBADF;
 }
 
+int xp_pidfd_group(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    int r;
+
+    if (fd < 0)
+        return 0;
+    r = (int)syscall(SYS_pidfd_send_signal, fd, 0, NULL, 4u);
+    if (r < 0 && errno == ESRCH)
+        r = 0; /* this process leads no group */
+    close(fd);
+    return r == 0 && xp_pidfds();
+}
+
 int xp_close_range(void)
 {
     return syscall(SYS_close_range, ~0u, ~0u, 0) == 0;

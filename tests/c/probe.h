@@ -11,6 +11,7 @@ int xp_clone_pidfd(void);  /* clone(CLONE_PIDFD) */
 int xp_waitid_pidfd(void); /* waitid(P_PIDFD) */
 int xp_clone3(void);
 int xp_pidfd_send_signal(void);
+int xp_pidfd_group(void); /* … to the group that a pidfd names */
 int xp_close_range(void);
 int xp_close_range_unshare(void);
 int xp_exit_info(void); /* PIDFD_GET_INFO tells how a reaped child ended */

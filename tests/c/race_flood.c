@@ -124,7 +124,7 @@ XT_TEST_SLOW(flood_in_the_quiet_modes, "C7 C8 C2 C4 defect-1", 60)
     xh_action_set(SIGCHLD, &dfl);
 }
 
-/* ---- contexts that come and go ------------------------------------------- */
+/* ---- contexts that come and go ------------------------------------------ */
 
 static void *come_and_go(void *arg)
 {

@@ -20,7 +20,7 @@
 #include "hostchild.h"
 #include "probe.h"
 
-/* ---- a child that goes on ------------------------------------------------ */
+/* ---- a child that goes on ----------------------------------------------- */
 
 /* In a forked child: no assertion may end it by way of the harness's checks,
  * so each step has an exit code of its own. */
@@ -244,7 +244,7 @@ XT_TEST(the_forked_child_cannot_harm_the_parents_children, "C14 C13 X2")
     xt_ctx_free(ctx);
 }
 
-/* ---- forks without pause ------------------------------------------------- */
+/* ---- forks without pause ------------------------------------------------ */
 
 static atomic_int stop;
 static atomic_long forked, leaked, used;

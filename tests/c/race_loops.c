@@ -20,7 +20,7 @@
 #define CHILDREN 150
 #define OPERATIONS 100
 
-/* ---- closed and reused, while occurred_fd is on its way ------------------ */
+/* ---- closed and reused, while occurred_fd is on its way ----------------- */
 
 static struct {
     libxl_ctx *ctx;
@@ -123,7 +123,7 @@ XT_TEST_SLOW(closed_against_occurred, "O2 O4 E2", 60)
     hl_dispose(&late.loop);
 }
 
-/* ---- timers inside the callbacks of timers ------------------------------- */
+/* ---- timers inside the callbacks of timers ------------------------------ */
 
 static struct {
     libxl_ctx *ctx;

@@ -66,7 +66,7 @@ static const char *base(const char *path)
     return slash ? slash + 1 : path;
 }
 
-/* ---- which cases --------------------------------------------------------- */
+/* ---- which cases -------------------------------------------------------- */
 
 static int wanted(const struct run *run, const char *program, const char *name)
 {
@@ -130,7 +130,7 @@ static void list_program(struct run *run, const char *program)
         add_item(run, program, "(list)", "", XT_DEFAULT_SECONDS);
 }
 
-/* ---- the supervisor of one case ------------------------------------------ */
+/* ---- the supervisor of one case ----------------------------------------- */
 
 static void clean_process(int output)
 {
@@ -306,7 +306,7 @@ static int supervise(const struct item *item)
     return r ? XT_EXIT_FAILED : 0;
 }
 
-/* ---- reports ------------------------------------------------------------- */
+/* ---- reports ------------------------------------------------------------ */
 
 static void start_item(struct item *item)
 {

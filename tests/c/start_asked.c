@@ -37,7 +37,7 @@ static void expect(libxl_childproc_spec *spec, const char *text)
     xt_ctx_free(ctx);
 }
 
-/* ---- descriptors --------------------------------------------------------- */
+/* ---- descriptors -------------------------------------------------------- */
 
 /* A file of its own, whose name in /proc tells it from the others. */
 static int marked(char *dir, const char *name)
@@ -296,7 +296,7 @@ XT_TEST(fd_ours_are_close_on_exec, "C14")
     }
 }
 
-/* ---- the rest of the struct ---------------------------------------------- */
+/* ---- the rest of the struct --------------------------------------------- */
 
 XT_TEST(environment_of_the_caller, "C16")
 {
@@ -430,7 +430,7 @@ XT_TEST(parent_death_signal, "C16")
     xt_close(&go_on[1]);
 }
 
-/* ---- a failed start is no exit status ------------------------------------ */
+/* ---- a failed start is no exit status ----------------------------------- */
 
 XT_TEST(exit_127_is_an_exit, "C15")
 {

@@ -339,7 +339,7 @@ XT_TEST(it_excludes_starter_threads, "C10 X5")
     xt_ctx_free(ctx);
 }
 
-/* ---- where callbacks run ------------------------------------------------- */
+/* ---- where callbacks run ------------------------------------------------ */
 
 /* Nothing async-signal-unsafe could detect it; but a signal handler runs with
  * SIGCHLD blocked, and a child has another pid. */
@@ -490,7 +490,7 @@ XT_TEST(callbacks_run_at_home_in_a_flood, "C11 C7 C8")
     xt_ctx_free(w.ctx);
 }
 
-/* ---- between fork and exec ----------------------------------------------- */
+/* ---- between fork and exec ---------------------------------------------- */
 
 static void start_one_of_everything(libxl_ctx *ctx)
 {

@@ -53,7 +53,7 @@ static void fails_at(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     XH_NO_CHILDREN();
 }
 
-/* ---- arguments ----------------------------------------------------------- */
+/* ---- arguments ---------------------------------------------------------- */
 
 static void refuses(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                     const char *member)
@@ -124,7 +124,7 @@ XT_TEST(members_that_cannot_be_are_named, "X5 C15")
     xt_ctx_free(ctx);
 }
 
-/* ---- the parent's half --------------------------------------------------- */
+/* ---- the parent's half -------------------------------------------------- */
 
 /* No descriptor left for the pipes of an operation. */
 XT_TEST(preparing_fails_as_such, "C15 C12")
@@ -156,7 +156,7 @@ XT_TEST(preparing_fails_as_such, "C15 C12")
     xt_ctx_free(ctx);
 }
 
-/* ---- the child's half ---------------------------------------------------- */
+/* ---- the child's half --------------------------------------------------- */
 
 /* A target beyond what the child may have open. */
 XT_TEST(a_target_beyond_the_limit, "C15 C16")

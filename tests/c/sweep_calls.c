@@ -74,7 +74,7 @@ static void sweep(const char *name, libxl_sigchld_owner o, int (*run)(void *),
     xs_sweep(&op);
 }
 
-/* ---- what a loop calls --------------------------------------------------- */
+/* ---- what a loop calls -------------------------------------------------- */
 
 static void (*pump)(libxl_ctx *ctx);
 
@@ -195,7 +195,7 @@ XT_TEST_SLOW(a_status_that_is_passed_on, "X5 C5 C2", 120)
     sweep("exited", libxl_sigchld_owner_mainloop, exited_run, 0);
 }
 
-/* ---- giving up ----------------------------------------------------------- */
+/* ---- giving up ---------------------------------------------------------- */
 
 static int abort_run(void *state)
 {
@@ -321,7 +321,7 @@ XT_TEST_SLOW(ctx_free_with_children, "X5 X2", 120)
     }
 }
 
-/* ---- after a fork -------------------------------------------------------- */
+/* ---- after a fork ------------------------------------------------------- */
 
 static int postfork_run(void *state)
 {
@@ -349,7 +349,7 @@ XT_TEST_SLOW(postfork_noexec, "X5 C14", 120)
           libxl_sigchld_owner_libxl_always_selective_reap, postfork_run, 0);
 }
 
-/* ---- calls that ask for nothing ------------------------------------------ */
+/* ---- calls that ask for nothing ----------------------------------------- */
 
 static int modest_run(void *state)
 {

@@ -77,7 +77,7 @@ static void reap(libxl_ctx *ctx, libxl_childproc_id id, int code)
     XT_EXITED(&r, code);
 }
 
-/* ---- starting ------------------------------------------------------------ */
+/* ---- starting ----------------------------------------------------------- */
 
 static int spawn_run(void *state)
 {
@@ -155,7 +155,7 @@ XT_TEST_SLOW(spawn_replaced_handler, "X5 C12 C10 C1", 120)
     sweep_spawn(libxl_sigchld_owner_libxl, 1);
 }
 
-/* ---- a whole operation --------------------------------------------------- */
+/* ---- a whole operation -------------------------------------------------- */
 
 static int exec_run(void *state)
 {
@@ -240,7 +240,7 @@ XT_TEST_SLOW(exec_asynchronous, "X5 C18 A1", 120)
     xs_sweep(&op);
 }
 
-/* ---- batches ------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------ */
 
 #define BATCH 4
 
@@ -289,7 +289,7 @@ XT_TEST_SLOW(batch, "X5 C12", 120)
     xs_sweep(&op);
 }
 
-/* ---- operations on a living child ---------------------------------------- */
+/* ---- operations on a living child --------------------------------------- */
 
 static void *living_setup(void)
 {
@@ -366,7 +366,7 @@ XT_TEST_SLOW(living, "X5 C13", 120)
     }
 }
 
-/* ---- adoption ------------------------------------------------------------ */
+/* ---- adoption ----------------------------------------------------------- */
 
 struct adoption {
     libxl_ctx *ctx;
@@ -432,7 +432,7 @@ XT_TEST_SLOW(adopt, "X5", 120)
     xs_sweep(&op);
 }
 
-/* ---- once a child runs --------------------------------------------------- */
+/* ---- once a child runs -------------------------------------------------- */
 
 static void note_exit(libxl_ctx *ctx, const libxl_childproc_result *result,
                       void *user)

@@ -24,7 +24,7 @@ static void quiet_log(void *user, libxl_log_level level, int errnoval,
 static const libxl_logger quiet = {sizeof(quiet), LIBXL_LOG_CRITICAL,
                                    quiet_log, NULL};
 
-/* ---- ctx_alloc ----------------------------------------------------------- */
+/* ---- ctx_alloc ---------------------------------------------------------- */
 
 struct alloc_state {
     libxl_ctx *ctx;
@@ -64,7 +64,7 @@ XT_TEST(ctx_alloc, "X1")
     xs_sweep(&op);
 }
 
-/* ---- one ctx each -------------------------------------------------------- */
+/* ---- one ctx each ------------------------------------------------------- */
 
 static void *ctx_setup(void)
 {
@@ -223,7 +223,7 @@ XT_TEST(set_starters, "X5")
     xs_sweep(&op);
 }
 
-/* ---- hooks --------------------------------------------------------------- */
+/* ---- hooks -------------------------------------------------------------- */
 
 struct hooked {
     libxl_ctx *ctx;

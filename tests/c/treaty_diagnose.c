@@ -32,7 +32,7 @@ static void never(int signo)
     (void)signo;
 }
 
-/* ---- the disposition ----------------------------------------------------- */
+/* ---- the disposition ---------------------------------------------------- */
 
 /* What diagnose says of a process without any of our doings. */
 XT_TEST(diagnose_tells_who_owns_sigchld, "C4 C7")
@@ -146,7 +146,7 @@ XT_TEST(the_handlers_object_is_named, "C4 C7")
     xt_ctx_free(ctx);
 }
 
-/* ---- the mask ------------------------------------------------------------ */
+/* ---- the mask ----------------------------------------------------------- */
 
 static void *blocked_here(void *user)
 {
@@ -172,7 +172,7 @@ XT_TEST(blocked_is_said_of_the_calling_thread, "C9")
     xt_ctx_free(ctx);
 }
 
-/* ---- the mode, and the words --------------------------------------------- */
+/* ---- the mode, and the words -------------------------------------------- */
 
 /* The same facts, for somebody who reads a log. */
 XT_TEST(diagnose_says_it_in_words, "C4 C7 C9")
@@ -249,7 +249,7 @@ XT_TEST(unreported_children_are_counted, "C5")
     xt_ctx_free(ctx);
 }
 
-/* ---- the kernel ---------------------------------------------------------- */
+/* ---- the kernel --------------------------------------------------------- */
 
 /* The facilities that diagnose names are those that a probe of ours finds. */
 XT_TEST(diagnose_tells_what_the_kernel_offers, "C4")

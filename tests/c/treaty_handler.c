@@ -18,7 +18,7 @@
 #include "hostchild.h"
 #include "probe.h"
 
-/* ---- errno, interrupted calls -------------------------------------------- */
+/* ---- errno, interrupted calls ------------------------------------------- */
 
 XT_TEST(errno_survives_the_handler, "C7")
 {
@@ -131,7 +131,7 @@ XT_TEST(the_first_look_after_the_signal_finds_it, "C8 C1 C3")
     }
 }
 
-/* ---- the alternate stack ------------------------------------------------- */
+/* ---- the alternate stack ------------------------------------------------ */
 
 static volatile char *seen_sp;
 static volatile int chained;
@@ -175,7 +175,7 @@ XT_TEST(runs_on_the_alternate_stack, "C7 defect-8")
     free(memory);
 }
 
-/* ---- chaining ------------------------------------------------------------ */
+/* ---- chaining ----------------------------------------------------------- */
 
 static void count_chained(int signo)
 {
@@ -346,7 +346,7 @@ XT_TEST(a_chained_handler_that_reaps_gets_no_lie_told, "C6 C7 defect-5")
     xh_action_set(SIGCHLD, &dfl);
 }
 
-/* ---- displaced ----------------------------------------------------------- */
+/* ---- displaced ---------------------------------------------------------- */
 
 XT_TEST(a_displaced_handler_is_noticed, "C7 C9 defect-16")
 {
@@ -428,7 +428,7 @@ XT_TEST(a_displacer_may_chain_to_us_for_ever, "C7 C8")
     xh_action_set(SIGCHLD, &dfl);
 }
 
-/* ---- other threads ------------------------------------------------------- */
+/* ---- other threads ------------------------------------------------------ */
 
 struct waiter {
     libxl_ctx *ctx;

@@ -57,7 +57,7 @@ static void no_event(libxl_ctx *ctx)
           ERROR_NOT_READY);
 }
 
-/* ---- nothing is touched -------------------------------------------------- */
+/* ---- nothing is touched ------------------------------------------------- */
 
 static void never(int signo)
 {
@@ -138,7 +138,7 @@ XT_TEST(nothing_is_reaped_behind_the_hosts_back, "C2 C6")
     xt_ctx_free(ctx);
 }
 
-/* ---- libxl_childproc_exited ---------------------------------------------- */
+/* ---- libxl_childproc_exited --------------------------------------------- */
 
 XT_TEST(exited_takes_ours_once_and_no_others, "C2 C5")
 {
@@ -237,7 +237,7 @@ XT_TEST(exited_belongs_to_the_mainloop_mode, "C2 X5")
     }
 }
 
-/* ---- libxl_childproc_sigchld_occurred ------------------------------------ */
+/* ---- libxl_childproc_sigchld_occurred ----------------------------------- */
 
 XT_TEST(sigchld_occurred_reaps_only_ours, "C2 C3")
 {
@@ -295,7 +295,7 @@ XT_TEST(a_failed_start_leaves_the_host_nothing, "C2 C15")
     xt_ctx_free(ctx);
 }
 
-/* ---- a whole loop -------------------------------------------------------- */
+/* ---- a whole loop ------------------------------------------------------- */
 
 static int wake[2];
 
@@ -382,7 +382,7 @@ XT_TEST(a_host_that_reaps_for_two_contexts, "C2 C5 X3 defect-7")
     xt_close(&wake[1]);
 }
 
-/* ---- a status that is never passed on ------------------------------------ */
+/* ---- a status that is never passed on ----------------------------------- */
 
 static libxl_childproc_spec with_grace(int ms)
 {

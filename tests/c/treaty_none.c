@@ -83,7 +83,7 @@ XT_TEST(strangers_are_never_reaped, "C4 C3 defect-16")
     xt_ctx_free(ctx);
 }
 
-/* ---- SIGCHLD blocked, ignored -------------------------------------------- */
+/* ---- SIGCHLD blocked, ignored ------------------------------------------- */
 
 static const libxl_sigchld_owner not_mainloop[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_libxl_always,
@@ -349,7 +349,7 @@ XT_TEST(ignored_under_a_mainloop, "C9 C6 C2")
     xh_action_set(SIGCHLD, &dfl);
 }
 
-/* ---- pidfds that are refused from some moment on ------------------------- */
+/* ---- pidfds that are refused from some moment on ------------------------ */
 
 XT_TEST(the_fallback_may_come_late, "C4")
 {

@@ -172,7 +172,7 @@ XT_TEST(a_conflict_ends_with_its_cause, "X3")
     xt_ctx_free(a);
 }
 
-/* ---- a child of another ctx is no stranger ------------------------------- */
+/* ---- a child of another ctx is no stranger ------------------------------ */
 
 static int count_strangers(pid_t pid, int status, void *user)
 {
@@ -224,7 +224,7 @@ XT_TEST(the_reaper_of_everything_spares_the_others, "X3 C1 C3 C5 defect-7")
     xt_ctx_free(reaper);
 }
 
-/* ---- threads ------------------------------------------------------------- */
+/* ---- threads ------------------------------------------------------------ */
 
 #define N_THREADS 4
 #define EACH 60
@@ -328,7 +328,7 @@ XT_TEST(forty_contexts_with_one_handler, "X3 C3 C8")
     }
 }
 
-/* ---- strangers, and who knows them --------------------------------------- */
+/* ---- strangers, and who knows them -------------------------------------- */
 
 struct knower {
     int calls, answer;

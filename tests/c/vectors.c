@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- texts --------------------------------------------------------------- */
+/* ---- texts -------------------------------------------------------------- */
 
 static void append(struct xt_bytes *b, const void *data, size_t length)
 {
@@ -145,7 +145,7 @@ struct xt_bytes xt_text(struct xt_places *places, const char *column)
     return placed(places, b);
 }
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 struct name {
     const char *name;
@@ -185,6 +185,7 @@ static const struct name flags[] = {
     {"KEEP_SIGIGN", LIBXL_SPAWN_KEEP_SIGIGN},
     {"IGNORE_SIGPIPE", LIBXL_SPAWN_IGNORE_SIGPIPE},
     {"SET_CTTY", LIBXL_SPAWN_SET_CTTY},
+    {"KEEP_GROUPS", LIBXL_SPAWN_KEEP_GROUPS},
     {"REPORT_STOPS", LIBXL_SPAWN_REPORT_STOPS},
 };
 
@@ -224,7 +225,7 @@ static rlim_t limit(const char *text)
     return !strcmp(text, "inf") ? RLIM_INFINITY : strtoull(text, NULL, 10);
 }
 
-/* ---- specs --------------------------------------------------------------- */
+/* ---- specs -------------------------------------------------------------- */
 
 static char *keep(struct xt_made_spec *made, char *text)
 {
@@ -433,7 +434,7 @@ void xt_made_spec_dispose(struct xt_made_spec *made)
     free(made->env);
 }
 
-/* ---- expectations -------------------------------------------------------- */
+/* ---- expectations ------------------------------------------------------- */
 
 void xt_ended(const libxl_childproc_result *r, const char *kind,
               const char *value)

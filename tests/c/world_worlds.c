@@ -31,7 +31,7 @@ static const struct {
     {"treaty_none", "ignored_before_the_start"},
 };
 
-/* ---- cases that are right in any world ----------------------------------- */
+/* ---- cases that are right in any world ---------------------------------- */
 
 static const libxl_sigchld_owner all[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_mainloop,
@@ -130,7 +130,7 @@ XT_TEST(here_descriptors_are_as_asked, "C16")
     xt_ctx_free(ctx);
 }
 
-/* ---- the worlds ---------------------------------------------------------- */
+/* ---- the worlds --------------------------------------------------------- */
 
 /* Beside the folder of the variant: build/tests/world. */
 static char *self_folder(void)

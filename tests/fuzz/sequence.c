@@ -43,7 +43,7 @@ static void step(struct fz_input *in)
     check_kills();
 }
 
-/* ---- a run --------------------------------------------------------------- */
+/* ---- a run -------------------------------------------------------------- */
 
 /* Every process ends, and every report must come. */
 static void wind_up(void)

@@ -6,7 +6,7 @@
 
 #include "sequence.h"
 
-/* ---- what becomes of it -------------------------------------------------- */
+/* ---- what becomes of it ------------------------------------------------- */
 
 static void ends(struct kid *k, int status)
 {
@@ -70,7 +70,7 @@ static int leads(const struct kid *k)
     return k->process->leads && !k->adopted;
 }
 
-/* ---- calls --------------------------------------------------------------- */
+/* ---- calls -------------------------------------------------------------- */
 
 static void kill_it(struct kid *k, struct fz_input *in)
 {
@@ -282,7 +282,7 @@ void about_child(struct fz_input *in, unsigned what)
     }
 }
 
-/* ---- processes that no ctx started --------------------------------------- */
+/* ---- processes that no ctx started -------------------------------------- */
 
 static int has_open_kid(pid_t pid)
 {

@@ -4,7 +4,7 @@
 
 #include "sequence.h"
 
-/* ---- modes --------------------------------------------------------------- */
+/* ---- modes -------------------------------------------------------------- */
 
 static void set_mode(int c, struct fz_input *in)
 {
@@ -85,7 +85,7 @@ static void host_saw_sigchld(int c)
             m.kid[i].missed |= m.kid[i].process->reaped == SIM_HOST;
 }
 
-/* ---- making and ending --------------------------------------------------- */
+/* ---- making and ending -------------------------------------------------- */
 
 void new_ctx(int c)
 {
@@ -150,7 +150,7 @@ void free_ctx(int c)
             m.gen[g].evgen = NULL;
 }
 
-/* ---- one step ------------------------------------------------------------ */
+/* ---- one step ----------------------------------------------------------- */
 
 void about_ctx(struct fz_input *in, unsigned what, int c)
 {

@@ -10,7 +10,7 @@
 
 #include "sequence.h"
 
-/* ---- kills --------------------------------------------------------------- */
+/* ---- kills -------------------------------------------------------------- */
 
 /* A timeout of an operation may be noticed only now. */
 static void timeout_passed(struct kid *k)
@@ -50,7 +50,7 @@ void check_done(int c)
     }
 }
 
-/* ---- reports, counts, the state of the signal ---------------------------- */
+/* ---- reports, counts, the state of the signal --------------------------- */
 
 int is_live(const struct kid *k, int c)
 {

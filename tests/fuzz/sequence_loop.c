@@ -13,7 +13,7 @@ void disaster(void *user, libxl_event_type type, const char *msg, int errnoval)
         FZ_FAIL("disaster: %s, errno %d", msg, errnoval);
 }
 
-/* ---- hooks --------------------------------------------------------------- */
+/* ---- hooks -------------------------------------------------------------- */
 
 static void remember(struct host *h, void *for_libxl)
 {
@@ -97,7 +97,7 @@ static void timeout_deregister(void *user, void *registration)
     h->timer_for_libxl = NULL;
 }
 
-/* ---- steps --------------------------------------------------------------- */
+/* ---- steps -------------------------------------------------------------- */
 
 void poll_round(int c)
 {

@@ -44,7 +44,7 @@ static void model_unlock(void)
     pthread_mutex_unlock(&lock);
 }
 
-/* ---- what is known ------------------------------------------------------- */
+/* ---- what is known ------------------------------------------------------ */
 
 int reaps_all(libxl_sigchld_owner owner)
 {
@@ -136,7 +136,7 @@ void check_kills(void)
     }
 }
 
-/* ---- what is told -------------------------------------------------------- */
+/* ---- what is told ------------------------------------------------------- */
 
 static void check_known(const struct kid *k, const libxl_childproc_result *r)
 {
@@ -265,7 +265,7 @@ static void completed(struct kid *k, int rc)
     libxl_childproc_exec_result_dispose(&k->result);
 }
 
-/* ---- the host's callbacks ------------------------------------------------ */
+/* ---- the host's callbacks ----------------------------------------------- */
 
 /* What was chosen for the next callback to do. */
 static void go_on_within(int c)

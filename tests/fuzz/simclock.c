@@ -34,7 +34,7 @@ static int sim_clock_gettime(clockid_t clock, struct timespec *ret_time)
     return 0;
 }
 
-/* ---- timerfds ------------------------------------------------------------ */
+/* ---- timerfds ----------------------------------------------------------- */
 
 static struct timerfd *timerfd_of(int fd)
 {
@@ -110,7 +110,7 @@ void sim_advance(int ms)
             fire_if_due(&timerfds[i]);
 }
 
-/* ---- sleeping ------------------------------------------------------------ */
+/* ---- sleeping ----------------------------------------------------------- */
 
 static int sim_epoll_wait(int epfd, struct epoll_event *events, int max,
                           int timeout_ms)
@@ -129,7 +129,7 @@ static int sim_epoll_wait(int epfd, struct epoll_event *events, int max,
     return real.epoll_wait(epfd, events, max, 0);
 }
 
-/* ---- the seam ------------------------------------------------------------ */
+/* ---- the seam ----------------------------------------------------------- */
 
 void sim_clock_begin(void)
 {

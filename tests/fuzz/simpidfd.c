@@ -92,10 +92,11 @@ static int sim_pidfd_exit_info(int pidfd, struct xl_exit_info *ret_info)
     }
     ret_info->known = p->reaped != SIM_UNREAPED;
     ret_info->status = p->status;
+    ret_info->pid = ret_info->known ? 0 : p->pid;
     return 0;
 }
 
-/* ---- /proc --------------------------------------------------------------- */
+/* ---- /proc -------------------------------------------------------------- */
 
 uint64_t sim_start_ticks(const struct sim_process *p)
 {
@@ -142,7 +143,7 @@ static int sim_open(const char *path, int flags, mode_t mode)
     return real.open(path, flags, mode);
 }
 
-/* ---- the seam ------------------------------------------------------------ */
+/* ---- the seam ----------------------------------------------------------- */
 
 void sim_pidfd_begin(void)
 {

@@ -114,7 +114,7 @@ __attribute__((noreturn)) static void fail(const char *what)
     _exit(EXIT_SYSTEM);
 }
 
-/* ---- names --------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -171,7 +171,7 @@ static void print_signal(int signo)
     print(1, "%d\n", signo);
 }
 
-/* ---- ending -------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------- */
 
 static void die_of(int signo)
 {
@@ -188,7 +188,7 @@ static void die_of(int signo)
     fail("signal");
 }
 
-/* ---- waiting and streams ------------------------------------------------- */
+/* ---- waiting and streams ------------------------------------------------ */
 
 /* Reads at most `most` bytes (-1: to the end), copying them to out (-1: no). */
 static long long drain(int fd, long long most, int out)
@@ -238,7 +238,7 @@ static void sleep_ms(int ms)
         ;
 }
 
-/* ---- signals ------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------ */
 
 static const char *said_on[NSIG];
 static int exit_on[NSIG];
@@ -301,7 +301,7 @@ static void print_dispositions(int ignored)
     }
 }
 
-/* ---- what it was given --------------------------------------------------- */
+/* ---- what it was given -------------------------------------------------- */
 
 static void print_fds(void)
 {
@@ -461,7 +461,7 @@ static void print_cgroup(void)
     fclose(f);
 }
 
-/* ---- families ------------------------------------------------------------ */
+/* ---- families ----------------------------------------------------------- */
 
 static pid_t last_grandchild = -1;
 
@@ -479,7 +479,7 @@ static void grandchild(int fd)
     _exit(0);
 }
 
-/* ---- fixtures ------------------------------------------------------------ */
+/* ---- fixtures ----------------------------------------------------------- */
 
 static void make_file(const char *name, mode_t mode, const char *text)
 {
@@ -521,7 +521,7 @@ static void make_fixtures(const char *dir)
     copy_self("bin/tool");
 }
 
-/* ---- verbs --------------------------------------------------------------- */
+/* ---- verbs -------------------------------------------------------------- */
 
 static char **next; /* the rest of argv */
 

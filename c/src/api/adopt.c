@@ -2,7 +2,8 @@
  *
  * Called by the host. A process is named by a pidfd, or by its pid and start
  * time, checked after its pidfd is open, so that a number that changes hands
- * in between is noticed. Next: child.c, as for any child.
+ * in between is noticed. Next: child.c, as for any child; at once for one that
+ * has been reaped, if the kernel still knows how it ended.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -15,6 +16,8 @@
 
 #include "child/child.h"
 #include "loop/enter.h"
+#include "kernel/cancel.h"
+#include "kernel/facility.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 #include "loop/registration.h"
@@ -38,7 +41,18 @@ static int parse_start_time(const char *stat, uint64_t *ret_ticks)
     return 0;
 }
 
-int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+/* What it means that /proc has no such process: without /proc, or where others
+ * are hidden, it may live all the same. */
+static int not_in_proc(pid_t pid, int errnoval)
+{
+    if (xl_sys.kill(pid, 0) != 0 && errno == ESRCH)
+        return ERROR_NOTFOUND;
+    errno = errnoval;
+    return ERROR_SYSTEM;
+}
+
+/* pid > 1 */
+static int start_time(pid_t pid, uint64_t *ret_ticks)
 {
     char path[64];
     char stat[1024];
@@ -46,20 +60,30 @@ int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
     int saved;
     int fd;
 
-    if (pid <= 1 || ret_ticks == NULL)
-        return ERROR_INVAL;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
     if (fd < 0)
-        return errno == ENOENT ? ERROR_NOTFOUND : ERROR_SYSTEM;
+        return errno == ENOENT ? not_in_proc(pid, ENOENT) : ERROR_SYSTEM;
     n = xl_sys.read(fd, stat, sizeof stat - 1);
     saved = errno;
     xl_close(fd);
     errno = saved;
-    if (n <= 0)
-        return n == 0 || errno == ESRCH ? ERROR_NOTFOUND : ERROR_SYSTEM;
+    if (n < 0)
+        return errno == ESRCH ? ERROR_NOTFOUND : ERROR_SYSTEM;
     stat[n] = '\0';
-    return parse_start_time(stat, ret_ticks) == 0 ? 0 : ERROR_SYSTEM;
+    return parse_start_time(stat, ret_ticks) == 0 ? 0 : not_in_proc(pid, EIO);
+}
+
+int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+    int rc;
+
+    if (pid <= 1 || ret_ticks == NULL)
+        return ERROR_INVAL;
+    xl_cancel_hold();
+    rc = start_time(pid, ret_ticks);
+    xl_cancel_release();
+    return rc;
 }
 
 /* Nobody adopts init, or themselves. */
@@ -68,73 +92,92 @@ static int bad_pid(pid_t pid)
     return pid <= 1 || pid == getpid();
 }
 
-/* The pid that a pidfd stands for: 0 and *ret_pid, or ERROR_*. */
-static int pid_of(int pidfd, pid_t *ret_pid)
+/* A process that somebody names. */
+struct named {
+    int pidfd; /* our own; -1 */
+    pid_t pid; /* 0: it has been reaped, and how is: */
+    int status;
+};
+
+/* What the kernel itself knows. 0 and n->pid or n->status, or ERROR_*. */
+static int ask_kernel(struct named *n, int otherwise)
+{
+    struct xl_exit_info info = {0, 0, 0};
+
+    if (xl_sys.pidfd_exit_info(n->pidfd, &info) != 0)
+        return errno == ESRCH ? ERROR_NOTFOUND : otherwise;
+    if (info.known) {
+        n->status = info.status;
+        return 0;
+    }
+    n->pid = info.pid;
+    return bad_pid(info.pid) ? ERROR_INVAL : 0;
+}
+
+/* Which process our pidfd stands for. */
+static int look_at_pidfd(struct named *n)
 {
     char path[64];
     char info[1024];
     const char *at;
     long pid;
-    ssize_t n;
+    ssize_t length;
     int saved;
+    int rc;
     int fd;
 
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", n->pidfd);
     fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return ERROR_SYSTEM;
-    n = xl_sys.read(fd, info, sizeof info - 1);
+    if (fd < 0) {
+        saved = errno;
+        rc = saved == ENOENT || saved == EACCES ? ask_kernel(n, ERROR_SYSTEM)
+                                                : ERROR_SYSTEM;
+        errno = saved;
+        return rc;
+    }
+    length = xl_sys.read(fd, info, sizeof info - 1);
     saved = errno;
     xl_close(fd);
     errno = saved;
-    if (n < 0)
+    if (length < 0)
         return ERROR_SYSTEM;
-    info[n] = '\0';
+    info[length] = '\0';
     at = strstr(info, "\nPid:");
     if (at == NULL)
         return ERROR_INVAL; /* no pidfd */
     pid = strtol(at + 5, NULL, 10);
-    if (pid < 0)
-        return ERROR_NOTFOUND; /* it has been reaped */
+    if (pid < 0) /* it has been reaped */
+        return ask_kernel(n, ERROR_NOTFOUND);
     if (bad_pid((pid_t)pid))
         return ERROR_INVAL; /* 0: of another pid namespace */
-    *ret_pid = (pid_t)pid;
+    n->pid = (pid_t)pid;
     return 0;
 }
 
-/* 0 and *ret_pidfd, our own; or ERROR_*. */
-static int open_process(pid_t *pid, uint64_t start_ticks, int pidfd,
-                        int *ret_pidfd)
+/* 0 and *n, its pidfd our own; or ERROR_*. Without the ctx's lock: /proc may
+ * keep us waiting. */
+static int find(pid_t pid, uint64_t start_ticks, int pidfd, struct named *n)
 {
     uint64_t ticks;
-    int rc = 0;
-    int fd;
+    int saved;
+    int rc;
 
     xl_process_lock();
-    fd = pidfd >= 0 ? xl_sys.dupfd(pidfd, 0) : xl_sys.pidfd_open(*pid, 0);
+    n->pidfd = pidfd >= 0 ? xl_sys.dupfd(pidfd, 0) : xl_sys.pidfd_open(pid, 0);
+    saved = errno;
     xl_process_unlock();
-    if (fd < 0) {
+    errno = saved;
+    if (n->pidfd < 0) {
         if (errno == EBADF)
             return ERROR_INVAL;
         return errno == ESRCH || errno == EINVAL ? ERROR_NOTFOUND
                                                  : ERROR_SYSTEM;
     }
-    if (pidfd >= 0) {
-        rc = pid_of(fd, pid);
-    } else {
-        rc = libxl_childproc_start_time(*pid, &ticks);
-        if (rc == 0 && ticks != start_ticks)
-            rc = ERROR_NOTFOUND;
-    }
-    if (rc != 0) {
-        int saved = errno;
-
-        xl_close(fd);
-        errno = saved;
-        return rc;
-    }
-    *ret_pidfd = fd;
-    return 0;
+    if (pidfd >= 0)
+        return look_at_pidfd(n);
+    n->pid = pid;
+    rc = start_time(pid, &ticks);
+    return rc == 0 && ticks != start_ticks ? ERROR_NOTFOUND : rc;
 }
 
 static int is_our_child(int pidfd)
@@ -145,7 +188,7 @@ static int is_our_child(int pidfd)
                          WEXITED | WNOHANG | WNOWAIT, NULL) == 0;
 }
 
-static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
+static int adopt(libxl_ctx *ctx, const struct named *n, int shared,
                  const libxl_childproc_report *report,
                  libxl_childproc_id *ret_id)
 {
@@ -164,15 +207,23 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
     rc = xl_child_new(ctx, &spec, report, &child);
     if (rc != 0)
         return rc;
-    child->adopted = !is_our_child(pidfd);
+    child->adopted = n->pid == 0 || !is_our_child(n->pidfd);
     child->pidfd_shared = shared != 0;
-    child->leads_group = getpgid(pid) == pid;
-    if (xl_registry_insert(&child->reg, pid) != 0) {
+    if (n->pid == 0) {
+        xl_registry_unreserve();
+        *ret_id = child->id;
+        xl_child_started(ctx, child, 0, n->pidfd);
+        xl_child_ended(ctx, child, n->status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PIDFD, NULL);
+        return 0;
+    }
+    child->leads_group = getpgid(n->pid) == n->pid;
+    if (xl_registry_insert(&child->reg, n->pid, n->pidfd) != 0) {
         xl_registry_unreserve();
         xl_child_discard(ctx, child);
         return ERROR_INVAL;
     }
-    if (child->adopted && xl_exit_watch_adopted(ctx, child, pidfd) != 0) {
+    if (child->adopted && xl_exit_watch_adopted(ctx, child, n->pidfd) != 0) {
         saved = errno;
         xl_registry_remove(&child->reg);
         xl_child_discard(ctx, child);
@@ -180,7 +231,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
         return ERROR_SYSTEM;
     }
     *ret_id = child->id;
-    xl_child_started(ctx, child, pid, pidfd);
+    xl_child_started(ctx, child, n->pid, n->pidfd);
     if (!child->adopted)
         xl_exit_watch_new(ctx, child);
     return 0;
@@ -190,9 +241,9 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
                           int pidfd, const libxl_childproc_report *report,
                           libxl_childproc_id *ret_id)
 {
+    struct named n = {-1, 0, 0};
     libxl_childproc_id id = 0;
-    int ours = -1;
-    int saved = 0;
+    int saved;
     int rc;
 
     if ((pidfd < 0 && bad_pid(pid)) || !xl_report_ok(report))
@@ -200,22 +251,29 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    ctx->nstarting++; /* the mode stays as it is */
+    if (xl_facility_ask() != 0) {
+        rc = ERROR_SYSTEM;
+        goto out;
+    }
     if (xl_exit_watch_without_pidfd(ctx)) {
         rc = ERROR_NI;
         goto out;
     }
-    rc = open_process(&pid, start_ticks, pidfd, &ours);
-    if (rc != 0)
-        goto out;
-    ctx->nstarting++;
-    rc = adopt(ctx, pid, ours, pidfd >= 0, report, &id);
-    ctx->nstarting--;
+    pthread_mutex_unlock(&ctx->lock);
+    rc = find(pid, start_ticks, pidfd, &n);
+    saved = errno;
+    pthread_mutex_lock(&ctx->lock);
+    errno = saved;
+    if (rc == 0)
+        rc = adopt(ctx, &n, pidfd >= 0, report, &id);
     if (rc == 0 && ret_id != NULL)
         *ret_id = id;
 out:
     saved = errno;
+    ctx->nstarting--;
     if (rc != 0)
-        xl_close(ours);
+        xl_close(n.pidfd);
     rc = xl_leave(ctx, rc);
     errno = saved;
     return rc;

@@ -9,8 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctx/log.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
+#include "kernel/cancel.h"
 #include "kernel/facility.h"
+#include "child/child.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 
@@ -75,7 +79,8 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
     d->handler_wanted = xl_mode_wants_handler(ctx);
     d->children = ctx->nlive;
     for (node = ctx->held.next; node != &ctx->held; node = node->next)
-        d->children++;
+        d->children +=
+            xl_container(node, struct xl_child, link)->guardian == NULL;
     if (xl_sigchld_look(&state) != 0)
         return;
     d->handler_installed = state.installed;
@@ -86,7 +91,15 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
         object_of(state.handler, d->handler_object, sizeof d->handler_object);
 }
 
-static void say(FILE *out, const libxl_childproc_diagnosis *d)
+static const char *yes_or_no(unsigned facilities, unsigned known, unsigned bit)
+{
+    if (facilities & bit)
+        return "yes";
+    return known & bit ? "no" : "not known yet";
+}
+
+/* known: the facilities of which it is known whether they are there. */
+static void say(FILE *out, const libxl_childproc_diagnosis *d, unsigned known)
 {
     size_t i;
 
@@ -113,39 +126,55 @@ static void say(FILE *out, const libxl_childproc_diagnosis *d)
     fprintf(out, "kernel:");
     for (i = 0; i < sizeof facility_names / sizeof facility_names[0]; i++)
         fprintf(out, "%s %s %s", i == 0 ? "" : ",", facility_names[i].name,
-                d->facilities & facility_names[i].bit ? "yes" : "no");
+                yes_or_no(d->facilities, known, facility_names[i].bit));
     fputc('\n', out);
+}
+
+/* 0 and malloc'ed text, or ERROR_NOMEM. */
+static int in_words(const libxl_childproc_diagnosis *d, char **ret_words)
+{
+    char *words = NULL;
+    size_t size;
+    FILE *out = xl_sys.open_memstream(&words, &size);
+
+    if (out == NULL)
+        return ERROR_NOMEM;
+    say(out, d, xl_facility_known());
+    if (fclose(out) != 0) {
+        xl_free(words);
+        return ERROR_NOMEM;
+    }
+    *ret_words = words;
+    return 0;
 }
 
 int libxl_childproc_diagnose(libxl_ctx *ctx,
                              libxl_childproc_diagnosis *ret_diagnosis,
                              char **ret_words)
 {
+    const size_t least = XL_SIZE_WITH(libxl_childproc_diagnosis, mode_in_force);
     libxl_childproc_diagnosis d;
-    char *words = NULL;
-    size_t size;
-    FILE *out;
     int rc;
 
-    if (ret_diagnosis != NULL && ret_diagnosis->size != sizeof d)
-        return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    if (ret_diagnosis != NULL &&
+        (ret_diagnosis->size < least || ret_diagnosis->size > XL_SIZED_MOST)) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_diagnose: bad argument: size");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
-        out = xl_sys.open_memstream(&words, &size);
-        if (out == NULL)
-            return ERROR_NOMEM;
-        say(out, &d);
-        if (fclose(out) != 0) {
-            xl_free(words);
-            return ERROR_NOMEM;
-        }
-        *ret_words = words;
+        xl_cancel_hold();
+        rc = in_words(&d, ret_words);
+        xl_cancel_release();
     }
-    if (ret_diagnosis != NULL)
-        *ret_diagnosis = d;
+    if (rc == 0 && ret_diagnosis != NULL) {
+        d.size = ret_diagnosis->size; /* what is longer stays unknown: zero */
+        xl_sized_give(ret_diagnosis, d.size, &d, sizeof d);
+    }
     return rc;
 }

@@ -12,6 +12,7 @@
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "api/kill.h"
+#include "child/send.h"
 #include "ctx/waiters.h"
 
 /* ---- ending ------------------------------------------------------------- */
@@ -38,6 +39,8 @@ static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
          * that output is lost is told all the same. */
         if (rc != ERROR_ABORTED)
             ao->rc = rc;
+        if (ao->leader != NULL) /* … but for whoever is left of its group */
+            (void)xl_send(ao->leader, SIGKILL, ao->kill.scope);
         stop_lingering(ctx, ao);
         return;
     }
@@ -63,7 +66,9 @@ static void run_completion(libxl_ctx *ctx, struct xl_deferred *d)
     int rc = ao->rc;
 
     pthread_mutex_lock(&ctx->lock);
-    if (ao->synchronous) {
+    if (ao->abandoned) {
+        xl_operation_free(ctx, ao);
+    } else if (ao->synchronous) {
         ao->complete = 2; /* the waiting thread frees it */
         xl_waiters_wake_ao(ctx, ao);
     } else {
@@ -113,10 +118,27 @@ static void timed_out(libxl_ctx *ctx, struct xl_timer *timer)
     advance(ctx, ao);
 }
 
-static void child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
-                        const libxl_childproc_result *result)
+/* Somebody may hold its output open when it has ended, and may have to be ended
+ * with its group. */
+static int keeps_leader(const struct xl_operation *ao)
+{
+    return ao->rc == 0 && ao->linger == LIBXL_LINGER_EOF &&
+           ao->kill.scope != LIBXL_KILL_PROCESS &&
+           !(xl_stream_settled(&ao->streams[1]) &&
+             xl_stream_settled(&ao->streams[2]));
+}
+
+static int child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
+                       const libxl_childproc_result *result,
+                       const libxl_childproc_failure *failure)
 {
     struct xl_operation *ao = (struct xl_operation *)(void *)guardian;
+
+    if (failure != NULL) {
+        ao->result->failure = *failure;
+        if (ao->rc == 0)
+            ao->rc = ERROR_SPAWN;
+    }
 
     ao->result->child = *result;
     ao->child_ended = 1;
@@ -128,7 +150,10 @@ static void child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
         xl_stream_drain(ctx, &ao->streams[1]);
         xl_stream_drain(ctx, &ao->streams[2]);
     }
+    if (keeps_leader(ao))
+        ao->leader = xl_child_get(ctx, ao->child);
     advance(ctx, ao);
+    return ao->leader != NULL;
 }
 
 static struct xl_operation *owner(struct xl_stream *stream)
@@ -180,12 +205,17 @@ static void tell_started(libxl_ctx *ctx, struct xl_operation *ao, pid_t pid)
     xl_defer(ctx, &box->deferred, &ao->strand, 0);
 }
 
-void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
-                                libxl_childproc_id id, pid_t pid)
+void xl_operation_starts(libxl_ctx *ctx, struct xl_operation *ao,
+                         libxl_childproc_id id)
 {
     ao->child = id;
     xl_timer_arm(&ctx->timers, &ao->timer, ao->due);
     xl_list_append(&ctx->aos, &ao->link);
+}
+
+void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
+                                pid_t pid)
+{
     tell_started(ctx, ao, pid);
 }
 
@@ -198,11 +228,15 @@ struct xl_operation *xl_operation_new(libxl_ctx *ctx,
     struct xl_operation *ao = xl_sys.calloc(1, sizeof *ao);
     const libxl_stream *out[3] = {NULL, &opts->stdout_stream,
                                   &opts->stderr_stream};
-    libxl_captured *captured[3] = {NULL, &result->out, &result->err};
+    libxl_captured *captured[3];
     int i;
 
     if (ao == NULL)
         return NULL;
+    if (how == NULL)
+        result = &ao->own;
+    captured[1] = &result->out;
+    captured[2] = &result->err;
     ao->guardian.child_ended = child_ended;
     xl_list_init(&ao->link);
     xl_strand_init(&ao->strand);
@@ -268,10 +302,37 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
     }
     xl_timer_disarm(&ctx->timers, &ao->timer);
     xl_list_remove(&ao->link);
+    if (ao->leader != NULL)
+        xl_child_forget(ctx, ao->leader);
     xl_free(ao->completion_event);
     xl_free(ao->started);
     xl_free(ao->data_copy);
+    xl_free(ao->own.out.data); /* nobody took it */
+    xl_free(ao->own.err.data);
     xl_free(ao);
+}
+
+void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
+{
+    int i;
+
+    for (i = 0; i < 3; i++)
+        xl_stream_close(ctx, &ao->streams[i]);
+    cut_short(ctx, ao, ERROR_ABORTED);
+    advance(ctx, ao);
+    /* calls with what was the thread's: those that are due are made, and one
+     * that another thread is in the midst of has ended then */
+    for (;;) {
+        xl_dispatch(ctx);
+        if (ao->complete == 2 || (!ao->complete && !ao->strand.busy))
+            break;
+        pthread_mutex_unlock(&ctx->lock);
+        (void)xl_sys.poll(NULL, 0, 1);
+        pthread_mutex_lock(&ctx->lock);
+    }
+    ao->abandoned = 1;
+    if (ao->complete)
+        xl_operation_free(ctx, ao);
 }
 
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)

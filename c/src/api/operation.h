@@ -19,14 +19,17 @@ struct xl_operation {
     struct xl_list link;         /* ctx->aos */
     libxl_asyncop_how how;
     int synchronous;
-    int rc; /* what ended it early; 0 */
+    int abandoned; /* the thread that waited for it was cancelled */
+    int rc;        /* what ended it early; 0 */
     int abort_asked;
     int child_ended;
+    struct xl_child *leader; /* it has ended; its group may be wanted; NULL */
     int complete;
     libxl_childproc_id child;
     libxl_kill_policy kill;
     libxl_linger linger;
-    libxl_childproc_exec_result *result;
+    libxl_childproc_exec_result *result; /* the host's; or, synchronous: */
+    libxl_childproc_exec_result own;     /* the waiting thread takes it */
     struct xl_stream streams[3];
     struct xl_timer timer;
     struct xl_strand strand; /* progress, data, completion: in this order */
@@ -47,8 +50,15 @@ struct xl_operation *xl_operation_new(libxl_ctx *ctx,
                                       const libxl_asyncop_how *how);
 /* Without completing it: it has, or never started, or the ctx goes. */
 void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao);
-/* spawn.c tells, before anything else can happen to the child. */
+/* The thread that waits for it is about to end: its child is ended by the kill
+ * policy, and nothing of the thread's is used when this returns. */
+void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao);
+/* spawn.c tells: its child is about to be made. From now on it can be aborted,
+ * and time out. */
+void xl_operation_starts(libxl_ctx *ctx, struct xl_operation *ao,
+                         libxl_childproc_id id);
+/* Before anything else can happen to the child. */
 void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
-                                libxl_childproc_id id, pid_t pid);
+                                pid_t pid);
 
 #endif

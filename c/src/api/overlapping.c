@@ -44,7 +44,9 @@ static int begin(libxl_ctx *ctx, struct flight *f, const xl_sigset *mask,
     f->spawn.spec = entry->spec;
     f->spawn.report = entry->report;
     f->spawn.due = XL_NEVER;
+    f->spawn.patience_ms = -1;
     f->spawn.caller_mask = mask;
+    memset(entry->reserved, 0, sizeof entry->reserved);
     entry->id = 0;
     entry->pid = -1;
     entry->rc = xl_enter(ctx);
@@ -59,8 +61,7 @@ static int begin(libxl_ctx *ctx, struct flight *f, const xl_sigset *mask,
 
 static void end(libxl_ctx *ctx, struct flight *f)
 {
-    pthread_mutex_lock(&ctx->lock);
-    ctx->inside++; /* as xl_enter, which begin() has asked */
+    xl_enter_again(ctx);
     answer(f, xl_spawn_end(ctx, &f->spawn));
     if (xl_exit_watch_recent_full(ctx))
         (void)xl_reap_recent(ctx);
@@ -71,16 +72,21 @@ void xl_overlapping_run(libxl_ctx *ctx, const xl_sigset *mask,
                         libxl_childproc_batch_entry *(*next)(void *user),
                         void *user)
 {
-    struct flight flights[MAX_FLIGHTS];
+    /* too much for a small stack; and one alone will do */
+    struct flight *several = xl_sys.malloc(MAX_FLIGHTS * sizeof *several);
+    unsigned max = several != NULL ? MAX_FLIGHTS : 1;
     libxl_childproc_batch_entry *entry;
     unsigned begun = 0, ended = 0;
+    struct flight one;
+    struct flight *flights = several != NULL ? several : &one;
 
     while ((entry = next(user)) != NULL) {
-        if (begun - ended == MAX_FLIGHTS)
-            end(ctx, &flights[ended++ % MAX_FLIGHTS]);
-        if (begin(ctx, &flights[begun % MAX_FLIGHTS], mask, entry))
+        if (begun - ended == max)
+            end(ctx, &flights[ended++ % max]);
+        if (begin(ctx, &flights[begun % max], mask, entry))
             begun++;
     }
     while (ended < begun)
-        end(ctx, &flights[ended++ % MAX_FLIGHTS]);
+        end(ctx, &flights[ended++ % max]);
+    xl_free(several);
 }

@@ -9,9 +9,12 @@
 
 #include <pthread.h>
 
+#include "ctx/ctx_fds.h"
 #include "ctx/forkfd.h"
 #include "child/reaper_thread.h"
 #include "ctx/process.h"
+#include "kernel/cancel.h"
+#include "kernel/own.h"
 #include "kernel/registry.h"
 #include "kernel/sigchld.h"
 
@@ -20,6 +23,7 @@ static int missing;
 /* All locks of the process that are not a ctx's, in their order. */
 static void before_fork(void)
 {
+    xl_cancel_hold(); /* the child closes fds with the locks held */
     xl_process_lock();
     xl_reaper_thread_lock();
     xl_sigchld_lock();
@@ -32,12 +36,17 @@ static void after_fork_parent(void)
     xl_sigchld_unlock();
     xl_reaper_thread_unlock();
     xl_process_unlock();
+    xl_cancel_release();
 }
 
 static void after_fork_child(void)
 {
+    /* Where the host has closed ours, what has their numbers is the host's. */
+    int sure = xl_process_all(xl_ctx_fds_ours);
+
+    xl_own_postfork(sure);
+    xl_forkfd_atfork_child(sure);
     xl_process_atfork_child();
-    xl_forkfd_atfork_child();
     xl_sigchld_atfork_child();
     xl_registry_postfork();
     xl_reaper_thread_postfork();

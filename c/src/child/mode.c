@@ -21,7 +21,7 @@ libxl_sigchld_owner xl_mode_effective(libxl_sigchld_owner owner, int forks,
                                       const char **ret_reason)
 {
     *ret_reason = NULL;
-    if (owner != libxl_sigchld_owner_none || xl_facility_pidfds(forks))
+    if (owner != libxl_sigchld_owner_none || !xl_facility_no_pidfds(forks))
         return owner;
     *ret_reason = no_pidfd_reason;
     return libxl_sigchld_owner_libxl_always_selective_reap;
@@ -77,10 +77,15 @@ int xl_mode_open_selfpipe(libxl_ctx *ctx)
 int xl_mode_arm(libxl_ctx *ctx)
 {
     const char *reason;
-    libxl_sigchld_owner owner = xl_mode_effective(
-        ctx->mode.asked, ctx->mode.hooks.fork_replacement != NULL, &reason);
+    libxl_sigchld_owner owner;
     int rc;
 
+    /* for a child it must be known what there is; for a mode that is set the
+     * answer may come later */
+    if (ctx->nstarting > 0 && xl_facility_ask() != 0)
+        return ERROR_SYSTEM;
+    owner = xl_mode_effective(
+        ctx->mode.asked, ctx->mode.hooks.fork_replacement != NULL, &reason);
     /* pidfds may have been refused only when a child needed one */
     if (!ctx->mode.claimed || owner != ctx->mode.in_force) {
         rc = xl_process_claim(ctx, owner);

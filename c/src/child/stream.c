@@ -41,6 +41,12 @@ static int rearm(libxl_ctx *ctx, struct xl_stream *s, int op, int fd)
 
 int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *s, struct xl_forkfd *end)
 {
+    if (s->captured != NULL && ctx->chunk == NULL)
+        ctx->chunk = xl_sys.malloc(XL_STREAM_CHUNK);
+    if (s->captured != NULL && ctx->chunk == NULL) {
+        errno = ENOMEM;
+        return -1;
+    }
     s->slot = xl_slots_add(&ctx->streams, s);
     if (s->slot == 0) {
         errno = ENOMEM;
@@ -66,6 +72,13 @@ void xl_stream_close(libxl_ctx *ctx, struct xl_stream *s)
     (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, s->end.fd, &unused);
     xl_slots_remove(&ctx->streams, s->slot);
     xl_forkfd_close(&s->end);
+    s->slot = 0;
+}
+
+void xl_stream_forget(libxl_ctx *ctx, struct xl_stream *s)
+{
+    xl_slots_remove(&ctx->streams, s->slot);
+    xl_forkfd_forget(&s->end);
     s->slot = 0;
 }
 
@@ -207,8 +220,7 @@ static void give_up(libxl_ctx *ctx, struct xl_stream *s)
 /* Reads what there is. After the child's end only what was there then. */
 static void collect(libxl_ctx *ctx, struct xl_stream *s)
 {
-    char local[XL_STREAM_CHUNK];
-    char *buffer = s->captured != NULL ? local : s->chunk;
+    char *buffer = s->captured != NULL ? ctx->chunk : s->chunk;
     int limited = s->draining;
     int rounds;
 

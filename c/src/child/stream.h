@@ -56,6 +56,8 @@ void xl_stream_init(struct xl_stream *stream, int which,
 int xl_stream_watch(libxl_ctx *ctx, struct xl_stream *stream,
                     struct xl_forkfd *end);
 void xl_stream_close(libxl_ctx *ctx, struct xl_stream *stream);
+/* Its fd is somebody else's by now: it is left alone. */
+void xl_stream_forget(libxl_ctx *ctx, struct xl_stream *stream);
 /* The child has ended: reads what is there, up to what is there now. */
 void xl_stream_drain(libxl_ctx *ctx, struct xl_stream *stream);
 int xl_stream_settled(const struct xl_stream *stream);

@@ -10,5 +10,9 @@
 /* 0, or -1 and errno; xl_ctx_close_fds in either case. */
 int xl_ctx_open_fds(libxl_ctx *ctx);
 void xl_ctx_close_fds(libxl_ctx *ctx);
+/* They are somebody else's by now: none is closed, or used again. */
+void xl_ctx_forget_fds(libxl_ctx *ctx);
+/* Are the numbers its files still? A host that closes all has closed them. */
+int xl_ctx_fds_ours(libxl_ctx *ctx);
 
 #endif

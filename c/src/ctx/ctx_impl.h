@@ -101,6 +101,10 @@ struct xl_waiter {
     uint64_t typemask;
     libxl_childproc_id child; /* 0: none */
     const struct xl_operation *ao;
+    /* NULL, or called under the lock when the thread has been cancelled: its
+     * stack is still there */
+    void (*cancelled)(libxl_ctx *ctx, struct xl_waiter *waiter);
+    void *user;
 };
 
 struct xl_pump {
@@ -115,13 +119,21 @@ struct xl_pump {
     int64_t leader_due;       /* until when */
     int idle_fds[8];          /* eventfds for followers */
     int nidle_fds;
-    int more; /* work was left over for the sake of fairness */
+    int idle_starts; /* since somebody pumped last */
+    int more;        /* work was left over for the sake of fairness */
 };
 
 enum xl_sigchld_due {
     XL_SIGCHLD_SEEN = 0,
     XL_SIGCHLD_CAME, /* or may have, before we could hear of it */
     XL_SIGCHLD_TICK  /* a look for safety's sake, nothing came */
+};
+
+/* A child whose end was reported without the host's word. */
+struct xl_late {
+    pid_t pid; /* 0: unused */
+    int status;
+    int known; /* the kernel told the status */
 };
 
 struct xl_mode {
@@ -133,8 +145,9 @@ struct xl_mode {
     int claimed; /* listed among the owners of this process */
     int displaced_warned;
     int host_reaps_through_us; /* inside libxl_childproc_sigchld_occurred */
+    unsigned occurred;         /* how often that was called */
     int nzombies;              /* mainloop: live ones seen to have ended */
-    pid_t late[64];            /* reported after the grace period; 0: unused */
+    struct xl_late late[64];   /* reported after the grace period */
     unsigned late_at;
     enum xl_sigchld_due sigchld_due; /* and nobody has looked yet */
 };
@@ -166,6 +179,8 @@ struct libxl_ctx {
     int inside;          /* calls under way, those in callbacks included */
     struct xl_log log;
     struct xl_deferred_queue deferred;
+    struct xl_deferred_queue postponed; /* due, but for a call that pumps */
+    int in_passing;                     /* what becomes due is postponed */
     struct xl_mode mode;
     struct xl_events events;
     struct xl_pump pump;
@@ -184,13 +199,24 @@ struct libxl_ctx {
     int nstops;            /* live ones with REPORT_STOPS */
     int nrecent;           /* live ones that epoll does not watch yet */
     int nunwatched;        /* live ones that no epoll watches */
+    int nletgo;            /* live ones nobody will ask for … */
+    int nbackground;       /* … and those of them the reaper thread watches */
+    int thorough;          /* the looks of a tick: is it the child still? */
+    int nkept_fds;         /* ended, unreaped ones with an open pidfd */
+    struct xl_list minded; /* under the reaper thread's lock: it looks here */
+    int64_t mind_at;       /* under the same: when next; XL_NEVER */
+    int mind_all;          /* under the same: at those it watches, too */
     int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
+    char *chunk;           /* what is captured is read there, under the lock:
+                              a pumping thread's stack may be small */
     int latched;           /* the first disaster that no hook was told */
     struct xl_starters *starters;
     int batch_running;
-    int stat_fd;        /* /proc/self/status, for the ignored signals; -1 */
-    struct xl_list all; /* under the process lock (process.c) */
+    int fds_gone;          /* somebody else closed what it had open */
+    int64_t fds_looked_at; /* in ms */
+    int stat_fd;           /* /proc/self/status, for the ignored signals; -1 */
+    struct xl_list all;    /* under the process lock (process.c) */
 };
 
 #endif

@@ -52,7 +52,14 @@ void xl_forkfd_close(struct xl_forkfd *f)
     xl_process_unlock();
 }
 
-void xl_forkfd_atfork_child(void)
+void xl_forkfd_forget(struct xl_forkfd *f)
+{
+    xl_process_lock();
+    forget(f);
+    xl_process_unlock();
+}
+
+void xl_forkfd_atfork_child(int sure)
 {
     struct xl_list *node = noted.next;
 
@@ -62,7 +69,8 @@ void xl_forkfd_atfork_child(void)
         node = node->next;
         if (f->keeper == &self)
             continue;
-        xl_close(f->fd);
+        if (sure)
+            xl_close(f->fd);
         forget(f);
     }
 }

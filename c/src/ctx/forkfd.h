@@ -25,6 +25,9 @@ void xl_forkfd_note(struct xl_forkfd *f, int fd, int keep);
 void xl_forkfd_move(struct xl_forkfd *to, struct xl_forkfd *from);
 void xl_forkfd_close(struct xl_forkfd *f); /* closed already: nothing */
 
-void xl_forkfd_atfork_child(void);
+void xl_forkfd_forget(struct xl_forkfd *f); /* it is not ours any more */
+
+/* Not sure that they are ours still: they are only forgotten. */
+void xl_forkfd_atfork_child(int sure);
 
 #endif

@@ -12,6 +12,8 @@
 
 #include "ctx/defer.h"
 
+#define TEXT_MAX 512
+
 struct message {
     struct xl_deferred deferred;
     libxl_log_level level;
@@ -19,8 +21,11 @@ struct message {
     char text[];
 };
 
+/* In one piece, and not by fprintf: to a stream without a buffer it makes one
+ * of 8 KiB on the stack. */
 static void to_stderr(libxl_log_level level, int errnoval, const char *text)
 {
+    char line[TEXT_MAX + 200];
     static const char *const names[] = {"debug", "info", "warning", "error",
                                         "critical"};
     if (errnoval != 0) {
@@ -32,10 +37,12 @@ static void to_stderr(libxl_log_level level, int errnoval, const char *text)
 
         (void)strerror_r(errnoval, buffer, sizeof buffer);
 #endif
-        fprintf(stderr, "xlchild: %s: %s: %s\n", names[level], text, reason);
+        snprintf(line, sizeof line, "xlchild: %s: %s: %s\n", names[level], text,
+                 reason);
     } else {
-        fprintf(stderr, "xlchild: %s: %s\n", names[level], text);
+        snprintf(line, sizeof line, "xlchild: %s: %s\n", names[level], text);
     }
+    (void)fputs(line, stderr);
 }
 
 static void write_message(libxl_ctx *ctx, libxl_log_level level, int errnoval,
@@ -65,7 +72,7 @@ static void run_message(libxl_ctx *ctx, struct xl_deferred *d)
 void xl_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
             const char *format, ...)
 {
-    char text[512];
+    char text[TEXT_MAX];
     struct message *m;
     va_list args;
     size_t length;

@@ -86,6 +86,19 @@ void xl_process_unclaim(libxl_ctx *ctx)
     xl_process_unlock();
 }
 
+int xl_process_all(int (*holds)(libxl_ctx *ctx))
+{
+    struct xl_list *node;
+
+    for (node = ctxs.next; node != &ctxs; node = node->next) {
+        libxl_ctx *ctx = xl_container(node, libxl_ctx, all);
+
+        if (ctx->generation == xl_process_generation() && !holds(ctx))
+            return 0;
+    }
+    return 1;
+}
+
 void xl_process_each_inherited(void (*fn)(libxl_ctx *ctx))
 {
     struct xl_list *node;

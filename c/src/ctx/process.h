@@ -30,6 +30,8 @@ void xl_process_unclaim(libxl_ctx *ctx);
  * reaped it. 0, or -1: there is none left to ask. */
 int xl_process_forward(libxl_ctx *ctx, pid_t pid, int status,
                        struct xl_wakeup *origin);
+/* Does it hold for every ctx of this process? Under the process lock. */
+int xl_process_all(int (*holds)(libxl_ctx *ctx));
 /* In a forked child: fn for each ctx of the parent. */
 void xl_process_each_inherited(void (*fn)(libxl_ctx *ctx));
 

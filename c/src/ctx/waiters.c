@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 
 #include "ctx/process.h"
+#include "kernel/own.h"
 
 void xl_waiter_init(struct xl_waiter *waiter)
 {
@@ -85,7 +86,7 @@ static int take_fd(libxl_ctx *ctx)
     if (pump->nidle_fds > 0)
         return pump->idle_fds[--pump->nidle_fds];
     xl_process_lock();
-    fd = xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    fd = xl_own(xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     saved = errno;
     xl_process_unlock();
     errno = saved;
@@ -119,7 +120,7 @@ void xl_waiter_drop_fd(libxl_ctx *ctx, struct xl_waiter *waiter)
     if (ctx->pump.nidle_fds < room)
         ctx->pump.idle_fds[ctx->pump.nidle_fds++] = waiter->fd;
     else
-        xl_close(waiter->fd);
+        xl_own_close(waiter->fd);
     waiter->fd = -1;
 }
 

@@ -5,7 +5,8 @@
  * handler is between reading the list and having written, so that the fd may
  * be closed. What was installed before is kept in an atomic pointer to one of
  * two records; a record is only rewritten when the handler is not installed
- * and none is running.
+ * and none is running. It writes without libc, whose write() would end a
+ * thread that is to be cancelled, wherever the signal met it.
  *
  * Called by: the kernel; mode.c subscribes. Next: pump.c reads the pipe.
  */
@@ -20,8 +21,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/syscall.h>
 
+#include "kernel/own.h"
+#include "kernel/rawcall.h"
 #include "kernel/sys.h"
 
 #define SLOTS_PER_CHUNK 32
@@ -45,9 +48,15 @@ static struct sigaction previous_records[2];
 static int previous_at;
 static _Atomic(const struct sigaction *) previous;
 
-/* The host may chain to us from a handler that we chain to. */
-static __thread volatile sig_atomic_t depth
-    __attribute__((tls_model("initial-exec")));
+/* The host may chain to us from a handler that we chain to. glibc would
+ * allocate at the first use otherwise; musl does so when the object is loaded,
+ * and loads none with this. */
+#ifdef __GLIBC__
+#define AT_ONCE __attribute__((tls_model("initial-exec")))
+#else
+#define AT_ONCE
+#endif
+static __thread volatile sig_atomic_t depth AT_ONCE;
 
 static void handler(int signo, siginfo_t *info, void *context)
 {
@@ -63,7 +72,7 @@ static void handler(int signo, siginfo_t *info, void *context)
 
             /* a full pipe is readable: nothing is lost */
             if (fd >= 0)
-                (void)!write(fd, "", 1);
+                (void)xl_rawcall(SYS_write, fd, (long)(uintptr_t) "", 1, 0);
         }
     }
     before = atomic_load(&previous);
@@ -107,8 +116,8 @@ int xl_selfpipe_open(struct xl_selfpipe *p)
 
     if (xl_sys.pipe2(fds, O_CLOEXEC | O_NONBLOCK) != 0)
         return -1;
-    p->read_fd = fds[0];
-    p->write_fd = fds[1];
+    p->read_fd = xl_own(fds[0]);
+    p->write_fd = xl_own(fds[1]);
     return 0;
 }
 
@@ -120,8 +129,8 @@ void xl_selfpipe_close(struct xl_selfpipe *p)
         pthread_mutex_unlock(&lock);
         p->slot = NULL;
     }
-    xl_close(p->read_fd);
-    xl_close(p->write_fd);
+    xl_own_close(p->read_fd);
+    xl_own_close(p->write_fd);
     p->read_fd = -1;
     p->write_fd = -1;
 }

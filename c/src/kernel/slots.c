@@ -71,6 +71,11 @@ void *xl_slots_get(const struct xl_slots *s, uint64_t id)
     return s->slots[i].u.object;
 }
 
+void *xl_slots_at(const struct xl_slots *s, uint32_t index)
+{
+    return s->slots[index].used ? s->slots[index].u.object : NULL;
+}
+
 void xl_slots_remove(struct xl_slots *s, uint64_t id)
 {
     uint32_t i = index_of(id);

@@ -33,6 +33,8 @@ struct xl_slots {
 /* Returns the id, or 0 for want of memory or of indexes. */
 uint64_t xl_slots_add(struct xl_slots *s, void *object);
 void *xl_slots_get(const struct xl_slots *s, uint64_t id);
+/* The object at index, below n; NULL: none. */
+void *xl_slots_at(const struct xl_slots *s, uint32_t index);
 void xl_slots_remove(struct xl_slots *s, uint64_t id);
 void xl_slots_destroy(struct xl_slots *s);
 

@@ -9,19 +9,20 @@
 #include <stdint.h>
 #include <sys/eventfd.h>
 
+#include "kernel/own.h"
 #include "kernel/sys.h"
 
 int xl_wakeup_open(struct xl_wakeup *w)
 {
     atomic_init(&w->reasons, 0);
     w->handed = NULL;
-    w->fd = xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->fd = xl_own(xl_sys.eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     return w->fd < 0 ? -1 : 0;
 }
 
 void xl_wakeup_close(struct xl_wakeup *w)
 {
-    xl_close(w->fd);
+    xl_own_close(w->fd);
     w->fd = -1;
 }
 

@@ -2,7 +2,8 @@
  *
  * Every public function that takes a ctx starts with xl_enter and ends with
  * xl_leave. Between them the ctx's lock is held; user code is called by
- * xl_leave, or by xl_dispatch in the midst of a wait.
+ * xl_leave, or by xl_dispatch in the midst of a wait. The thread is not
+ * cancelled meanwhile, but for where pump.c blocks.
  */
 #ifndef XL_ENTER_H
 #define XL_ENTER_H
@@ -10,8 +11,15 @@
 #include "ctx/ctx_impl.h"
 
 /* 0 and the lock is held; or ERROR_INVAL: no ctx, the parent's, or called
- * from a hook that may not re-enter. */
+ * from a hook that may not re-enter; or ERROR_FDS_CLOSED. */
 int xl_enter(libxl_ctx *ctx);
+/* The same for a ctx whose fds are gone, too. */
+int xl_enter_to_free(libxl_ctx *ctx);
+/* Has somebody else closed its fds? Looks; and then none of the numbers is
+ * used, or closed, any more. */
+int xl_fds_gone(libxl_ctx *ctx);
+/* For a second part of a call whose first part has entered, and left. */
+void xl_enter_again(libxl_ctx *ctx);
 /* Brings handler, registrations and timers in line, calls what is due,
  * releases the lock, returns rc. */
 int xl_leave(libxl_ctx *ctx, int rc);

@@ -13,6 +13,7 @@
 #include <sys/timerfd.h>
 
 #include "ctx/process.h"
+#include "kernel/own.h"
 #include "child/exit_watch.h"
 
 static int add(int epfd, int fd)
@@ -45,9 +46,9 @@ int xl_fileno(libxl_ctx *ctx)
     if (add(outer, pump->epfd) != 0 || add(outer, level) != 0 ||
         add(outer, timer) != 0)
         goto out;
-    pump->outer = outer;
-    pump->level = level;
-    pump->timerfd = timer;
+    pump->outer = xl_own(outer);
+    pump->level = xl_own(level);
+    pump->timerfd = xl_own(timer);
     pump->level_set = 0;
     pump->timerfd_due = XL_NEVER;
     xl_process_unlock();
@@ -66,7 +67,8 @@ out:
 static void settle_level(libxl_ctx *ctx)
 {
     struct xl_pump *pump = &ctx->pump;
-    int wanted = ctx->events.head != NULL || pump->more;
+    int wanted =
+        ctx->events.head != NULL || pump->more || ctx->postponed.head != NULL;
     uint64_t count = 1;
 
     if (wanted == pump->level_set)

@@ -10,7 +10,10 @@
 #include <errno.h>
 
 #include "child/child.h"
+#include "ctx/defer.h"
+#include "kernel/cancel.h"
 #include "loop/enter.h"
+#include "kernel/stop_point.h"
 #include "ctx/process.h"
 #include "child/reap.h"
 #include "ctx/waiters.h"
@@ -36,7 +39,7 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
         if (reasons & XL_WAKE_HANDED)
             xl_reap_handed(ctx);
         if (reasons & XL_WAKE_LIMBO)
-            xl_reap_limbo(ctx);
+            xl_reap_limbo(ctx, 0);
         break;
     case XL_TAG_SELFPIPE:
         if (xl_selfpipe_drain(&ctx->selfpipe))
@@ -73,11 +76,19 @@ static void handle_all(libxl_ctx *ctx, const struct epoll_event *events, int n)
         xl_reap_sigchld(ctx); /* a tick asked for it */
 }
 
+/* Whatever became due while nobody pumped is due now. */
+static void begin(libxl_ctx *ctx)
+{
+    ctx->pump.idle_starts = 0;
+    xl_defer_postponed(ctx);
+}
+
 void xl_pump_once(libxl_ctx *ctx)
 {
     struct epoll_event events[BATCH];
     int round;
 
+    begin(ctx);
     ctx->pump.more = 0;
     (void)xl_reap_recent(ctx);
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
@@ -90,7 +101,110 @@ void xl_pump_once(libxl_ctx *ctx)
     ctx->pump.more = 1;
 }
 
+void xl_pump_in_passing(libxl_ctx *ctx)
+{
+    struct epoll_event events[BATCH];
+    int round;
+    int n = BATCH;
+    int i;
+
+    if (ctx->pump.idle_starts++ == 0 || ctx->pump.leader != NULL ||
+        ctx->nlive == 0)
+        return;
+    ctx->in_passing = 1;
+    (void)xl_reap_recent(ctx);
+    for (round = 0; round < BATCHES_PER_PUMP && n == BATCH; round++) {
+        n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
+        for (i = 0; i < n; i++) {
+            uint64_t kind = events[i].data.u64 & XL_TAG_MASK;
+
+            if (kind == XL_TAG_CHILD || kind == XL_TAG_STREAM)
+                handle(ctx, &events[i]);
+            else if (kind == XL_TAG_SELFPIPE && ctx->nunwatched > 0 &&
+                     !xl_owner_reaps_all(ctx->mode.in_force))
+                xl_reap_unannounced(ctx, 0);
+        }
+    }
+    ctx->in_passing = 0;
+}
+
 /* ---- blocking ----------------------------------------------------------- */
+
+/* What a cancelled epoll_wait had fetched is lost, and most of what is watched
+ * tells only once: it is to tell again. */
+static void tell_again(libxl_ctx *ctx)
+{
+    uint32_t i;
+
+    xl_exit_watch_tell_again(ctx);
+    for (i = 0; i < ctx->streams.n; i++) {
+        struct xl_watched *watched = xl_slots_at(&ctx->streams, i);
+
+        if (watched != NULL)
+            watched->ready(ctx, watched, 0);
+    }
+}
+
+struct blocked {
+    libxl_ctx *ctx;
+    struct xl_waiter *waiter;
+};
+
+/* The thread was cancelled while it blocked: somebody else goes on with what
+ * it was about, and it leaves. Its stack is there until this returns. */
+static void cancelled(void *arg)
+{
+    const struct blocked *blocked = arg;
+    struct xl_waiter *waiter = blocked->waiter;
+    libxl_ctx *ctx = blocked->ctx;
+
+    xl_cancel_shut();
+    pthread_mutex_lock(&ctx->lock);
+    if (ctx->pump.leader == waiter) {
+        ctx->pump.leader = NULL;
+        tell_again(ctx);
+    }
+    xl_list_remove(&waiter->link);
+    xl_waiter_drop_fd(ctx, waiter);
+    if (waiter->cancelled != NULL)
+        waiter->cancelled(ctx, waiter);
+    xl_waiters_hand_over(ctx);
+    (void)xl_leave(ctx, 0);
+}
+
+/* The only places where a thread blocks in a wait, and is cancelled. They are
+ * without the lock. */
+static int epoll_wait_or_end(struct blocked blocked, struct epoll_event *events)
+{
+    int saved;
+    int n;
+
+    pthread_cleanup_push(cancelled, &blocked);
+    xl_cancel_open();
+    n = xl_sys.epoll_wait(blocked.ctx->pump.epfd, events, BATCH,
+                          xl_ms_until(blocked.ctx->pump.leader_due));
+    saved = errno;
+    xl_cancel_shut();
+    errno = saved;
+    pthread_cleanup_pop(0);
+    return n;
+}
+
+static int poll_or_end(struct blocked blocked, struct pollfd *pollfd, nfds_t n,
+                       int timeout_ms)
+{
+    int saved;
+    int r;
+
+    pthread_cleanup_push(cancelled, &blocked);
+    xl_cancel_open();
+    r = xl_sys.poll(pollfd, n, timeout_ms);
+    saved = errno;
+    xl_cancel_shut();
+    errno = saved;
+    pthread_cleanup_pop(0);
+    return r;
+}
 
 /* Blocks on the epoll. 0, or -1 and errno. */
 static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
@@ -100,6 +214,9 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     int saved;
     int n;
 
+    begin(ctx);
+    if (ctx->deferred.head != NULL)
+        return 0;
     if (xl_reap_recent(ctx) > 0) {
         /* the handler may go with it: first see to strangers that ended */
         if (ctx->nlive == 0 && xl_owner_reaps_all(ctx->mode.in_force))
@@ -113,9 +230,10 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     if (ctx->pump.more)
         ctx->pump.leader_due = 0;
     pthread_mutex_unlock(&ctx->lock);
-    n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH,
-                          xl_ms_until(ctx->pump.leader_due));
+    XL_STOP_POINT("pump: about to sleep");
+    n = epoll_wait_or_end((struct blocked){ctx, waiter}, events);
     saved = errno;
+    XL_STOP_POINT("pump: woken");
     pthread_mutex_lock(&ctx->lock);
     ctx->pump.leader = NULL;
     ctx->pump.more = n == BATCH;
@@ -135,11 +253,16 @@ static int follow(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     pollfd.fd = waiter->fd;
     pollfd.events = POLLIN;
     pthread_mutex_unlock(&ctx->lock);
-    n = xl_sys.poll(&pollfd, 1, xl_ms_until(due));
+    n = poll_or_end((struct blocked){ctx, waiter}, &pollfd, 1,
+                    xl_ms_until(due));
     saved = errno;
     pthread_mutex_lock(&ctx->lock);
     xl_waiter_calm(waiter);
     errno = saved;
+    if (n > 0 && (pollfd.revents & POLLNVAL)) {
+        errno = EBADF;
+        return -1;
+    }
     return n < 0 ? -1 : 0;
 }
 
@@ -178,7 +301,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             continue;
         }
         if (errno != EINTR) {
-            rc = ERROR_SYSTEM;
+            rc = xl_fds_gone(ctx) ? ERROR_FDS_CLOSED : ERROR_SYSTEM;
             break;
         }
         if (flags & LIBXL_WAIT_INTERRUPTIBLE) {
@@ -193,10 +316,10 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
     return rc;
 }
 
-void xl_pump_yield(libxl_ctx *ctx)
+void xl_pump_yield(libxl_ctx *ctx, struct xl_waiter *waiter)
 {
     pthread_mutex_unlock(&ctx->lock);
-    (void)xl_sys.poll(NULL, 0, 10);
+    (void)poll_or_end((struct blocked){ctx, waiter}, NULL, 0, 10);
     pthread_mutex_lock(&ctx->lock);
     xl_pump_once(ctx);
 }

@@ -14,6 +14,7 @@
 
 #include "kernel/timers.h"
 
+#define LONGEST_LINE 64        /* … of those that are looked for */
 #define LOOK_LASTS_NS 10000000 /* at which signals are ignored */
 
 static atomic_int traced;
@@ -25,24 +26,37 @@ static void set_from_bits(xl_sigset *set, uint64_t bits)
            sizeof bits < sizeof set->bits ? sizeof bits : sizeof set->bits);
 }
 
-/* All of them, at the price of a tenth of a start. */
+/* All of them, at the price of a tenth of a start. Piece by piece: of many
+ * groups the lines are long, and the thread's stack may be small. */
 static int read_ignored(int stat_fd, uint64_t *ret_bits)
 {
-    char buffer[4096];
-    const char *at;
-    ssize_t n =
-        stat_fd < 0 ? -1 : xl_sys.pread(stat_fd, buffer, sizeof buffer - 1, 0);
+    char buffer[1024];
+    size_t have = 0;
+    off_t from = 0;
+    ssize_t n;
 
-    if (n <= 0)
-        return -1;
-    buffer[n] = '\0';
-    at = strstr(buffer, "\nTracerPid:");
-    atomic_store(&traced, at != NULL && strtol(at + 11, NULL, 10) != 0);
-    at = strstr(buffer, "\nSigIgn:");
-    if (at == NULL)
-        return -1;
-    *ret_bits = strtoull(at + 8, NULL, 16);
-    return 0;
+    while (stat_fd >= 0 &&
+           (n = xl_sys.pread(stat_fd, buffer + have, sizeof buffer - 1 - have,
+                             from)) > 0) {
+        const char *at;
+
+        from += n;
+        have += (size_t)n;
+        buffer[have] = '\0';
+        at = strstr(buffer, "\nTracerPid:");
+        if (at != NULL && strchr(at + 1, '\n') != NULL)
+            atomic_store(&traced, strtol(at + 11, NULL, 10) != 0);
+        at = strstr(buffer, "\nSigIgn:");
+        if (at != NULL && strchr(at + 1, '\n') != NULL) {
+            *ret_bits = strtoull(at + 8, NULL, 16);
+            return 0;
+        }
+        if (have > LONGEST_LINE) {
+            memmove(buffer, buffer + have - LONGEST_LINE, LONGEST_LINE);
+            have = LONGEST_LINE;
+        }
+    }
+    return -1;
 }
 
 static void all_ignored(int stat_fd, xl_sigset *ret_set)

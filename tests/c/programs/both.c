@@ -31,7 +31,7 @@ static void die(const char *what, int rc)
     exit(2);
 }
 
-/* ---- 0 .. 279: exit codes, then signals that leave no core file ---------- */
+/* ---- 0 .. 279: exit codes, then signals that leave no core file --------- */
 
 static const int fatal[] = {
     SIGHUP,  SIGINT, SIGKILL,   SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM,
@@ -45,7 +45,7 @@ static int status_of(int n)
     return n < 256 ? n << 8 : fatal[n - 256];
 }
 
-/* ---- the program's own children ------------------------------------------ */
+/* ---- the program's own children ----------------------------------------- */
 
 struct own {
     pid_t pid;
@@ -139,7 +139,7 @@ static int count_own_right(int n, int *ret_twice)
     return right;
 }
 
-/* ---- the library's ------------------------------------------------------- */
+/* ---- the library's ------------------------------------------------------ */
 
 static int take_events(libxl_ctx *ctx, int n, int *seen, int timeout_ms)
 {

@@ -1,0 +1,23 @@
+/* own.h - which fds are the library's own
+ *
+ * A number that was remembered may be another file's by now: a child that
+ * forked has closed all and opened its own, or the host has. So ours are
+ * marked from birth to close; a forked child closes what is marked at once,
+ * before anybody else's code runs there, and afterwards nothing by a number
+ * that was remembered (C14, C26).
+ */
+#ifndef XL_OWN_H
+#define XL_OWN_H
+
+/* Marks fd, if it is one, and returns it; errno stays. */
+int xl_own(int fd);
+/* Closes fd if it is marked. Does nothing for -1, or one that is not ours any
+ * more. */
+void xl_own_close(int fd);
+/* It is not ours any more: it has been closed, or is about to be. */
+void xl_own_forget(int fd);
+/* In a forked child, by the fork handler: closes all that are marked, or, not
+ * sure that they are ours still, only forgets them. */
+void xl_own_postfork(int sure);
+
+#endif
