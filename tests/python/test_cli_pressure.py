@@ -74,10 +74,13 @@ for options in ({}, {"attempts": 3}, {"capture": False},
 @needs_root
 def test_what_threads_of_an_executor_start_waits_too():
     done = subprocess.run([sys.executable, "-c", AS_NOBODY.replace(
-        "(8, 8)", "(16, 16)") + """
+        "(8, 8)", "(17, 17)") + """
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from xlchild.pool import run_many
 with ThreadPoolExecutor(10) as executor:
+    all_here = threading.Barrier(10)  # threads are no matter of ours
+    list(executor.map(lambda _: all_here.wait(), range(10)))
     done = run_many([["sleep", "0.05"]] * 40, 20, executor=executor)
 print(sum(result.success for result in done),
       {result.attempts for result in done})
