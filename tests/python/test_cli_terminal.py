@@ -211,6 +211,23 @@ def test_ctrl_z_stops_the_commands_and_fg_continues_them(style, tmp_path):
     assert [row["ok"] for row in rows(tmp_path / "r")] == [True, True]
 
 
+def test_ctrl_z_of_a_command_on_the_terminal(tmp_path):
+    """It gets the key itself; fg continues both."""
+    with Terminal("bash", "--norc", "--noprofile", "-i") as shell:
+        shell.type(("%s --tty sh -c 'echo re\"\"ady $$; read x; echo got $x'"
+                    " _ ::: a\n" % X).encode())
+        job = int(shell.until(rb"ready (\d+)\r\n").group(1))
+        shell.type(b"\x1a")
+        shell.until(rb"Stopped")
+        reaches(job, STOPPED)
+        shell.type(b"fg\n")
+        reaches(job, "SR")
+        shell.type(b"me\n")
+        shell.until(rb"got me\r\n")
+        shell.type(b"echo rc $?\n")
+        assert shell.until(rb"rc (\d+)\r\n").group(1) == b"0"
+
+
 def test_the_time_that_it_stood_still_is_nobodys():
     """As if a command that takes 0.6 s had been stopped for a minute, with
     time limits of half a minute."""

@@ -84,14 +84,16 @@ class Signals:
             self.bar.clear()
         begun = time.monotonic()
         runner = self.pool and self.pool._runner
-        passing = getattr(runner, "signal", None)
+        passing = None if self._shared \
+            else getattr(runner, "signal", None)
         if passing is not None:
             passing(signal.SIGSTOP)
         signal.signal(signo, signal.SIG_DFL)
         os.kill(os.getpid(), signo)  # and here it ends, until SIGCONT
         signal.signal(signo, self._stop)
-        if passing is not None:
+        if self.pool is not None:
             self.pool._time_passed(time.monotonic() - begun)
+        if passing is not None:
             passing(signal.SIGCONT)
         if self.bar is not None:
             self.bar.draw(at_once=True)

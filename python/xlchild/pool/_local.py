@@ -13,7 +13,7 @@ import time
 from .. import _libxl
 from .._context import Context
 from .._errors import NotFoundError, SpawnError, XlchildError
-from .._spec import spec_options
+from .._spec import KillScope, spec_options
 from .._process import milliseconds
 from .._status import Status
 from . import _spool
@@ -48,19 +48,6 @@ class _Local:
             fds.update(changes["fds"])
             options["fds"] = list(fds.items())
         return options
-
-    def signal(self, signo):
-        """Send it to the groups of all that run.
-
-        Only this thread waits for them, so that none of the numbers can
-        have become somebody else's.
-        """
-        for pid in _children():
-            try:
-                if pid > 1 and os.getpgid(pid) == pid:
-                    os.killpg(pid, signo)
-            except OSError:
-                pass  # it has ended, or is another user's now
 
     def __len__(self):
         return len(self._running)
@@ -236,6 +223,16 @@ class InFiles(_Local):
             return None, None
         return text, file if text is None else None
 
+    def signal(self, signo):
+        """Send it to the groups of all that run."""
+        for result in self:
+            if result._child is not None:
+                try:
+                    _libxl.libxl_childproc_kill(
+                        self.context, result._child, signo, KillScope.GROUP)
+                except (XlchildError, OSError):
+                    pass  # it has ended, or is another user's now
+
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
         if result._child is None:
@@ -314,6 +311,19 @@ class InPipes(_Local):
             error, self._raised = self._raised, None
             raise error
         return ended
+
+    def signal(self, signo):
+        """Send it to the groups of all that run.
+
+        Only this thread waits for them, so that none of the numbers can
+        have become somebody else's.
+        """
+        for pid in _children():
+            try:
+                if pid > 1 and os.getpgid(pid) == pid:
+                    os.killpg(pid, signo)
+            except OSError:
+                pass  # it has ended, or is another user's now
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
