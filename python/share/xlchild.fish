@@ -8,6 +8,7 @@ complete -c xlchild -s C -l colsep -x -d 'lines are cut at what the regular expr
 complete -c xlchild -l header -x -d 'the first value of each source is its name: {name}; the only MARK is :'
 complete -c xlchild -l link -d 'sources go side by side, not each value with every other'
 complete -c xlchild -l trim -xa 'n l r lr' -d 'cut blanks off values: n none, l left, r right, lr both (n)'
+complete -c xlchild -l shuf -d 'in a random order; all lines are read first'
 complete -c xlchild -s r -l no-run-if-empty -d 'no input, no command: always so'
 complete -c xlchild -s I -x -d 'R stands for the line, instead of {} and its kin'
 complete -c xlchild -s i -l replace -d 'the same; without R: {}'

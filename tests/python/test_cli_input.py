@@ -37,6 +37,20 @@ def test_sources(arguments, expected, tmp_path):
     assert out("-k", *arguments, text=b"in\n", cwd=tmp_path) == expected
 
 
+def test_a_random_order_has_all_of_them():
+    """Each once, in another order each time; combined and gathered, too."""
+    values = list(map(str, range(60)))
+    text = "\n".join(values).encode()
+    runs = [out("-k", "--shuf", "echo", text=text).decode().split()
+            for _ in range(2)]
+    assert runs[0] != runs[1] != values
+    assert sorted(runs[0]) == sorted(runs[1]) == sorted(values)
+    found = out("-k", "--shuf", "-n7", "echo", text=text).decode().split()
+    assert sorted(found) == sorted(values)
+    found = out("-k", "--shuf", "echo", ":::", *values, ":::", "a", "b")
+    assert len(set(found.splitlines())) == 120
+
+
 def test_empty_lines_are_values_like_others():
     assert out("-k", "echo", "x", text=b"a\n\nb") == b"x a\nx \nx b\n"
     assert out("-k", "-0", "printf", "<%s>", text=b"a\0\0") == b"<a><>"

@@ -407,6 +407,17 @@ def test_a_bar_of_lines_from_a_file_knows_how_many(tmp_path):
         assert re.search(rb"\r3\x1b", terminal.seen)
 
 
+def test_the_time_that_is_left_goes_on_while_nothing_ends(tmp_path):
+    go = tmp_path / "go"
+    with Terminal(*PROGRAM, "--eta", "-j1", "sh", "-c", ":::", "true",
+                  "while ! test -e %s; do sleep 0.02; done" % go,
+                  "true") as terminal:
+        for seconds in (b"[1-9]", b"[2-9]"):
+            terminal.until(rb"1/3, ETA %ss" % seconds)
+        go.touch()
+        assert terminal.end() == 0
+
+
 @pytest.mark.parametrize("columns", [1, 2, 5, 12, 20, 40, 200])
 def test_a_narrow_terminal(columns):
     code, (lines, last), _ = drawn(

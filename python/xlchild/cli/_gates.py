@@ -10,7 +10,7 @@ options(result): what this command is started with, or None; close().
 import os
 import time
 
-__all__ = ["All", "Load", "Memory"]
+__all__ = ["All", "Load", "Memory", "Ticker"]
 
 _LOOK = 0.1
 _SAY_AFTER = 1.0
@@ -45,18 +45,20 @@ class All:
             gate.ended(results)
 
     def fileno(self):
-        """The last one's."""
+        """The last one's: a job server comes last."""
         return self._gates[-1].fileno()
 
     def patience(self):
         """The shortest."""
         times = [gate.patience() for gate in self._gates]
-        times = [each for each in times if each is not None]
-        return min(times) if times else None
+        times = [each for each in times if each]
+        return min(times) if times else self._gates[-1].patience()
 
     def beat(self):
-        """The last one's: a job server comes last."""
-        return self._gates[-1].beat()
+        """All of them; the first that wants another one."""
+        times = [gate.beat() for gate in self._gates]
+        times = [each for each in times if each is not None]
+        return min(times) if times else None
 
     def options(self, result):
         """The last one's."""
@@ -126,6 +128,28 @@ class _Watched:
     @staticmethod
     def close():
         """Nothing is held."""
+
+
+class Ticker(_Watched):
+    """Lets everything through; calls tick() every second."""
+
+    def __init__(self, tick):
+        super().__init__(None)
+        self._tick = tick
+
+    @staticmethod
+    def _against():
+        return None
+
+    @staticmethod
+    def patience():
+        """There is nothing to wait for."""
+        return 0.0
+
+    def beat(self):
+        """Now."""
+        self._tick()
+        return 1.0
 
 
 class Load(_Watched):

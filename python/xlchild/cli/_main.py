@@ -128,7 +128,7 @@ def policy_of(options):
         KillScope.PROCESS if options.tty else KillScope.GROUP)
 
 
-def pool_of(options, printer, stack):
+def pool_of(options, printer, stack, bar):
     """The Pool of the options, closed with the stack."""
     share = None
     if options.timeout is not None and options.timeout < 0:
@@ -161,7 +161,7 @@ def pool_of(options, printer, stack):
             settings["spool"] = NamedSpool(options.results)
         else:
             settings["spool"] = Spool(options.tmpdir)
-    gate = gate_of(options, settings)
+    gate = gate_of(options, settings, bar)
     if gate is not None:
         stack.callback(gate.close)
     pool = stack.enter_context(Pool(options.jobs, **settings))
@@ -170,9 +170,12 @@ def pool_of(options, printer, stack):
     return pool
 
 
-def gate_of(options, settings):
-    """What holds starts back; None."""
+def gate_of(options, settings, bar):
+    """What holds starts back, and draws now and then; None."""
     gates = []
+    if bar is not None:
+        from . import _gates
+        gates.append(_gates.Ticker(bar.draw))
     if options.load is not None or options.memfree is not None:
         from . import _gates
         if options.load is not None:
@@ -301,7 +304,7 @@ def run(options, signals):
     signals.bar = bar = Bar.of(options.show, commands.total)
     tally = Tally(options.scheduler is None)
     with contextlib.ExitStack() as stack:
-        signals.pool = pool = pool_of(options, printer, stack)
+        signals.pool = pool = pool_of(options, printer, stack, bar)
         pool._prepare = preparation(options, commands, printer, pool)
         printer.meanwhile(signals.meanwhile)
         stack.callback(printer.close)

@@ -291,7 +291,7 @@ def _contradiction_of_pipe(o, many):
             or len(o.sources) > 1:
         return "--pipe reads standard input or one -a FILE, no :::"
     for name, wrong in (("--colsep", o.colsep), ("--header", o.header),
-                        ("--link", o.link), ("-m, -X, --xargs and -s",
+                        ("--link", o.link), ("--shuf", o.shuf), ("-m, -X, --xargs and -s",
                                              o.pack or o.max_chars),
                         ("--scheduler", o.scheduler), ("-I", o.replace),
                         ("-E", o.end is not None),

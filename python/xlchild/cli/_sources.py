@@ -212,6 +212,16 @@ class Rows:
 
 def rows_of(options):
     """(the rows of all sources, names of their values)."""
+    rows, names = _in_order(options)
+    if options.shuf:
+        import random  # slow to import
+        rows = list(rows)
+        random.shuffle(rows)
+        rows = Rows(rows, None, len(rows))
+    return rows, names
+
+
+def _in_order(options):
     end = options.delimiter or b"\n"
     sources = options.sources or [None]
     group = 1

@@ -70,6 +70,8 @@ TABLE = _table(
      "with every other", {"hidden": ("--xapply",)}),
     ("--trim", "value", "trim", "cut blanks off values: n none, l left, r "
      "right, lr both (n)", "HOW", v.trim, "n"),
+    ("--shuf", "flag", "shuf", "in a random order; all lines are read "
+     "first"),
     ("-r --no-run-if-empty", "same", None, "no input, no command: always so",
      {"hidden": ("--norunifempty",)}),
 ) + _table(

@@ -52,7 +52,6 @@ the shell
 --tmpdir
 --ctrl-c --ctrlc --no-ctrl-c --no-ctrlc --noctrlc: Ctrl-C ends the commands
 --total-jobs --totaljobs --total: the number is counted where it can be
---shuf: shuf FILE | xlchild ...
 --arg-sep --argsep --arg-file-sep --argfilesep: the separators are ::: and \
 ::::
 --record-env --recordenv --session: every variable reaches the commands
