@@ -60,7 +60,6 @@ typedef struct xlpy_ctx {
     pid_t pid;          /* the process that it was made in */
     PyObject *hooks[XLPY_NHOOKS];
     PyObject *stash;    /* list: events taken by a call that then raised */
-    PyObject *results;  /* dict id -> result, likewise */
     PyObject *carried;  /* an exception for the next call; NULL */
     PyObject *evgens;   /* dict number -> address */
     PyObject *registrations; /* dict number -> what a loop hook returned */
@@ -68,6 +67,7 @@ typedef struct xlpy_ctx {
     unsigned long timer; /* of the timeout that is registered; 0 */
     struct xlpy_onexit *onexit;
     struct xlpy_op *ops;
+    struct xlpy_ctx *next_forgotten; /* ctx_type.c */
 } xlpy_ctx;
 
 struct xlpy_call {
@@ -88,6 +88,8 @@ int xlpy_raise_kept(struct xlpy_call *call);
 void xlpy_leave(struct xlpy_call *call);
 int xlpy_end(struct xlpy_call *call);
 void xlpy_carry(struct xlpy_call *call);
+/* The Ctx of this thread's last call is the parent process's. */
+int xlpy_inherited(void);
 
 /* The GIL, in a callback. */
 struct xlpy_gil {
@@ -102,15 +104,25 @@ void xlpy_keep_exception(struct xlpy_gil *gil, PyObject *culprit);
 /* errors.c: these set an exception and return NULL */
 PyObject *xlpy_raise(int rc, int errnoval, const char *what);
 PyObject *xlpy_raise_failure(int rc, const libxl_childproc_failure *failure,
-                             const char *program);
+                             const libxl_childproc_spec *spec,
+                             const libxl_childproc_exec_opts *opts);
+/* These return a new exception, and set none. */
+PyObject *xlpy_start_error(int rc, const libxl_childproc_failure *failure,
+                           const libxl_childproc_spec *spec,
+                           const libxl_childproc_exec_opts *opts);
 PyObject *xlpy_error(int rc, const libxl_childproc_failure *failure,
-                     int errnoval, const char *what);
+                     int errnoval, const char *what, const char *subject);
+void xlpy_blame(const char *format, ...);
 PyObject *xlpy_class(const char *name); /* of xlchild._errors; borrowed */
 
 /* ctx_type.c */
 extern PyTypeObject *xlpy_ctx_type;
 int xlpy_types_init(PyObject *module);
 int xlpy_close(xlpy_ctx *self);
+/* No call of this thread is under way any more. */
+void xlpy_free_forgotten(void);
+/* The interpreter is gone: no closure may be called. */
+int xlpy_over(void);
 
 /* hooks.c */
 extern const libxl_logger xlpy_logger;
@@ -169,6 +181,8 @@ PyObject *xlpy_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_adopt(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_detach(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_diagnose(PyObject *self, PyObject *const *args, Py_ssize_t n);
+void xlpy_interruptible(libxl_childproc_spec *spec);
+int xlpy_hand_over(PyObject *cell, PyObject *answer);
 void xlpy_onexit_drop(struct xlpy_onexit *onexit);
 
 /* operations.c */

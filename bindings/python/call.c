@@ -6,9 +6,12 @@
 #include "binding.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 /* The innermost call of this thread that is inside the library. */
 static __thread struct xlpy_call *current;
+/* The process that the Ctx of this thread's last call was made in. */
+static __thread pid_t last_pid;
 
 /* -1 and an exception: not a Ctx, closed, or the parent process's. */
 int xlpy_begin(struct xlpy_call *call, PyObject *object)
@@ -30,7 +33,13 @@ int xlpy_begin(struct xlpy_call *call, PyObject *object)
     call->ctx = self->ctx;
     call->begun = 1;
     self->inside++;
+    last_pid = self->pid;
     return 0;
+}
+
+int xlpy_inherited(void)
+{
+    return last_pid > 0 && last_pid != getpid();
 }
 
 void xlpy_release(struct xlpy_call *call)
@@ -109,6 +118,8 @@ void xlpy_leave(struct xlpy_call *call)
     PyErr_Fetch(&type, &value, &traceback);
     Py_DECREF(owner);
     PyErr_Restore(type, value, traceback);
+    if (!current)
+        xlpy_free_forgotten();
 }
 
 int xlpy_end(struct xlpy_call *call)

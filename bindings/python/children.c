@@ -83,7 +83,41 @@ static void onexit_settle(struct xlpy_onexit *onexit, int started,
 
 /* ---- starting ------------------------------------------------------------ */
 
-/* _spawn(argv, options, kind, user) -> (id, pid) */
+/* A start that waits for its exec was interrupted: Python's handlers run, and
+ * an exception of theirs gives it up. */
+static int on_interrupted(void *Py_UNUSED(user))
+{
+    struct xlpy_gil gil;
+    int raised;
+
+    if (xlpy_over())
+        return 0;
+    xlpy_gil_take(&gil);
+    raised = PyErr_CheckSignals() < 0;
+    xlpy_keep_exception(&gil, NULL);
+    xlpy_gil_give(&gil);
+    return raised;
+}
+
+void xlpy_interruptible(libxl_childproc_spec *spec)
+{
+    spec->interrupted = on_interrupted;
+}
+
+/* The answer is put into the caller's list before anybody can raise anything:
+ * whatever comes between the return and the assignment, it knows. */
+int xlpy_hand_over(PyObject *cell, PyObject *answer)
+{
+    if (!answer || cell == Py_None)
+        return 0;
+    if (!PyList_Check(cell)) {
+        PyErr_SetString(PyExc_TypeError, "a list is needed for the answer");
+        return -1;
+    }
+    return PyList_Append(cell, answer);
+}
+
+/* _spawn(argv, options, kind, user, cell) -> (id, pid), also in cell */
 PyObject *xlpy_spawn(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     xlpy_ctx *self = (xlpy_ctx *)object;
@@ -99,24 +133,27 @@ PyObject *xlpy_spawn(PyObject *object, PyObject *const *args, Py_ssize_t n)
     pid_t pid = -1;
     int rc;
 
-    if (n != 4)
-        return PyErr_Format(PyExc_TypeError, "_spawn needs 4 arguments");
+    if (n != 4 && n != 5)
+        return PyErr_Format(PyExc_TypeError, "_spawn needs 4 or 5 arguments");
     xlpy_arena_init(&arena);
     if (xlpy_begin(&call, object))
         return NULL;
     if (xlpy_spec(&arena, args[0], args[1], &spec, sets) ||
         report_of(self, args[2], args[3], &report, &onexit))
         goto out;
+    xlpy_interruptible(&spec);
     xlpy_release(&call);
     rc = libxl_childproc_spawn(call.ctx, &spec, &report, &id, &pid, &failure);
     xlpy_acquire(&call);
     onexit_settle(onexit, rc == 0, id);
     if (rc == 0) {
         value = Py_BuildValue("(Ki)", (unsigned long long)id, (int)pid);
+        if (n == 5 && xlpy_hand_over(args[4], value))
+            Py_CLEAR(value);
     } else if (!xlpy_raise_kept(&call)) {
         if (rc == ERROR_SYSTEM && !failure.errnoval)
             failure.errnoval = call.errnoval;
-        xlpy_raise_failure(rc, &failure, xlpy_program(&spec));
+        xlpy_raise_failure(rc, &failure, &spec, NULL);
     }
 out:
     xlpy_leave(&call);
@@ -146,8 +183,8 @@ static int batch_get(struct xlpy_arena *arena, size_t n, struct batch *b)
     return 0;
 }
 
-/* _spawn_many([(argv, options, kind, user), ...])
- *     -> [(id, pid) or an exception, ...] */
+/* _spawn_many([(argv, options, kind, user), ...], cell)
+ *     -> [(id, pid) or an exception, ...], which cell gets as well */
 PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
                           Py_ssize_t n)
 {
@@ -159,8 +196,9 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
     Py_ssize_t i, count = 0;
     int rc = 0, called = 0;
 
-    if (n != 1)
-        return PyErr_Format(PyExc_TypeError, "_spawn_many needs 1 argument");
+    if (n != 1 && n != 2)
+        return PyErr_Format(PyExc_TypeError,
+                            "_spawn_many needs 1 or 2 arguments");
     xlpy_arena_init(&arena);
     if (xlpy_begin(&call, object))
         return NULL;
@@ -187,6 +225,7 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
                       PyTuple_GET_ITEM(item, 3), &b.reports[i],
                       &b.onexits[i]))
             goto out;
+        xlpy_interruptible(&b.specs[i]);
         b.entries[i].spec = &b.specs[i];
         b.entries[i].report = &b.reports[i];
     }
@@ -211,12 +250,14 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
             value = Py_BuildValue("(Ki)", (unsigned long long)e->id,
                                   (int)e->pid);
         else
-            value = xlpy_error(e->rc, &e->failure, 0, xlpy_program(e->spec));
+            value = xlpy_start_error(e->rc, &e->failure, e->spec, NULL);
         if (value)
             PyList_SET_ITEM(list, i, value);
         else
             Py_CLEAR(list);
     }
+    if (list && n == 2 && xlpy_hand_over(args[1], list))
+        Py_CLEAR(list);
 out:
     for (i = 0; b.onexits && !called && i < count; i++)
         onexit_settle(b.onexits[i], 0, 0);
@@ -228,10 +269,11 @@ out:
 
 /* ---- living children ------------------------------------------------------ */
 
-/* _wait(id, timeout_ms) -> a result; None when the time is over */
+/* _wait(id, timeout_ms) -> a result; None when the time is over. The result
+ * stays: whatever is raised before somebody has it, and however many ask, all
+ * get the same until _detach. */
 PyObject *xlpy_wait(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
-    xlpy_ctx *self = (xlpy_ctx *)object;
     libxl_childproc_result result;
     struct timespec until;
     struct xlpy_call call;
@@ -248,32 +290,20 @@ PyObject *xlpy_wait(PyObject *object, PyObject *const *args, Py_ssize_t n)
     timeout = PyLong_AsLong(args[1]);
     if (PyErr_Occurred() || xlpy_begin(&call, object))
         return NULL;
-    if (PyDict_GET_SIZE(self->results) > 0) {
-        value = PyDict_GetItem(self->results, args[0]);
-        if (value) {
-            Py_INCREF(value);
-            PyDict_DelItem(self->results, args[0]);
-            xlpy_leave(&call);
-            return value;
-        }
-    }
     xlpy_until(timeout, &until);
     for (;;) {
         slice = timeout == 0 ? 0 : xlpy_left(&until);
         xlpy_release(&call);
         rc = libxl_childproc_wait(call.ctx, id, slice,
-                                  LIBXL_WAIT_INTERRUPTIBLE, &result);
+                                  LIBXL_WAIT_INTERRUPTIBLE | LIBXL_WAIT_KEEP,
+                                  &result);
         xlpy_acquire(&call);
-        if (rc == 0) {
-            value = xlpy_result(&result);
-            if (call.type && value) { /* the next call gets it */
-                PyDict_SetItem(self->results, args[0], value);
-                Py_CLEAR(value);
-            }
-            break;
-        }
         if (call.type)
             break;
+        if (rc == 0) {
+            value = xlpy_result(&result);
+            break;
+        }
         if (rc != ERROR_TIMEDOUT && rc != ERROR_INTERRUPTED) {
             xlpy_raise(rc, call.errnoval, "wait");
             break;
@@ -346,7 +376,7 @@ PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
     xlpy_release(&call);
     rc = libxl_childproc_detach(call.ctx, id);
     xlpy_acquire(&call);
-    if (rc == 0) {
+    if (rc == 0 && self->onexit) {
         for (onexit = self->onexit; onexit; onexit = onexit->next)
             if (onexit->id == id)
                 break;

@@ -26,7 +26,7 @@ static PyObject *ctx_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self = (xlpy_ctx *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    if (!(self->stash = PyList_New(0)) || !(self->results = PyDict_New()) ||
+    if (!(self->stash = PyList_New(0)) ||
         !(self->evgens = PyDict_New()) || !(self->registrations = PyDict_New()))
         goto out;
     if (log != Py_None) {
@@ -66,9 +66,64 @@ static void forget(xlpy_ctx *self)
     for (i = 0; i < XLPY_NHOOKS; i++)
         Py_CLEAR(self->hooks[i]);
     Py_CLEAR(self->stash);
-    Py_CLEAR(self->results);
     Py_CLEAR(self->evgens);
     Py_CLEAR(self->registrations);
+}
+
+/* The default Context: open until the process ends, whatever Python code runs
+ * until then. What Python has of it may be gone when it is freed. */
+static xlpy_ctx *to_the_end;
+static int over;
+
+int xlpy_over(void)
+{
+    return over;
+}
+
+static void at_the_end(void)
+{
+    xlpy_ctx *self = to_the_end;
+
+    over = 1; /* no closure is called any more */
+    if (self && self->ctx && self->pid == getpid() && !self->inside)
+        libxl_ctx_free(self->ctx);
+}
+
+/* _keep_to_the_end() */
+static PyObject *ctx_keep(PyObject *object, PyObject *Py_UNUSED(ignored))
+{
+    xlpy_ctx *old = to_the_end;
+
+    Py_INCREF(object);
+    to_the_end = (xlpy_ctx *)object;
+    Py_XDECREF((PyObject *)old);
+    Py_RETURN_NONE;
+}
+
+/* Forgotten while a closure of another one ran: freed when that is over. */
+static xlpy_ctx *forgotten;
+
+void xlpy_free_forgotten(void)
+{
+    PyObject *type, *value, *traceback;
+    xlpy_ctx *self, *again = NULL;
+
+    if (!forgotten)
+        return;
+    PyErr_Fetch(&type, &value, &traceback);
+    while (forgotten) {
+        self = forgotten;
+        forgotten = self->next_forgotten;
+        self->next_forgotten = NULL;
+        if (xlpy_close(self) && self->ctx) {
+            self->next_forgotten = again;
+            again = self;
+        } else {
+            Py_DECREF(self);
+        }
+    }
+    forgotten = again;
+    PyErr_Restore(type, value, traceback);
 }
 
 /* 0, or an ERROR_ code and nothing happened; exceptions of hooks are shown,
@@ -141,7 +196,11 @@ static void ctx_finalize(PyObject *object)
     Py_CLEAR(self->hooks[XLPY_FORK]);
     Py_CLEAR(self->hooks[XLPY_EVENT_OCCURS]);
     Py_CLEAR(self->hooks[XLPY_DISASTER]);
-    xlpy_close(self);
+    if (xlpy_close(self) && self->ctx) {
+        Py_INCREF(self);
+        self->next_forgotten = forgotten;
+        forgotten = self;
+    }
     PyErr_Restore(type, value, traceback);
 }
 
@@ -159,7 +218,6 @@ static int ctx_traverse(PyObject *object, visitproc visit, void *arg)
     for (onexit = self->onexit; onexit; onexit = onexit->next)
         Py_VISIT(onexit->callable);
     Py_VISIT(self->stash);
-    Py_VISIT(self->results);
     Py_VISIT(self->carried);
     Py_VISIT(self->evgens);
     Py_VISIT(self->registrations);
@@ -183,7 +241,7 @@ static void ctx_dealloc(PyObject *object)
     PyTypeObject *type = Py_TYPE(object);
 
     if (PyObject_CallFinalizerFromDealloc(object) < 0)
-        return;
+        return; /* forgotten: see above */
     PyObject_GC_UnTrack(object);
     if (!self->ctx)
         ctx_clear(object);
@@ -228,6 +286,8 @@ static PyMethodDef ctx_methods[] = {
     {"close", ctx_close, METH_NOARGS,
      "close($self, /)\n--\n\n"
      "Free the context. BusyError while a call on it is under way."},
+    {"_keep_to_the_end", ctx_keep, METH_NOARGS,
+     "_keep_to_the_end($self, /)\n--\n\n"},
     FAST("_setmode", xlpy_setmode, ", owner, fork_replacement, exited"),
     FAST("_register_callbacks", xlpy_register_callbacks,
          ", mask, event_occurs, disaster"),
@@ -245,17 +305,17 @@ static PyMethodDef ctx_methods[] = {
     PUBLIC("occurred_timeout", xlpy_occurred_timeout, ", for_libxl",
            "A time that a host loop was asked to watch has come.\n\n"
            "It is asked no more. See Context.osevent_register()."),
-    FAST("_events", xlpy_events, ", max, mask, timeout_ms"),
+    FAST("_events", xlpy_events, ", max, mask, timeout_ms, cell=None"),
     FAST("_evenable", xlpy_evenable, ", pid, user"),
     FAST("_evdisable", xlpy_evdisable, ", number"),
-    FAST("_spawn", xlpy_spawn, ", argv, options, kind, user"),
-    FAST("_spawn_many", xlpy_spawn_many, ", entries"),
+    FAST("_spawn", xlpy_spawn, ", argv, options, kind, user, cell=None"),
+    FAST("_spawn_many", xlpy_spawn_many, ", entries, cell=None"),
     FAST("_wait", xlpy_wait, ", id, timeout_ms"),
     FAST("_adopt", xlpy_adopt, ", pid, start_ticks, pidfd, kind, user"),
     FAST("_detach", xlpy_detach, ", id"),
     FAST("_diagnose", xlpy_diagnose, ""),
     FAST("_run", xlpy_run, REQUEST),
-    FAST("_exec", xlpy_exec, REQUEST),
+    FAST("_exec", xlpy_exec, REQUEST ", started=False, cell=None"),
     FAST("_abort", xlpy_abort, ", number"),
     {NULL, NULL, 0, NULL},
 };
@@ -292,6 +352,11 @@ int xlpy_types_init(PyObject *module)
 
     if (!type)
         return -1;
+    if (Py_AtExit(at_the_end) != 0) { /* there is no room for it */
+        Py_DECREF(type);
+        PyErr_SetString(PyExc_RuntimeError, "too many atexit functions");
+        return -1;
+    }
     xlpy_ctx_type = (PyTypeObject *)type;
     Py_INCREF(type);
     if (PyModule_AddObject(module, "Ctx", type) < 0) {

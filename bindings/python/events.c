@@ -71,24 +71,36 @@ static int take(xlpy_ctx *self, PyObject *list, libxl_event **events, int n)
     return r;
 }
 
+/* The caller's list, so that it has what was taken whatever is raised before
+ * the call's value reaches it; or a new one. */
+static PyObject *new_list(PyObject *cell)
+{
+    if (cell == Py_None)
+        return PyList_New(0);
+    Py_INCREF(cell);
+    return cell;
+}
+
 /* What an earlier call left behind, if it matches; NULL: nothing. Mostly the
  * stash is empty. */
-static PyObject *from_stash(xlpy_ctx *self, uint64_t mask, Py_ssize_t max)
+static PyObject *from_stash(xlpy_ctx *self, uint64_t mask, Py_ssize_t max,
+                            PyObject *cell)
 {
     PyObject *list = NULL, *item;
-    Py_ssize_t i = 0;
+    Py_ssize_t i = 0, taken = 0;
     long type;
 
     while (i < PyList_GET_SIZE(self->stash)) {
         item = PyList_GET_ITEM(self->stash, i);
         type = PyLong_AsLong(PyTuple_GET_ITEM(item, 0));
         if (!(mask & LIBXL_EVENTMASK(type)) ||
-            (list && PyList_GET_SIZE(list) >= max)) {
+            taken >= max) {
             i++;
             continue;
         }
-        if (!list && !(list = PyList_New(0)))
+        if (!list && !(list = new_list(cell)))
             return NULL;
+        taken++;
         if (PyList_Append(list, item) < 0 ||
             PySequence_DelItem(self->stash, i) < 0) {
             Py_DECREF(list);
@@ -98,20 +110,25 @@ static PyObject *from_stash(xlpy_ctx *self, uint64_t mask, Py_ssize_t max)
     return list;
 }
 
-/* _events(max, mask, timeout_ms) -> a list, empty when the time is over */
+/* _events(max, mask, timeout_ms, cell) -> a list, empty when the time is
+ * over: cell, if that is one */
 PyObject *xlpy_events(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     xlpy_ctx *self = (xlpy_ctx *)object;
     libxl_event *room[64], **events = room;
     struct timespec until;
     struct xlpy_call call;
-    PyObject *list = NULL;
+    PyObject *list = NULL, *cell = Py_None;
     uint64_t mask;
     long max, timeout;
     int count, wait;
 
-    if (n != 3)
-        return PyErr_Format(PyExc_TypeError, "_events needs 3 arguments");
+    if (n != 3 && n != 4)
+        return PyErr_Format(PyExc_TypeError, "_events needs 3 or 4 arguments");
+    if (n == 4)
+        cell = args[3];
+    if (cell != Py_None && !PyList_Check(cell))
+        return PyErr_Format(PyExc_TypeError, "cell must be a list");
     max = PyLong_AsLong(args[0]);
     mask = PyLong_AsUnsignedLongLongMask(args[1]);
     timeout = PyLong_AsLong(args[2]);
@@ -124,7 +141,7 @@ PyObject *xlpy_events(PyObject *object, PyObject *const *args, Py_ssize_t n)
     if (xlpy_begin(&call, object))
         return NULL;
     if (PyList_GET_SIZE(self->stash) > 0) {
-        list = from_stash(self, mask, max);
+        list = from_stash(self, mask, max, cell);
         if (list || PyErr_Occurred())
             goto out;
     }
@@ -148,7 +165,7 @@ PyObject *xlpy_events(PyObject *object, PyObject *const *args, Py_ssize_t n)
             break;
         }
         if (count > 0) {
-            list = PyList_New(0);
+            list = new_list(cell);
             if (list && take(self, list, events, count))
                 Py_CLEAR(list);
             xlpy_carry(&call);
@@ -161,7 +178,7 @@ PyObject *xlpy_events(PyObject *object, PyObject *const *args, Py_ssize_t n)
         if (timeout != 0 && PyErr_CheckSignals() < 0)
             break;
         if (timeout == 0 || xlpy_passed(&until)) {
-            list = PyList_New(0);
+            list = new_list(cell);
             break;
         }
     }

@@ -32,6 +32,8 @@ static void call_log(void *user, libxl_log_level level, int errnoval,
     PyObject *closure, *answer;
     struct xlpy_gil gil;
 
+    if (xlpy_over())
+        return;
     xlpy_gil_take(&gil);
     closure = closure_of(self, XLPY_LOG);
     if (closure) {
@@ -143,6 +145,8 @@ static int call_exited(pid_t pid, int status, void *user)
     struct xlpy_gil gil;
     int code = 0;
 
+    if (xlpy_over())
+        return ERROR_NOT_READY;
     xlpy_gil_take(&gil);
     closure = closure_of(self, XLPY_EXITED);
     if (closure) {
@@ -215,6 +219,8 @@ static void call_disaster(void *user, libxl_event_type type, const char *msg,
     PyObject *closure, *answer;
     struct xlpy_gil gil;
 
+    if (xlpy_over())
+        return;
     xlpy_gil_take(&gil);
     closure = closure_of(self, XLPY_DISASTER);
     if (closure) {

@@ -125,6 +125,8 @@ static void on_fd_deregister(void *user, int fd, void *registration)
     xlpy_ctx *self = user;
     struct xlpy_gil gil;
 
+    if (xlpy_over())
+        return;
     xlpy_gil_take(&gil);
     Py_XDECREF(call_hook(&gil, self, XLPY_FD_DEREGISTER,
                          Py_BuildValue("Ni", kept(self, registration, 1),
@@ -183,6 +185,8 @@ static void on_timeout_deregister(void *user, void *registration)
     xlpy_ctx *self = user;
     struct xlpy_gil gil;
 
+    if (xlpy_over())
+        return;
     xlpy_gil_take(&gil);
     self->timer = 0;
     Py_XDECREF(call_hook(&gil, self, XLPY_TIMEOUT_DEREGISTER,

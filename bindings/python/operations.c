@@ -17,6 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SLICE_MS 500
+#define TIDY_MS 250
+
 /* One operation. C writes result and, for a blocking one, rc and done; the
  * rest belongs to the GIL. */
 struct xlpy_op {
@@ -133,8 +136,10 @@ static int stream_of(struct xlpy_arena *arena, PyObject *pair,
         stream->path = xlpy_text(arena, value);
         break;
     case LIBXL_STREAM_BUFFER:
-        if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE))
+        if (PyObject_GetBuffer(value, view, PyBUF_SIMPLE)) {
+            xlpy_blame("input");
             return -1;
+        }
         stream->data = view->buf;
         stream->length = (size_t)view->len;
         break;
@@ -199,13 +204,13 @@ static void on_complete(libxl_ctx *ctx, int rc, void *for_callback)
         return; /* the counter is full: it is readable */
 }
 
-/* Does the ctx's work until something happened, or for a slice. The lock of
+/* Does the ctx's work until something happened, or for so long. The lock of
  * the interpreter is released; 0, or a code. */
-static int pump(libxl_ctx *ctx, int wake)
+static int pump(libxl_ctx *ctx, int wake, int timeout)
 {
     struct pollfd fds[9];
     struct timeval now;
-    int n = 8, timeout = 500, rc;
+    int n = 8, rc;
 
     gettimeofday(&now, NULL);
     rc = libxl_osevent_beforepoll(ctx, &n, fds + 1, &timeout, now);
@@ -221,17 +226,33 @@ static int pump(libxl_ctx *ctx, int wake)
     return 0;
 }
 
+/* A Ctrl-C went to the child as well: a moment to end by itself, as
+ * subprocess gives. The lock of the interpreter is released. */
+static void tidy(struct xlpy_call *call, struct xlpy_op *op)
+{
+    struct timespec until;
+    int rc = 0;
+
+    xlpy_until(TIDY_MS, &until);
+    while (!atomic_load(&op->done) && !xlpy_passed(&until) &&
+           (rc == 0 || rc == ERROR_INTERRUPTED))
+        rc = pump(call->ctx, op->wake, xlpy_left(&until));
+}
+
 /* An exception is set: the child must end before it can be raised. */
 static void end_early(struct xlpy_call *call, struct xlpy_op *op)
 {
     PyObject *type, *value, *traceback;
+    int interrupted = PyErr_ExceptionMatches(PyExc_KeyboardInterrupt);
     int rc;
 
     PyErr_Fetch(&type, &value, &traceback);
     xlpy_release(call);
+    if (interrupted)
+        tidy(call, op);
     rc = libxl_ao_abort(call->ctx, &op->how);
     while (!atomic_load(&op->done)) {
-        rc = pump(call->ctx, op->wake);
+        rc = pump(call->ctx, op->wake, SLICE_MS);
         if (rc && rc != ERROR_INTERRUPTED)
             break;
     }
@@ -280,6 +301,7 @@ static int start(struct xlpy_call *call, struct request *q, struct xlpy_op *op)
     libxl_childproc_failure failure = { 0 };
     int rc;
 
+    xlpy_interruptible(&q->spec);
     xlpy_release(call);
     rc = libxl_childproc_exec(call->ctx, &q->spec, &q->opts, &op->result,
                               &failure, &op->how);
@@ -289,7 +311,7 @@ static int start(struct xlpy_call *call, struct request *q, struct xlpy_op *op)
     if (!xlpy_raise_kept(call)) {
         if (rc == ERROR_SYSTEM && !failure.errnoval)
             failure.errnoval = call->errnoval;
-        xlpy_raise_failure(rc, &failure, xlpy_program(&q->spec));
+        xlpy_raise_failure(rc, &failure, &q->spec, &q->opts);
     }
     return -1;
 }
@@ -322,7 +344,7 @@ PyObject *xlpy_run(PyObject *object, PyObject *const *args, Py_ssize_t n)
         goto out;
     while (!atomic_load(&op->done)) {
         xlpy_release(&call);
-        rc = pump(call.ctx, op->wake);
+        rc = pump(call.ctx, op->wake, SLICE_MS);
         xlpy_acquire(&call);
         if (rc && rc != ERROR_INTERRUPTED)
             xlpy_raise(rc, call.errnoval, "run");
@@ -347,16 +369,19 @@ out:
     return value;
 }
 
-/* _exec(as request_of) -> the number that its completion event carries */
+/* _exec(as request_of, started, cell) -> the number that its completion
+ * event carries, also in cell; with started, an event when it has started does
+ * so, too */
 PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     struct request q = { .view = { 0 } };
+    libxl_asyncprogress_how progress = { 0 };
     struct xlpy_op *op;
     struct xlpy_call call;
     PyObject *value = NULL;
 
-    if (n != 8)
-        return PyErr_Format(PyExc_TypeError, "_exec needs 8 arguments");
+    if (n < 8 || n > 10)
+        return PyErr_Format(PyExc_TypeError, "_exec needs 8 to 10 arguments");
     xlpy_arena_init(&q.arena);
     if (xlpy_begin(&call, object))
         return NULL;
@@ -365,9 +390,19 @@ PyObject *xlpy_exec(PyObject *object, PyObject *const *args, Py_ssize_t n)
         goto out;
     op->how.u.for_event = op->number;
     value = PyLong_FromUnsignedLong(op->number);
-    if (!value || request_of(&q, op, args) || start(&call, &q, op)) {
+    if (!value || request_of(&q, op, args)) {
         Py_CLEAR(value);
         op_drop(op);
+        goto out;
+    }
+    progress.u.for_event = op->number;
+    if (n >= 9 && args[8] == Py_True)
+        q.opts.started = &progress;
+    if (start(&call, &q, op)) {
+        Py_CLEAR(value);
+        op_drop(op);
+    } else if (n == 10 && xlpy_hand_over(args[9], value)) {
+        Py_CLEAR(value);
     }
 out:
     if (q.view.obj)

@@ -107,7 +107,8 @@ const char *xlpy_text(struct xlpy_arena *arena, PyObject *object)
 }
 
 /* A NULL-terminated array of copies of a sequence. */
-static const char **texts(struct xlpy_arena *arena, PyObject *sequence)
+static const char **texts(struct xlpy_arena *arena, PyObject *sequence,
+                          const char *what)
 {
     PyObject *fast;
     const char **to;
@@ -115,7 +116,8 @@ static const char **texts(struct xlpy_arena *arena, PyObject *sequence)
 
     if (PyUnicode_Check(sequence) || PyBytes_Check(sequence)) {
         PyErr_SetString(PyExc_TypeError,
-                        "a sequence of arguments is needed, not one string");
+                        "a sequence of arguments is needed, not one string; "
+                        "a command of the shell is ['sh', '-c', command]");
         return NULL;
     }
     fast = PySequence_Fast(sequence, "a sequence of arguments is needed");
@@ -135,8 +137,10 @@ static const char **texts(struct xlpy_arena *arena, PyObject *sequence)
         Py_INCREF(item);
         to[i] = xlpy_text(arena, item);
         Py_DECREF(item);
-        if (!to[i])
+        if (!to[i]) {
+            xlpy_blame("%s[%zd]", what, i);
             to = NULL;
+        }
     }
     if (to)
         to[n] = NULL;
@@ -153,7 +157,7 @@ static const char **environment(struct xlpy_arena *arena, PyObject *mapping)
 
     if (!PyMapping_Check(mapping) || PyList_Check(mapping) ||
         PyTuple_Check(mapping))
-        return texts(arena, mapping);
+        return texts(arena, mapping, "env");
     items = PyMapping_Items(mapping);
     if (!items)
         return NULL;
@@ -199,6 +203,8 @@ static const char **environment(struct xlpy_arena *arena, PyObject *mapping)
                 }
             }
         }
+        if (!to && PyTuple_Check(pair) && PyTuple_GET_SIZE(pair) == 2)
+            xlpy_blame("env[%R]", PyTuple_GET_ITEM(pair, 0));
         Py_CLEAR(name);
         Py_CLEAR(value);
     }
@@ -208,8 +214,7 @@ static const char **environment(struct xlpy_arena *arena, PyObject *mapping)
     return to;
 }
 
-static long long number(PyObject *object, long long lowest, long long highest,
-                        const char *what)
+static long long number(PyObject *object, long long lowest, long long highest)
 {
     PyObject *index = PyNumber_Index(object);
     long long value;
@@ -221,8 +226,9 @@ static long long number(PyObject *object, long long lowest, long long highest,
     if (PyErr_Occurred())
         return -1;
     if (value < lowest || value > highest)
-        PyErr_Format(PyExc_ValueError, "%s is out of range: %lld", what,
-                     value);
+        PyErr_Format(PyExc_ValueError,
+                     "%lld is out of range (%lld to %lld)", value, lowest,
+                     highest);
     return value;
 }
 
@@ -235,8 +241,7 @@ int xlpy_signal_set(PyObject *object, sigset_t *ret_set)
         return -1;
     sigemptyset(ret_set);
     for (i = 0; i < PySequence_Fast_GET_SIZE(fast); i++) {
-        long long signo = number(PySequence_Fast_GET_ITEM(fast, i), 1, 64,
-                                 "a signal");
+        long long signo = number(PySequence_Fast_GET_ITEM(fast, i), 1, 64);
 
         if (PyErr_Occurred())
             break;
@@ -305,7 +310,7 @@ static int groups(struct xlpy_arena *arena, PyObject *sequence,
     list = xlpy_arena_get(arena, (size_t)(n ? n : 1) * sizeof(*list));
     for (i = 0; list && i < n; i++) {
         list[i] = (gid_t)number(PySequence_Fast_GET_ITEM(fast, i), 0,
-                                UINT_MAX - 1, "a group");
+                                UINT_MAX - 1);
         if (PyErr_Occurred() &&
             PyErr_ExceptionMatches(PyExc_OverflowError)) /* as subprocess */
             PyErr_SetString(PyExc_ValueError, "a group is out of range");
@@ -381,11 +386,9 @@ static enum option option_named(PyObject *key)
 static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
                        enum option option, PyObject *value, sigset_t sets[2])
 {
-    const char *name = option_names[option];
-
     switch (option) {
     case O_FLAGS:
-        spec->flags |= (unsigned)number(value, 0, UINT_MAX, name);
+        spec->flags |= (unsigned)number(value, 0, UINT_MAX);
         break;
     case O_PATH:
         spec->path = xlpy_text(arena, value);
@@ -409,33 +412,33 @@ static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
         xlpy_policy(value, &spec->kill);
         break;
     case O_GROUP:
-        spec->group = (pid_t)number(value, INT_MIN, INT_MAX, name);
+        spec->group = (pid_t)number(value, INT_MIN, INT_MAX);
         break;
     case O_UID:
-        spec->uid = (uid_t)number(value, 0, UINT_MAX - 1, name);
+        spec->uid = (uid_t)number(value, 0, UINT_MAX - 1);
         spec->flags |= LIBXL_SPAWN_SET_UID;
         break;
     case O_GID:
-        spec->gid = (gid_t)number(value, 0, UINT_MAX - 1, name);
+        spec->gid = (gid_t)number(value, 0, UINT_MAX - 1);
         spec->flags |= LIBXL_SPAWN_SET_GID;
         break;
     case O_GROUPS:
         groups(arena, value, spec);
         break;
     case O_UMASK:
-        spec->umask = (mode_t)number(value, 0, UINT_MAX, name);
+        spec->umask = (mode_t)number(value, 0, UINT_MAX);
         spec->flags |= LIBXL_SPAWN_SET_UMASK;
         break;
     case O_NICE:
-        spec->nice = (int)number(value, INT_MIN, INT_MAX, name);
+        spec->nice = (int)number(value, INT_MIN, INT_MAX);
         spec->flags |= LIBXL_SPAWN_SET_NICE;
         break;
     case O_PDEATHSIG:
-        spec->pdeathsig = (int)number(value, INT_MIN, INT_MAX, name);
+        spec->pdeathsig = (int)number(value, INT_MIN, INT_MAX);
         spec->flags |= LIBXL_SPAWN_SET_PDEATHSIG;
         break;
     case O_CTTY_FD:
-        spec->ctty_fd = (int)number(value, INT_MIN, INT_MAX, name);
+        spec->ctty_fd = (int)number(value, INT_MIN, INT_MAX);
         spec->flags |= LIBXL_SPAWN_SET_CTTY;
         break;
     case O_RLIMITS:
@@ -450,11 +453,10 @@ static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
             spec->sigignore = &sets[1];
         break;
     case O_ON_FREE:
-        spec->on_free = (libxl_free_policy)number(value, INT_MIN, INT_MAX,
-                                                  name);
+        spec->on_free = (libxl_free_policy)number(value, INT_MIN, INT_MAX);
         break;
     case O_EXITED_GRACE_MS:
-        spec->exited_grace_ms = (int)number(value, INT_MIN, INT_MAX, name);
+        spec->exited_grace_ms = (int)number(value, INT_MIN, INT_MAX);
         break;
     case O_UNKNOWN:
         break;
@@ -478,7 +480,7 @@ int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
     enum option option;
 
     libxl_childproc_spec_init(ret_spec);
-    ret_spec->argv = texts(arena, argv);
+    ret_spec->argv = texts(arena, argv, "args");
     if (!ret_spec->argv)
         return -1;
     if (options == Py_None)
@@ -496,8 +498,11 @@ int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
         Py_INCREF(value);
         set_option(arena, ret_spec, option, value, sets);
         Py_DECREF(value);
-        if (PyErr_Occurred())
+        if (PyErr_Occurred()) {
+            if (option != O_ENV)
+                xlpy_blame("%s", option_names[option]);
             return -1;
+        }
     }
     return 0;
 }

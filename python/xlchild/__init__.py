@@ -5,9 +5,13 @@ the one who started the child. See Context; run(), spawn() and Popen use a
 context of the process's own. The log is the logger ``xlchild``.
 """
 from subprocess import (DEVNULL, PIPE, STDOUT, CalledProcessError,
-                        TimeoutExpired)
+                        SubprocessError, TimeoutExpired, list2cmdline)
 
-from . import _libxl
+try:
+    from . import _libxl
+except ImportError as _error:
+    from ._extension import explanation
+    raise ImportError(explanation(__path__[0], _error)) from None
 from ._context import Context, default_context
 from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
                       InvalidArgumentError, LostError, NotFoundError,
@@ -32,9 +36,9 @@ __all__ = [
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
     "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
-    "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
+    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
     "call", "check_call", "check_output", "default_context", "getoutput",
-    "getstatusoutput", "postfork_child_noexec", "route_unknown_children",
+    "getstatusoutput", "list2cmdline", "postfork_child_noexec", "route_unknown_children",
     "run", "spawn", "start_time",
 ]
 

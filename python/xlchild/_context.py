@@ -4,21 +4,22 @@ Derives from the extension's Ctx (bindings/python/ctx_type.c), which owns the
 libxl_ctx and the closures. What a start is told is put in order by
 _spec.py; what comes back is made by _events.py and _treaty.py.
 """
-import atexit
 import itertools
 import os
 import subprocess
 import threading
 
 from . import _libxl
-from ._errors import BusyError
+from ._cooperative import pause, sleeper
+from ._errors import XlchildError
 from ._events import CompletedProcess, Event, judged
 from ._process import Process, milliseconds
-from ._spec import SEARCH_OPTIONS, KillScope, spec_options, stream_pair
+from ._spec import (SEARCH_OPTIONS, KillScope, octets, spec_options,
+                    stream_pair)
 from ._status import Status
 from ._treaty import SigchldOwner, diagnosis
 
-__all__ = ["Context", "default_context"]
+__all__ = ["Context", "Decoded", "default_context", "forwarded"]
 
 _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
@@ -36,9 +37,15 @@ _TOKEN = 1 << 63  # marks our own numbers among the users'
 def _log(level, errno, message):
     import logging  # hardly ever needed, and slow to import
 
+    logger = logging.getLogger("xlchild")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    level = _LEVELS.get(level, level)
+    if "bad argument" in message:
+        level = logging.DEBUG  # an exception says the same
     if errno:
         message = "%s: %s" % (message, os.strerror(errno))
-    logging.getLogger("xlchild").log(_LEVELS.get(level, level), "%s", message)
+    logger.log(level, "%s", message)
 
 
 class Context(_libxl.Ctx):
@@ -67,6 +74,7 @@ class Context(_libxl.Ctx):
         self = super().__new__(cls, log=_log, min_level=level)
         self._children = {}  # what an event's number stands for
         self._tokens = itertools.count(1)
+        self._left = []  # events that an interrupted call had taken
         self._router = None
         return self
 
@@ -244,23 +252,39 @@ class Context(_libxl.Ctx):
         else:
             options = SEARCH_OPTIONS
         process = Process(self, args, user)
+        kind, token = _HOLD, 0
         if event:
             # known before it runs: another thread may take the event
+            kind = _BY_EVENT
             token = process._token = _TOKEN | next(self._tokens)
             self._children[token] = process
-            try:
-                process.id, process.pid = self._spawn(args, options,
-                                                      _BY_EVENT, token)
-            except BaseException:
-                del self._children[token]
-                raise
         elif on_exit is not None:
-            process.id, process.pid = self._spawn(
-                args, options, _BY_CALLBACK, _OnExit(on_exit, process))
-        else:
-            process.id, process.pid = self._spawn(args, options, _HOLD, 0)
-            process._held = True
-        return process
+            kind, token = _BY_CALLBACK, _OnExit(on_exit, process)
+        cell = []  # has the answer, whatever a signal handler raises
+        try:
+            self._spawn(args, options, kind, token, cell)
+            process.id, process.pid = cell[0]
+            process._held = kind == _HOLD
+            return process
+        except BaseException:
+            process._held = False
+            self._children.pop(process._token, None)
+            self._end_started(cell)
+            raise
+
+    def _end_started(self, cell):
+        """Children that nobody gets to know of: the start was interrupted
+        after all."""
+        for answer in cell:
+            if type(answer) is tuple:
+                try:
+                    _libxl.libxl_childproc_kill(self, answer[0], 9, 0)
+                except XlchildError:
+                    pass
+                try:
+                    self._detach(answer[0])
+                except XlchildError:
+                    pass
 
     def spawn_many(self, commands, *, event=True, **options):
         """Start many children in one go; a list of Process and SpawnError.
@@ -294,21 +318,26 @@ class Context(_libxl.Ctx):
                 token = process._token = _TOKEN | next(self._tokens)
                 children[token] = process
             entries.append((command, own, kind, token))
+        cell = []
         try:
-            answers = self._spawn_many(entries)
+            self._spawn_many(entries, cell)
+            answers = []
+            for process, answer in zip(processes, cell[0]):
+                if type(answer) is tuple:
+                    process.id, process.pid = answer
+                    process._held = not event
+                    answers.append(process)
+                else:
+                    children.pop(process._token, None)
+                    answers.append(answer)
+            return answers
         except BaseException:
             for process in processes:
+                process._held = False
                 children.pop(process._token, None)
+            for answers in cell:
+                self._end_started(answers)
             raise
-        for at, answer in enumerate(answers):
-            process = processes[at]
-            if type(answer) is tuple:
-                process.id, process.pid = answer
-                process._held = not event
-                answers[at] = process
-            else:
-                children.pop(process._token, None)
-        return answers
 
     def set_starters(self, count):
         """Use count threads (0 to 64) for spawn_many."""
@@ -387,10 +416,43 @@ class Context(_libxl.Ctx):
             mask = 0
             for kind in types:
                 mask |= 1 << kind
-        taken = self._events(max, mask, milliseconds(timeout))
-        for at, item in enumerate(taken):
-            taken[at] = self._event(item)
-        return taken
+        sleep = sleeper()
+        ready = self._left_over(mask, max) if self._left else []
+        taken = []
+        try:
+            if ready:
+                return ready
+            if sleep is None:
+                self._events(max, mask, milliseconds(timeout), taken)
+            else:
+                pause(lambda: self._events(max, mask, 0, taken), sleep,
+                      timeout)
+            for item in taken:
+                self._event(item, ready)
+            return ready
+        except BaseException:  # of a signal handler: nothing is lost
+            self._left[:0] = ready + taken[len(ready):]
+            raise
+
+    def _left_over(self, mask, max):
+        """Events of a call that was interrupted."""
+        found, rest = [], []
+        left, self._left = self._left, []
+        try:
+            for item in left:
+                kind = item[0] if type(item) is tuple else item.type
+                if len(found) < max and mask >> kind & 1:
+                    if type(item) is tuple:
+                        self._event(item, found)
+                    else:
+                        found.append(item)
+                else:
+                    rest.append(item)
+            self._left = rest + self._left
+            return found
+        except BaseException:
+            self._left = left
+            raise
 
     def wait_event(self, timeout=None, *, types=None):
         """The next event; TimeoutError when timeout seconds passed.
@@ -408,29 +470,36 @@ class Context(_libxl.Ctx):
             raise TimeoutError("no event in %s seconds" % timeout)
         return taken[0]
 
-    def _event(self, item):
+    def _event(self, item, into):
+        """Append the Event to a list; what it is about is known until it is
+        there."""
         kind, user, payload = item
         event = Event(kind, user)
+        key = None
         if kind == _EXIT:
             event.status = status = Status(payload)
             if user & _TOKEN:
-                process = self._children.pop(user, None)
+                key = user
+                process = self._children.get(user)
                 if process is not None:
                     event.process = process
                     event.user = process.user
                     process._status = status
         elif kind == _COMPLETE:
             if payload is not None:
+                key = ("operation", user)
                 event.rc = payload[0]
                 event.completed = CompletedProcess._of(
-                    self._children.pop(("operation", user), None), payload)
+                    self._children.get(key), payload)
         else:
             event.process = process = self._children.get(user)
             if process is not None:
                 event.user = process.user
             if len(payload) > 2:
                 event.signal = payload[2]
-        return event
+        into.append(event)
+        if key is not None:
+            self._children.pop(key, None)
 
     def register_callbacks(self, event_occurs=None, *, types=None,
                            disaster=None):
@@ -459,7 +528,9 @@ class Context(_libxl.Ctx):
             own = weakref.ref(self)
 
             def convert(item):
-                event_occurs(own()._event(item))
+                made = []
+                own()._event(item, made)
+                event_occurs(made[0])
         self._register_callbacks(mask, convert, disaster)
 
     def evenable_exit(self, pid=0, user=0):
@@ -591,29 +662,16 @@ class Context(_libxl.Ctx):
         ...             capture_output=True).stdout
         'HELLO'
         """
-        if universal_newlines or encoding or errors:
-            text = True
-        if shell:
-            args = ["/bin/sh", "-c", args] if isinstance(args, str) \
-                else ["/bin/sh", "-c"] + list(args)
-        elif isinstance(args, (str, bytes, os.PathLike)):
-            args = [args]
-        if text:
-            encoding = encoding or "utf-8"
-            if isinstance(input, str):
-                input = input.encode(encoding, errors or "strict")
-        request = self._request(args, stdin, input, stdout, stderr,
-                                capture_output, timeout, capture_limit,
-                                on_output, linger_eof, kill, options)
-        outcome = self._run(*request)
-        done = CompletedProcess._of(args, outcome)
-        if text:
-            for name in ("stdout", "stderr"):
-                data = getattr(done, name)
-                if data is not None:
-                    data = data.decode(encoding, errors or "strict")
-                    setattr(done, name, data.replace("\r\n", "\n")
-                            .replace("\r", "\n"))
+        decoded = Decoded(text, encoding, errors, universal_newlines)
+        args = forwarded(args, shell)
+        request = self._request(args, stdin, decoded.encode(input), stdout,
+                                stderr, capture_output, timeout,
+                                capture_limit, on_output, linger_eof, kill,
+                                options)
+        sleep = sleeper()
+        outcome = self._run(*request) if sleep is None \
+            else _run_softly(request, sleep)
+        done = decoded.decode(CompletedProcess._of(args, outcome))
         return judged(done, outcome[0], timeout, check)
 
     def start(self, args, *, stdin=None, input=None, stdout=None,
@@ -633,11 +691,18 @@ class Context(_libxl.Ctx):
         ...     print(event.user == number, event.completed.stdout)
         True b'x\\n'
         """
-        number = self._exec(*self._request(
-            args, stdin, input, stdout, stderr, capture_output, timeout,
-            capture_limit, on_output, linger_eof, kill, options))
-        self._children[("operation", number)] = args
-        return number
+        cell = []
+        try:
+            self._exec(*self._request(
+                args, stdin, input, stdout, stderr, capture_output, timeout,
+                capture_limit, on_output, linger_eof, kill, options), False,
+                cell)
+            self._children[("operation", cell[0])] = args
+            return cell[0]
+        except BaseException:
+            for number in cell:
+                self.abort(number)
+            raise
 
     def abort(self, number):
         """End an operation early; False if it is finished.
@@ -655,7 +720,10 @@ class Context(_libxl.Ctx):
         if input is not None:
             if stdin is not None:
                 raise ValueError("stdin and input may not both be used")
-            source = (_libxl.LIBXL_STREAM_BUFFER, input)
+            if isinstance(input, str):
+                raise TypeError("input must be bytes, not str; or say "
+                                "text=True")
+            source = (_libxl.LIBXL_STREAM_BUFFER, octets(input))
         else:
             source = stream_pair(stdin, 0, limit, None)
         if capture_output:
@@ -669,6 +737,62 @@ class Context(_libxl.Ctx):
                 stream_pair(stdout, 1, limit, on_output),
                 stream_pair(stderr, 2, limit, on_output),
                 1 if ms == 0 else ms, int(linger_eof), on_output)
+
+
+def _run_softly(request, sleep):
+    """Ctx._run where other greenlets have to go on meanwhile."""
+    with Context() as context:
+        number = context._exec(*request)
+
+        def look():
+            for kind, user, payload in context._events(1, _ALL_EVENTS, 0):
+                if kind == _COMPLETE and user == number:
+                    return payload
+            return None
+
+        try:
+            return pause(look, sleep, None)
+        except BaseException:
+            context.abort(number)
+            pause(look, sleep, None)
+            raise
+
+
+class Decoded:
+    """The text of a run, if it is text."""
+
+    def __init__(self, text, encoding, errors, universal_newlines):
+        self._encoding = None
+        if text or universal_newlines or encoding or errors:
+            self._encoding = encoding or "utf-8"
+            self._errors = errors or "strict"
+
+    def encode(self, given):
+        """An input as bytes."""
+        if self._encoding is not None and isinstance(given, str):
+            return given.encode(self._encoding, self._errors)
+        return given
+
+    def decode(self, done):
+        """The CompletedProcess, with its output as it is wanted."""
+        if self._encoding is not None:
+            for name in ("stdout", "stderr"):
+                data = getattr(done, name)
+                if data is not None:
+                    data = data.decode(self._encoding, self._errors)
+                    setattr(done, name, data.replace("\r\n", "\n")
+                            .replace("\r", "\n"))
+        return done
+
+
+def forwarded(args, shell):
+    """What is executed: args of run(), by a shell or not."""
+    if shell:
+        return ["/bin/sh", "-c", args] if isinstance(args, str) \
+            else ["/bin/sh", "-c"] + list(args)
+    if isinstance(args, (str, bytes, os.PathLike)):
+        return [args]
+    return args
 
 
 class _OnExit:
@@ -703,7 +827,9 @@ def default_context():
     """The process's own Context, made when it is first needed.
 
     It is made anew in a forked child, and after the program has closed every
-    file descriptor. Used by run() and Popen.
+    file descriptor. Used by run() and Popen. It stays open until the very
+    end, after every atexit function and __del__; what lives then is treated
+    by its on_free policy.
 
     >>> import xlchild
     >>> xlchild.default_context() is xlchild.default_context()
@@ -722,19 +848,8 @@ def default_context():
             _default = None
         if _default is None or not _usable(_default):
             _default = Context()
+            _default._keep_to_the_end()
         return _default
 
 
 _inherited = []  # contexts of the parent: left alone
-
-
-def _at_exit():
-    current = _default
-    if current is not None and not current.closed and not current.forked:
-        try:
-            current.close()
-        except BusyError:
-            pass  # a daemon thread waits in it
-
-
-atexit.register(_at_exit)

@@ -196,8 +196,9 @@ class SpawnError(XlchildError, OSError):
     """A child could not be set up or executed. There is none.
 
     ``stage`` names the step (``"exec"``, ``"chdir"``, ``"fork"``, …),
-    ``errno`` is the system's error, ``filename`` the program (or the
-    directory, in stage ``chdir``). It is a FileNotFoundError,
+    ``errno`` is the system's error, ``filename`` what that is about: the
+    program, the directory, the cgroup, the file of a stream, "fd 7"; or None.
+    It is a FileNotFoundError,
     PermissionError or NotADirectoryError too where the errno says so.
 
     >>> import xlchild
@@ -217,6 +218,8 @@ class SpawnError(XlchildError, OSError):
         if cls is SpawnError:
             cls = _BY_ERRNO.get(errno, SpawnError)
         text = os.strerror(errno) if errno else "could not be started"
+        if filename is None:
+            return OSError.__new__(cls, errno, text)
         return OSError.__new__(cls, errno, text, filename)
 
     def __init__(self, stage="none", errno=0, filename=None, code=-128,
@@ -230,7 +233,10 @@ class SpawnError(XlchildError, OSError):
                              self.code, self.argument))
 
     def __str__(self):
-        return "[stage %s] %s" % (self.stage, OSError.__str__(self))
+        words = OSError.__str__(self)
+        if self.filename is None and words.endswith(": None"):
+            words = words[:-len(": None")]
+        return "[stage %s] %s" % (self.stage, words)
 
 
 class _SpawnNotFound(SpawnError, FileNotFoundError):
@@ -267,31 +273,98 @@ _CLASSES = {
 }
 
 
-def from_code(code, errno, what, stage, argument):
+class _NoProgram(InvalidArgumentError, PermissionError):
+    """An empty program name: what execve makes of a folder."""
+
+    def __init__(self, message, code, number):
+        OSError.__init__(self, number, os.strerror(number), "")
+        self.code = code
+        self._words = message
+
+    def __str__(self):
+        return self._words
+
+
+_NoProgram.__name__ = _NoProgram.__qualname__ = "InvalidArgumentError"
+
+# what a member of the spec has to be, for those who gave another thing
+_WANTED = {
+    "argv": "the program and its arguments; the program is not empty",
+    "path": "a program, not empty",
+    "flags": "LIBXL_SPAWN_ bits; a session or group of its own and one that "
+             "is joined exclude each other",
+    "group": "a process group's number, above 1",
+    "uid": "0 to 4294967294", "gid": "0 to 4294967294",
+    "umask": "0 to 0o777", "nice": "-20 to 19",
+    "pdeathsig": "a signal's number, 0 to 64",
+    "ctty_fd": "an open fd of a terminal",
+    "rlimits": "(resource, soft, hard), resource one of resource.RLIMIT_...",
+    "cwd": "a folder, not empty",
+    "cgroup": "the absolute path of a cgroup v2 folder",
+    "on_free": "a FreePolicy",
+    "kill": "KillPolicy(signal 0 to 64, grace >= 0, scope); scope GROUP needs "
+            "new_group or new_session, CGROUP needs cgroup",
+    "exited_grace_ms": "milliseconds, 0 or more",
+    "fds": "child's fd (0 to 1048575) -> an open fd, FD_NULL or FD_CLOSED; "
+           "each of the child's once",
+    "ctx": "a Context of this process: one that was inherited by fork is the "
+           "parent's (make another one here)",
+}
+_WORDS = {
+    "adopt": "a process that is alive, not this one, not init, and not a "
+             "child of a Context already",
+    "libxl_childproc_kill": "a signal's number, 1 to 64; scope GROUP for one "
+                            "that leads a group, CGROUP for one started in "
+                            "a cgroup",
+    "libxl_childproc_terminate": "a KillPolicy that fits this child",
+}
+_INHERITED = "the Context is the parent process's: make another one here"
+
+
+def from_code(code, errno, what, stage, argument, subject):
     """The exception for a code of the C library.
 
     ``stage`` is None unless a start failed; ``what`` is then the program,
-    otherwise the operation.
+    otherwise the operation. ``subject`` is what errno is about, or None.
     """
     if code == -5 and not errno:
         return MemoryError(what)
     if code == -9:
         return TimeoutError(what)
     if code == -6:
-        error = InvalidArgumentError(
-            "%s: invalid argument%s" % (what or "spawn", ": " + argument
-                                        if argument else ""), code)
-        error.argument = argument
-        error.stage = stage
-        return error
+        return _invalid(code, what, stage, argument)
     if stage is not None and code in (-128, -133, -5):
-        return SpawnError(stage, errno, what, code, argument)
+        return SpawnError(stage, errno, subject, code, argument)
     if code in (-133, -134, -5):
         return SystemFailure("%s: %s" % (what, os.strerror(errno) if errno
                                          else "refused"), code, errno)
     from . import _libxl
     message = "%s: %s" % (what, _libxl.libxl_strerror(code))
     return _CLASSES.get(code, XlchildError)(message, code, errno or None)
+
+
+def _invalid(code, what, stage, argument):
+    """What was wrong, and what it has to be."""
+    words = "%s: invalid argument" % (what or "spawn")
+    wanted = _WORDS.get(what) if argument is None else _WANTED.get(argument)
+    if argument:
+        words += ": " + argument
+    if wanted:
+        words += " (it has to be %s)" % wanted
+    if argument in ("argv", "path") and what == "":
+        error = _NoProgram(words, code, _errno.EACCES)
+    else:
+        error = InvalidArgumentError(words, code)
+    error.argument = argument
+    error.stage = stage
+    return error
+
+
+def inherited(what):
+    """For a Context that this process got by fork."""
+    error = InvalidArgumentError("%s: %s" % (what, _INHERITED))
+    error.argument = "ctx"
+    return error
 
 
 def status_of_stranger(pid, status):

@@ -64,7 +64,8 @@ class Event:
     def __repr__(self):
         return "<Event %s %s>" % (
             EventType(self.type).name,
-            self.completed or self.status or self.process)
+            next((what for what in (self.completed, self.status)
+                  if what is not None), self.process))
 
 
 class CompletedProcess(subprocess.CompletedProcess):
@@ -109,12 +110,12 @@ class CompletedProcess(subprocess.CompletedProcess):
     @property
     def rusage(self):
         """The child's resource usage, or None."""
-        return self.status.rusage if self.status else None
+        return None if self.status is None else self.status.rusage
 
     @property
     def lost(self):
         """The LostReason, or None."""
-        return self.status.lost if self.status else None
+        return None if self.status is None else self.status.lost
 
 
 def judged(done, code, timeout, check):

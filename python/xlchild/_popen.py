@@ -3,14 +3,19 @@
 Pipes, text modes and communicate() are subprocess's own. What the library
 cannot do (preexec_fn) is left to subprocess too.
 """
+import errno
 import os
 import subprocess
 import sys
+import time
+import warnings
 
 from . import _libxl
 from ._context import default_context
+from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import LostError, NotFoundError, SpawnError
-from ._process import milliseconds
+from ._process import milliseconds, signal_number
+from ._spec import octets
 from ._status import Status
 
 __all__ = ["Popen"]
@@ -24,9 +29,12 @@ _MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
          "start_new_session": False, "process_group": -1}
 
 
+_Stock = stock_popen()
+
+
 def _names():
     """The parameters of _execute_child in this Python, in order."""
-    code = subprocess.Popen._execute_child.__code__
+    code = _Stock._execute_child.__code__
     return code.co_varnames[1:code.co_argcount]
 
 
@@ -40,6 +48,7 @@ _FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
                 | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
 _FLAGS = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
+_HOLD_PID = _libxl.LIBXL_SPAWN_HOLD_PID
 
 
 def _argv(args, shell, executable):
@@ -56,8 +65,17 @@ def _argv(args, shell, executable):
     if shell:
         args = [executable or "/bin/sh", "-c"] + args
     if not args:
-        raise IndexError("list index out of range")
+        raise IndexError("args is empty: list index out of range")
     return args
+
+
+def _no_program(program):
+    """What the search of an empty name comes to: a folder."""
+    found = errno.ENOENT
+    for folder in os.get_exec_path():
+        if os.path.isdir(folder):
+            found = errno.EACCES
+    return SpawnError("exec", found, program)
 
 
 def _add_environment(options, env, program):
@@ -85,11 +103,11 @@ def _add_more(options, values):
     if a["gids"] is None and not (a["uid"] is None and a["gid"] is None):
         flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS  # as subprocess
     if a["umask"] >= 0:
-        options["umask"] = a["umask"]
+        options["umask"] = a["umask"] & 0o777
     options["flags"] = flags
 
 
-class Popen(subprocess.Popen):
+class Popen(_Stock):
     """As subprocess.Popen; takes a ``context`` too.
 
     A status that cannot be learnt raises LostError from wait() and poll(),
@@ -107,6 +125,7 @@ class Popen(subprocess.Popen):
     """
 
     _id = None  # the child's, in _context; None: subprocess's own child
+    _kept = False  # the library keeps the result
     _result = None
     _lost_raises = True
 
@@ -119,6 +138,10 @@ class Popen(subprocess.Popen):
                        p2cread, p2cwrite, c2pread, c2pwrite, errread,
                        errwrite, restore_signals, *more):
         if preexec_fn is not None or not _KNOWN:
+            if getattr(subprocess, "_fork_exec", super) is None:
+                raise ValueError(
+                    "gevent has replaced subprocess's way of starting, which "
+                    "preexec_fn needs: use gevent.subprocess.Popen for it")
             return super()._execute_child(
                 args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
                 startupinfo, creationflags, shell, p2cread, p2cwrite, c2pread,
@@ -146,16 +169,18 @@ class Popen(subprocess.Popen):
             options["fds"] = fds
         if self._context is None:
             self._context = default_context()
+        if _dropped:
+            _reap_dropped()
         try:
+            if program in ("", b""):
+                raise _no_program(program)
             self._start_child(args, options)
         except SpawnError as error:
-            # the file that subprocess would name
+            # the object that subprocess would name
             if error.stage == "chdir":
                 error.filename = cwd
             elif error.stage == "exec":
                 error.filename = program
-            else:
-                error.filename = None
             raise
         finally:
             self._close_child_ends(p2cread, p2cwrite, c2pread, c2pwrite,
@@ -163,7 +188,16 @@ class Popen(subprocess.Popen):
         self._child_created = True
 
     def _start_child(self, args, options):
-        self._id, self.pid = self._context._spawn(args, options, _HOLD, 0)
+        # as with subprocess its pid is its own until somebody here has waited
+        options["flags"] |= _HOLD_PID
+        cell = []
+        try:
+            self._context._spawn(args, options, _HOLD, 0, cell)
+            self._id, self.pid = cell[0]
+            self._kept = True
+        except BaseException:
+            self._context._end_started(cell)
+            raise
 
     def _close_child_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
                           errread, errwrite):
@@ -178,6 +212,98 @@ class Popen(subprocess.Popen):
         if devnull is not None:
             os.close(devnull)
         self._closed_child_pipe_fds = True
+
+    def communicate(self, input=None, timeout=None):
+        """As subprocess's; input may be a buffer of items of any size."""
+        if input is not None:
+            input = octets(input)
+        return super().communicate(input, timeout)
+
+    def _communicate(self, input, endtime, orig_timeout):
+        sleep = sleeper()
+        if sleep is None:
+            return super()._communicate(input, endtime, orig_timeout)
+        return self._exchange(input, endtime, orig_timeout, sleep)
+
+    def _exchange(self, input, endtime, orig_timeout, sleep):
+        """_communicate for greenlets: nothing blocks."""
+        if not self._communication_started:
+            self._fileobj2output = {stream: [] for stream in
+                                    (self.stdout, self.stderr) if stream}
+            for stream in (self.stdin, *self._fileobj2output):
+                if stream is not None:
+                    os.set_blocking(stream.fileno(), False)
+        self._save_input(input)
+        self._communication_started = True
+        if self.stdin is not None and not self._input:
+            self._close_stdin()
+        while True:
+            moved = self._write_some() + self._read_some()
+            if not any(not stream.closed for stream in self._fileobj2output) \
+                    and (self.stdin is None or self.stdin.closed
+                         or not self._input):
+                break
+            if endtime is not None and time.monotonic() > endtime:
+                self._check_timeout(endtime, orig_timeout,
+                                    *map(self._so_far,
+                                         (self.stdout, self.stderr)))
+            sleep(0 if moved else 0.002)
+        self.wait(timeout=None if endtime is None
+                  else max(0, endtime - time.monotonic()))
+        return tuple(None if stream is None else
+                     self._translated(stream, b"".join(
+                         self._fileobj2output[stream]))
+                     for stream in (self.stdout, self.stderr))
+
+    def _so_far(self, stream):
+        return self._fileobj2output.get(stream) if stream else None
+
+    def _translated(self, stream, data):
+        if self.text_mode:
+            return self._translate_newlines(data, stream.encoding,
+                                            stream.errors)
+        return data
+
+    def _close_stdin(self):
+        try:
+            self.stdin.close()
+        except BrokenPipeError:
+            pass
+
+    def _write_some(self):
+        if self.stdin is None or self.stdin.closed or not self._input:
+            return 0
+        try:
+            # writev and readv: write and read may have been replaced by some
+            # that wait
+            count = os.writev(self.stdin.fileno(), [memoryview(
+                self._input)[self._input_offset:self._input_offset + 65536]])
+        except BlockingIOError:
+            return 0
+        except BrokenPipeError:
+            count = len(self._input)
+        self._input_offset += count
+        if self._input_offset >= len(self._input):
+            self._close_stdin()
+        return count
+
+    def _read_some(self):
+        count = 0
+        room = bytearray(65536)
+        for stream, parts in self._fileobj2output.items():
+            if stream.closed:
+                continue
+            try:
+                got = os.readv(stream.fileno(), [room])
+            except BlockingIOError:
+                continue
+            if got:
+                parts.append(bytes(room[:got]))
+                count += got
+            else:
+                stream.close()
+                count += 1
+        return count
 
     # ---- ends -----------------------------------------------------------
 
@@ -195,38 +321,65 @@ class Popen(subprocess.Popen):
             error.status = status
             raise error
 
-    def _internal_poll(self, *args, **kwargs):
-        if self._id is None:
-            return super()._internal_poll(*args, **kwargs)
+    def _foreign(self):
+        """subprocess's own child, or the parent process's."""
+        if self._id is not None and self._context.forked:
+            self._id = None
+            self._kept = False
+        return self._id is None
+
+    def _let_go(self):
+        """The end is known here: the library need not keep it."""
+        if self._kept:
+            try:
+                self._context._detach(self._id)
+            except (NotFoundError, ValueError):
+                pass
+            self._kept = False
+
+    def _asked(self, ask):
+        """The end, if it has come: noted by whichever thread is first."""
+        try:
+            result = ask()
+        except NotFoundError:
+            if self.returncode is None:
+                raise
+            return True  # another thread has noted it
+        if result is None:
+            return False
         if self.returncode is None:
             try:
-                result = self._context._wait(self._id, 0)
-            except NotFoundError:  # another thread is taking it
-                return self.returncode
-            except ValueError:  # closed, or reported otherwise (aio)
-                return None
-            if result is not None:
                 self._ended(result)
+            finally:
+                if self.returncode is not None:
+                    self._let_go()
+        else:
+            self._let_go()
+        return True
+
+    def _internal_poll(self, *args, **kwargs):
+        if self._foreign():
+            return super()._internal_poll(*args, **kwargs)
+        if self.returncode is None and not self._context.closed:
+            try:
+                self._asked(lambda: self._context._wait(self._id, 0))
+            except NotFoundError:  # nobody will know
+                return self.returncode
         return self.returncode
 
     def _wait(self, timeout):
-        if self._id is None:
-            return super()._wait(timeout)
-        if self.returncode is not None:
-            return self.returncode
-        # one thread at a time takes the result; the others find it
-        if timeout is None:
-            self._waitpid_lock.acquire()
-        elif not self._waitpid_lock.acquire(True, max(timeout, 0)):
-            raise subprocess.TimeoutExpired(self.args, timeout)
-        try:
+        if self._foreign():
+            sleep = sleeper()
+            if sleep is None:
+                return super()._wait(timeout)
+            pause(lambda: self.poll() is not None, sleep, timeout)
             if self.returncode is None:
-                result = self._context._wait(self._id, milliseconds(timeout))
-                if result is None:
-                    raise subprocess.TimeoutExpired(self.args, timeout)
-                self._ended(result)
-        finally:
-            self._waitpid_lock.release()
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            return self.returncode
+        if self.returncode is None and not self._asked(
+                lambda: waited(self._context, self._id,
+                               milliseconds(timeout))):
+            raise subprocess.TimeoutExpired(self.args, timeout)
         return self.returncode
 
     def send_signal(self, sig):
@@ -238,13 +391,14 @@ class Popen(subprocess.Popen):
         >>> p.returncode
         -15
         """
-        if self._id is None:
+        if self._foreign():
             super().send_signal(sig)
             return
         self.poll()
         if self.returncode is None:
             try:
-                _libxl.libxl_childproc_kill(self._context, self._id, int(sig),
+                _libxl.libxl_childproc_kill(self._context, self._id,
+                                            signal_number(sig),
                                             _libxl.LIBXL_KILL_PROCESS)
             except NotFoundError:
                 pass
@@ -259,17 +413,35 @@ class Popen(subprocess.Popen):
         """What the child used (resource.struct_rusage), or None."""
         return None if self._result is None else self.status.rusage
 
-    def __del__(self, *args, **kwargs):
-        if self._id is None:
+    def __del__(self, *args, _warn=warnings.warn, **kwargs):
+        if self._id is None or self._context.forked:
             super().__del__(*args, **kwargs)
             return
         if self.returncode is None:
-            import warnings
-            warnings.warn("subprocess %s is still running" % self.pid,
-                          ResourceWarning, source=self)
-            context = self._context
-            if not context.closed and not context.forked:
-                try:
-                    context._detach(self._id)
-                except NotFoundError:
-                    pass
+            _warn("subprocess %s is still running" % self.pid,
+                  ResourceWarning, source=self)
+            if self._kept and not self._context.closed:
+                _dropped.append((self._context, self._id))
+        else:  # perhaps somebody else waited, and said so
+            self._let_go()
+
+
+# Those that nobody has any more: as with subprocess, the program may still
+# wait for their pids. They are reaped when the next one is started.
+_dropped = []
+
+
+def _reap_dropped():
+    for entry in list(_dropped):
+        context, identity = entry
+        if not (context.closed or context.forked):
+            try:
+                if context._wait(identity, 0) is None:
+                    continue
+                context._detach(identity)
+            except (NotFoundError, ValueError):
+                pass
+        try:
+            _dropped.remove(entry)
+        except ValueError:
+            pass  # another thread has done it

@@ -1,13 +1,15 @@
 """One child, seen from Python."""
 import math
+import operator
 import signal as _signal
 import warnings
 
 from . import _libxl
+from ._cooperative import waited
 from ._errors import NotFoundError
 from ._status import Status
 
-__all__ = ["Process", "milliseconds"]
+__all__ = ["Process", "milliseconds", "signal_number"]
 
 _MAX_MS = 0x7fffffff
 
@@ -16,12 +18,23 @@ def milliseconds(seconds):
     """Seconds as milliseconds, rounded up; None as -1, for ever."""
     if seconds is None:
         return -1
+    if isinstance(seconds, str):
+        raise TypeError("a timeout is a number of seconds, not %r" % seconds)
     if seconds != seconds:
         raise ValueError("a timeout is no number")
     if seconds <= 0:
         return 0
     return min(math.ceil(seconds * 1000), _MAX_MS) \
         if seconds < _MAX_MS / 1000 else _MAX_MS
+
+
+def signal_number(signal):
+    """The number of a signal, for what is one."""
+    try:
+        return operator.index(signal)
+    except TypeError:
+        raise TypeError("signal must be a number, such as signal.SIGTERM, "
+                        "not %r" % (signal,)) from None
 
 
 class Process:
@@ -67,8 +80,9 @@ class Process:
         """
         if self._status is None:
             if not self._held:
-                raise ValueError("the end of this child is reported by "
-                                 "event or callback")
+                raise ValueError("the end of this child is reported by event "
+                                 "or callback: wait for that, with events() "
+                                 "or a loop")
             status = self._take(milliseconds(timeout))
             if status is None:
                 raise TimeoutError("%r is alive after %s seconds"
@@ -78,14 +92,35 @@ class Process:
     def poll(self):
         """The Status if it has ended, else None. Does not block."""
         if self._status is None and self._held:
-            self._take(0)
+            try:
+                self._take(0)
+            except NotFoundError:
+                if self._status is None:
+                    raise
         return self._status
 
     def _take(self, timeout_ms):
-        result = self.context._wait(self.id, timeout_ms)
-        if result is not None and self._status is None:
-            self._status = Status(result)
+        # the library keeps the result until it is noted here
+        try:
+            result = waited(self.context, self.id, timeout_ms)
+        except NotFoundError:
+            if self._status is None:
+                raise
+            return self._status  # another thread has just let go of it
+        if result is not None:
+            if self._status is None:
+                self._status = Status(result)
+            self._let_go()
         return self._status
+
+    def _let_go(self):
+        """The status is known here: the library need not keep it."""
+        if self._held:
+            try:
+                self.context._detach(self.id)
+            except (NotFoundError, ValueError):
+                pass
+            self._held = False
 
     @property
     def status(self):
@@ -113,8 +148,8 @@ class Process:
         """
         if self._status is not None:
             raise NotFoundError("the child has ended")
-        _libxl.libxl_childproc_kill(self.context, self.id, int(signal),
-                                    int(scope))
+        _libxl.libxl_childproc_kill(self.context, self.id,
+                                    signal_number(signal), int(scope))
 
     kill_signal = send_signal
 
@@ -145,7 +180,7 @@ class Process:
         try:
             _libxl.libxl_childproc_terminate(
                 self.context, self.id,
-                (int(signal), milliseconds(grace), int(scope)))
+                (signal_number(signal), milliseconds(grace), int(scope)))
         except NotFoundError:
             return False
         return True
@@ -168,13 +203,11 @@ class Process:
         return "<Process %s: %s>" % (self.pid, state)
 
     def __del__(self, _warn=warnings.warn):
-        if not getattr(self, "_held", False) or self._status is not None:
+        if not getattr(self, "_held", False):
             return
         if self.context.closed or self.context.forked:
             return
-        _warn("child %d was never waited for" % self.pid, ResourceWarning,
-              source=self)
-        try:
-            self.context._detach(self.id)
-        except (NotFoundError, ValueError):
-            pass
+        if self._status is None:
+            _warn("child %d was never waited for" % self.pid, ResourceWarning,
+                  source=self)
+        self._let_go()

@@ -3,7 +3,10 @@
 The keywords and the behaviour are those of the functions of the same names in
 subprocess. Options that only Context.run has are passed on to it.
 """
+import os
 import subprocess
+
+import xlchild as _public  # whose names a test may have replaced
 
 from ._context import Context, default_context
 from ._events import CompletedProcess
@@ -40,8 +43,8 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     """Run a command to completion; return a CompletedProcess.
 
     As subprocess.run. With an option that only Context.run has
-    (capture_limit, on_output, linger_eof, kill, fds, cgroup, rlimits, …) the
-    call is Context.run's on the default context.
+    (capture_limit, on_output, linger_eof, kill, fds, cgroup, rlimits, …; a
+    path as stdout or stderr) the call is Context.run's on the default context.
 
     >>> import xlchild
     >>> xlchild.run(["echo", "hello"], capture_output=True, text=True).stdout
@@ -50,7 +53,9 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     ...             stderr=xlchild.STDOUT, stdin=xlchild.DEVNULL).stdout
     b'oops\\n'
     """
-    if not _NATIVE.isdisjoint(options):
+    if not _NATIVE.isdisjoint(options) or any(
+            isinstance(options.get(name), (str, bytes, os.PathLike))
+            for name in ("stdout", "stderr")):
         return default_context().run(
             *popenargs, input=input, capture_output=capture_output,
             timeout=timeout, check=check, **options)
@@ -65,7 +70,7 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
             raise ValueError("stdout and stderr arguments may not be used "
                              "with capture_output.")
         options["stdout"] = options["stderr"] = subprocess.PIPE
-    with Popen(*popenargs, **options) as process:
+    with _public.Popen(*popenargs, **options) as process:
         process._lost_raises = False  # the Status of the result says it
         try:
             out, err = process.communicate(input, timeout=timeout)
@@ -77,7 +82,7 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
             process.kill()
             raise
     done = CompletedProcess(process.args, process.returncode, out, err,
-                            status=process.status)
+                            status=getattr(process, "status", None))
     if check:
         done.check_returncode()
     return done
@@ -90,7 +95,7 @@ def call(*popenargs, timeout=None, **options):
     >>> xlchild.call("exit 3", shell=True)
     3
     """
-    with Popen(*popenargs, **options) as process:
+    with _public.Popen(*popenargs, **options) as process:
         try:
             return process.wait(timeout=timeout)
         except BaseException:  # Popen.__exit__ waits
@@ -105,12 +110,14 @@ def check_call(*popenargs, **options):
     >>> xlchild.check_call(["true"])
     0
     >>> try:
-    ...     xlchild.check_call(["false"])
-    ... except xlchild.CalledProcessError as error:
-    ...     print(error.returncode)
-    1
+    ...     xlchild.check_call(["sh", "-c", "exit 1"])
+    ... except xlchild.SubprocessError as error:
+    ...     print(xlchild.list2cmdline(error.cmd), error.returncode)
+    sh -c "exit 1" 1
+    >>> issubclass(xlchild.CalledProcessError, xlchild.SubprocessError)
+    True
     """
-    code = call(*popenargs, **options)
+    code = _public.call(*popenargs, **options)
     if code:
         args = options.get("args")
         raise subprocess.CalledProcessError(
@@ -134,7 +141,7 @@ def check_output(*popenargs, timeout=None, **options):
         text = options.get("text") or options.get("universal_newlines") \
             or options.get("encoding") or options.get("errors")
         options["input"] = "" if text else b""
-    return run(*popenargs, stdout=subprocess.PIPE, timeout=timeout,
+    return _public.run(*popenargs, stdout=subprocess.PIPE, timeout=timeout,
                check=True, **options).stdout
 
 
@@ -148,7 +155,7 @@ def getstatusoutput(cmd, **options):
     (3, 'oops')
     """
     try:
-        data = check_output(cmd, shell=True, text=True,
+        data = _public.check_output(cmd, shell=True, text=True,
                             stderr=subprocess.STDOUT, **options)
         code = 0
     except subprocess.CalledProcessError as error:
@@ -164,4 +171,4 @@ def getoutput(cmd, **options):
     >>> xlchild.getoutput("echo hello")
     'hello'
     """
-    return getstatusoutput(cmd, **options)[1]
+    return _public.getstatusoutput(cmd, **options)[1]

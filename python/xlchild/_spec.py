@@ -7,6 +7,7 @@ The extension reads them in bindings/python/spec.c.
 import collections
 import enum
 import os
+import resource
 import subprocess
 
 from . import _libxl
@@ -14,8 +15,8 @@ from ._process import milliseconds
 
 __all__ = [
     "FD_CLOSED", "FD_NULL", "FreePolicy", "KillPolicy", "KillScope",
-    "SEARCH_OPTIONS", "SPAWN_OPTIONS", "kill_tuple", "spec_options",
-    "stream_pair",
+    "SEARCH_OPTIONS", "SPAWN_OPTIONS", "kill_tuple", "native_options",
+    "octets", "spec_options", "stream_pair",
 ]
 
 FD_NULL = _libxl.LIBXL_FD_NULL
@@ -89,12 +90,12 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
                  stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
                  on_free=None, path=None, executable=None, new_session=False,
                  new_group=False, group=None, report_stops=False,
-                 keep_groups=False, **rest):
+                 keep_groups=False, start_new_session=False, **rest):
     """Keyword arguments of spawn() as the extension's dict of members."""
     flags = int(flags)
     if search:
         flags |= _SEARCH
-    if new_session:
+    if new_session or start_new_session:
         flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
     if new_group:
         flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
@@ -132,9 +133,42 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
         if value is None:
             continue
         if name not in _REST:
-            raise TypeError("spawn() has no argument %r" % name)
-        options[name] = value
+            raise TypeError(_unknown(name))
+        options[name] = _limits(value) if name == "rlimits" else value
     return options
+
+
+_ELSEWHERE = dict.fromkeys(("timeout", "input", "capture_output", "check",
+                            "text", "shell", "encoding"),
+                           "Context.run() and xlchild.run() have it")
+_ELSEWHERE["preexec_fn"] = "Popen and xlchild.run() have it; see the options "\
+    "of Context.spawn() for what it may be needed for"
+_ELSEWHERE.update(bufsize="Popen has it", workers="it is called jobs")
+
+
+def _unknown(name):
+    """The words for an option that there is not."""
+    words = "there is no option %r" % name
+    if name in _ELSEWHERE:
+        return "%s here: %s" % (words, _ELSEWHERE[name])
+    import difflib  # slow to import
+    near = difflib.get_close_matches(name, SPAWN_OPTIONS, 1)
+    return words + ("; did you mean %r?" % near[0] if near else "")
+
+
+def _limits(limits):
+    """rlimits, where a resource may have its name."""
+    numbers = []
+    for limit in limits:
+        limit = tuple(limit)
+        if limit and isinstance(limit[0], str):
+            number = getattr(resource, "RLIMIT_" + limit[0].upper(), None)
+            if number is None:
+                raise ValueError("rlimits: no resource is called %r"
+                                 % limit[0])
+            limit = (number,) + limit[1:]
+        numbers.append(limit)
+    return numbers
 
 
 _REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
@@ -151,9 +185,13 @@ def _source(source, target, table):
     if source == subprocess.STDOUT and target == 2:
         return table.get(1, 1)
     if source == subprocess.PIPE:
-        raise ValueError("PIPE is for Popen; spawn() takes an fd")
+        raise ValueError("PIPE is for Popen and run(); spawn() takes an fd, "
+                         "such as one end of os.pipe()")
     if isinstance(source, int):
         return source
+    if isinstance(source, (str, bytes, os.PathLike)):
+        raise TypeError("%s: a path is for run(); spawn() takes an fd or an "
+                        "open file" % ("stdin", "stdout", "stderr")[target])
     return source.fileno()
 
 
@@ -178,3 +216,67 @@ def stream_pair(value, target, limit, on_output):
     if isinstance(value, (str, bytes, os.PathLike)):
         return (_libxl.LIBXL_STREAM_FILE, value)
     return (_libxl.LIBXL_STREAM_FD, value.fileno())
+
+
+def octets(data):
+    """A buffer of any items as one of bytes; text as it is."""
+    if isinstance(data, (bytes, bytearray, str)):
+        return data
+    view = memoryview(data)
+    if view.itemsize == 1 and view.ndim == 1 and view.contiguous:
+        return view
+    return view.cast("B") if view.c_contiguous else view.tobytes()
+
+
+_AS_POPEN = (_libxl.LIBXL_SPAWN_KEEP_SIGMASK
+             | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
+
+
+def native_options(options):
+    """Options as Popen spells them (and Context.run's own) as spec_options
+    takes them."""
+    given = dict(options)
+    flags = int(given.pop("flags", 0))
+    if given.pop("startupinfo", None) is not None \
+            or given.pop("creationflags", 0):
+        raise ValueError("startupinfo and creationflags are for Windows")
+    for name in ("preexec_fn", "pipesize"):  # None, or no matter here
+        given.pop(name, None)
+    if given.get("sigmask") is None and given.get("sigignore") is None:
+        flags |= _AS_POPEN
+    if given.pop("restore_signals", True):
+        flags |= _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
+    if not given.pop("close_fds", True):
+        flags |= _libxl.LIBXL_SPAWN_KEEP_FDS
+    joined = given.pop("process_group", None)
+    owner, extra = given.pop("group", None), given.pop("extra_groups", None)
+    user = given.pop("user", None)
+    if joined is not None and joined >= 0:
+        if joined:
+            given["group"] = joined
+        else:
+            given["new_group"] = True
+    if owner is not None:
+        given["gid"] = _group_id(owner)
+    if extra is not None:
+        given["groups"] = [_group_id(one) for one in extra]
+    if user is not None:
+        given["uid"] = _user_id(user)
+    if given.get("umask") == -1:
+        del given["umask"]
+    given["flags"] = flags
+    return given
+
+
+def _group_id(group):
+    if isinstance(group, str):
+        import grp
+        return grp.getgrnam(group).gr_gid
+    return group
+
+
+def _user_id(user):
+    if isinstance(user, str):
+        import pwd
+        return pwd.getpwnam(user).pw_uid
+    return user

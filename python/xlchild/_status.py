@@ -95,12 +95,17 @@ class Lost:
 class Status:
     """How a child ended.
 
+    It compares with numbers, and is true or false, as its returncode: true is
+    a failure, as with subprocess.
+
     >>> import xlchild
     >>> with xlchild.Context() as ctx:
     ...     child = ctx.spawn(["sh", "-c", "exit 3"])
     ...     status = child.wait()
     >>> print(status)
     exit 3
+    >>> status == 3, bool(status)
+    (True, True)
     >>> status.kind is xlchild.Status.EXITED, status.exitcode, status.success
     (True, 3, False)
     >>> status.raw, status.returncode, status.lost, status.source.name
@@ -212,8 +217,18 @@ class Status:
     def __repr__(self):
         return "<Status of %d: %s>" % (self.pid, self)
 
+    # as the returncode, whose place it takes in what was written for Popen:
+    # "if p.wait():", "p.wait() == 0"
+
+    def __bool__(self):
+        return bool(self.returncode)
+
     def __eq__(self, other):
-        return isinstance(other, Status) and self._result == other._result
+        if isinstance(other, Status):
+            return self._result == other._result
+        if isinstance(other, (int, Lost)):
+            return self.returncode == other
+        return NotImplemented
 
     def __hash__(self):
-        return hash(self._result[:4])
+        return hash(self.returncode)

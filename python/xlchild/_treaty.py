@@ -28,6 +28,11 @@ class SigchldOwner(enum.IntEnum):
     #: nobody: exits arrive through pidfds. The default
     NONE = _libxl.libxl_sigchld_owner_none
 
+    @classmethod
+    def _missing_(cls, value):
+        raise ValueError("%r is not a valid SigchldOwner: SigchldOwner.%s"
+                         % (value, ", .".join(cls.__members__)))
+
 
 Diagnosis = collections.namedtuple(
     "Diagnosis", "mode_asked mode_in_force reason facilities handler_wanted "

@@ -1,191 +1,167 @@
 """Children inside asyncio (and uvloop): no thread a child, no SIGCHLD.
 
-Each event loop gets a Context of its own, whose one fd the loop watches.
-create_subprocess_exec and create_subprocess_shell return asyncio's own
-Process. Its wait() is over when the child has ended, whoever still holds its
-pipes.
+Each event loop gets a Context of its own (_hub.py), whose one fd the loop
+watches. run() is Context.run without blocking: the library feeds, reads and
+ends the command. create_subprocess_exec, create_subprocess_shell and the
+functions with a protocol are asyncio's own, over the transport of
+_transport.py; a Process's wait() is over when the child has ended, whoever
+still holds its pipes.
 """
 import asyncio
-import asyncio.base_subprocess
+import asyncio.subprocess
 import os
+import signal
 import subprocess
 import threading
 import warnings
 import weakref
 
-from . import _libxl
-from ._context import Context
-from ._events import CompletedProcess
-from ._popen import Popen
+from ._context import Decoded, forwarded
+from ._events import CompletedProcess, judged
+from ._hub import Hub
+from ._spec import FreePolicy, native_options
 from ._status import Status
+from ._transport import Process, StreamProtocol, Transport, settled
 
 __all__ = ["create_subprocess_exec", "create_subprocess_shell", "run",
-           "install_child_watcher", "new_child_watcher"]
+           "subprocess_exec", "subprocess_shell", "install_child_watcher",
+           "new_child_watcher"]
 
 _LIMIT = 2 ** 16
-_ALL = (1 << 64) - 1
-_EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
-_KILL = _libxl.LIBXL_FREE_KILL
-
-
-class _Hub:
-    """A loop's Context, and who waits for which of its children."""
-
-    def __init__(self, loop):
-        self.context = Context()
-        self.waiting = {}
-        self.last = 0
-        own = weakref.ref(self)
-
-        def ready():
-            hub = own()
-            if hub is not None:
-                hub.drain()
-
-        loop.add_reader(self.context.fileno(), ready)
-
-    def drain(self):
-        """Hand out what has ended."""
-        while True:
-            taken = self.context._events(64, _ALL, 0)
-            for kind, token, result in taken:
-                callback = self.waiting.pop(token, None) \
-                    if kind == _EXIT else None
-                if callback is not None:
-                    callback(result)
-            if len(taken) < 64:
-                return
-
-    def expect(self, callback):
-        """A number for a child whose end goes to callback."""
-        self.last += 1
-        self.waiting[self.last] = callback
-        return self.last
-
-    def __del__(self):
-        try:
-            self.context.close()
-        except Exception:  # the interpreter is ending
-            pass
-
+_TIDY_SECONDS = 0.25  # as subprocess, after a Ctrl-C
 
 _hubs = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
 
 
+class _Reader:
+    """What the loop calls when the hub's fd is readable. It is held by the
+    loop alone: when that is closed it goes, and retires the hub."""
+
+    __slots__ = ("_hub",)
+
+    def __init__(self, hub):
+        self._hub = hub
+
+    def __call__(self):
+        self._hub.drain()
+
+    def __del__(self):
+        self._hub.retire()
+
+
 def _hub_of(loop):
     with _lock:
         hub = _hubs.get(loop)
-        if hub is not None and hub.context.forked:
-            hub = None
-        if hub is None:
-            _sweep()
-            hub = _hubs[loop] = _Hub(loop)
+        if hub is not None and not hub.retired and not hub.context.closed \
+                and not hub.context.forked:
+            return hub
+        _sweep()
+        hub = _hubs[loop] = Hub()
+        loop.add_reader(hub.context.fileno(), _Reader(hub))
         return hub
 
 
 def _sweep():
-    """Loops that are closed need no Context any more."""
-    for loop in list(_hubs):
+    """Loops that were closed, and kept what was registered."""
+    for loop, hub in list(_hubs.items()):
         if loop.is_closed():
             _hubs.pop(loop, None)
+            hub.retire()
 
 
-class _AioPopen(Popen):
-    """A Popen whose end goes to a transport."""
-
-    def __init__(self, *args, hub, ended, **options):
-        self._hub = hub
-        self._on_end = ended
-        super().__init__(*args, context=hub.context, **options)
-
-    def _start_child(self, args, options):
-        token = self._hub.expect(self._reported)
-        # as asyncio, whose forgotten transports kill
-        options["on_free"] = _KILL
-        try:
-            self._id, self.pid = self._context._spawn(
-                args, options, _libxl.LIBXL_REPORT_EVENT, token)
-        except BaseException:
-            del self._hub.waiting[token]
-            raise
-
-    def _reported(self, result):
-        self._lost_raises = False  # nobody is there to catch it
-        self._ended(result)
-        self._on_end(self.returncode)
-
-    def send_signal(self, sig):
-        """As Popen's; ProcessLookupError where the loop is gone."""
-        if self._context.closed:
-            raise ProcessLookupError()
-        super().send_signal(sig)
-
-    def __del__(self, *args, **kwargs):
-        # its end is reported to the hub, which keeps this object
-        pass
-
-
-class _Transport(asyncio.base_subprocess.BaseSubprocessTransport):
-    """asyncio's transport around an _AioPopen."""
-
-    def __init__(self, loop, *args, hub, **options):
-        self._hub = hub
-        super().__init__(loop, *args, **options)
-
-    def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
-        self.popen = self._proc = _AioPopen(
-            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
-            bufsize=bufsize, hub=self._hub, ended=self._ended, **options)
-
-    def _ended(self, returncode):
-        # never before __init__ has returned: the loop calls this
-        self._process_exited(returncode)
-        waiters, self._exit_waiters = self._exit_waiters or (), []
-        for waiter in waiters:
-            if not waiter.cancelled() and not waiter.done():
-                waiter.set_result(self._returncode)
-
-    def send_signal(self, signal):
-        """Send a signal; never to another process."""
-        self._check_proc()
-        if self._returncode is not None:
-            raise ProcessLookupError()
-        self._proc.send_signal(signal)
-
-    def terminate(self):
-        """Send SIGTERM."""
-        self.send_signal(15)
-
-    def kill(self):
-        """Send SIGKILL."""
-        self.send_signal(9)
-
-
-async def _connect(args, shell, stdin, stdout, stderr, limit, options):
+async def _connect(factory, args, shell, stdin, stdout, stderr, options):
+    """(transport, protocol), once its pipes are connected."""
     loop = asyncio.get_running_loop()
     for name in ("text", "universal_newlines", "encoding", "errors"):
         if options.pop(name, None):
             raise ValueError("%s is not possible here: streams are bytes"
                              % name)
-    protocol = asyncio.subprocess.SubprocessStreamProtocol(
-        limit=limit, loop=loop)
+    bufsize = options.pop("bufsize", 0)
+    if bufsize != 0:
+        raise ValueError("bufsize must be 0")
+    protocol = factory()
     waiter = loop.create_future()
-    transport = _Transport(loop, protocol, args, shell, stdin, stdout,
-                           stderr, 0, waiter=waiter, hub=_hub_of(loop),
-                           **options)
+    transport = Transport(loop, protocol, args, shell, stdin, stdout,
+                          stderr, 0, waiter=waiter, hub=_hub_of(loop),
+                          **options)
     try:
-        await waiter
+        await settled(waiter)
+        waiter.result()
     except BaseException:
-        transport.close()
-        await transport._wait()
+        await transport.end()
         raise
-    return asyncio.subprocess.Process(transport, protocol, loop)
+    return transport, protocol
+
+
+async def subprocess_exec(protocol_factory, program, *args,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, **options):
+    """As the method of a loop: (transport, protocol), with any
+    SubprocessProtocol and the options of Popen.
+
+    >>> import asyncio
+    >>> from xlchild import aio
+    >>> class Lines(asyncio.SubprocessProtocol):
+    ...     def pipe_data_received(self, fd, data):
+    ...         print(fd, data)
+    ...     def connection_lost(self, error):
+    ...         self.over.set_result(None)
+    >>> async def main():
+    ...     transport, lines = await aio.subprocess_exec(
+    ...         Lines, "echo", "x", stdin=None)
+    ...     lines.over = asyncio.get_running_loop().create_future()
+    ...     await lines.over
+    ...     return transport.get_returncode()
+    >>> asyncio.run(main())
+    1 b'x\\n'
+    0
+    """
+    return await _connect(protocol_factory, (program,) + args, False, stdin,
+                          stdout, stderr, options)
+
+
+async def subprocess_shell(protocol_factory, cmd, *, stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           **options):
+    """As subprocess_exec, for a command of the shell.
+
+    >>> import asyncio
+    >>> from xlchild import aio
+    >>> async def main():
+    ...     ended = asyncio.get_running_loop().create_future()
+    ...     class Ended(asyncio.SubprocessProtocol):
+    ...         def process_exited(self):
+    ...             ended.set_result(None)
+    ...     transport, _ = await aio.subprocess_shell(Ended, "exit 3",
+    ...                                               stdin=None)
+    ...     await ended
+    ...     code = transport.get_returncode()
+    ...     transport.close()
+    ...     return code
+    >>> asyncio.run(main())
+    3
+    """
+    if not isinstance(cmd, (str, bytes)):
+        raise ValueError("cmd must be a string")
+    return await _connect(protocol_factory, cmd, True, stdin, stdout, stderr,
+                          options)
+
+
+async def _process(args, shell, stdin, stdout, stderr, limit, options):
+    loop = asyncio.get_running_loop()
+    transport, protocol = await _connect(
+        lambda: StreamProtocol(limit, loop), args, shell, stdin, stdout,
+        stderr, options)
+    return Process(transport, protocol, loop)
 
 
 async def create_subprocess_exec(program, *args, stdin=None, stdout=None,
                                  stderr=None, limit=_LIMIT, **options):
     """As asyncio.create_subprocess_exec, with the options of Popen.
+
+    limit None: readline() takes lines of any length; what is buffered
+    otherwise is bounded all the same.
 
     >>> import asyncio
     >>> from xlchild import aio
@@ -195,7 +171,7 @@ async def create_subprocess_exec(program, *args, stdin=None, stdout=None,
     >>> asyncio.run(main())
     4
     """
-    return await _connect((program,) + args, False, stdin, stdout, stderr,
+    return await _process((program,) + args, False, stdin, stdout, stderr,
                           limit, options)
 
 
@@ -214,21 +190,127 @@ async def create_subprocess_shell(cmd, stdin=None, stdout=None, stderr=None,
     """
     if not isinstance(cmd, (str, bytes)):
         raise ValueError("cmd must be a string")
-    return await _connect(cmd, True, stdin, stdout, stderr, limit, options)
+    return await _process(cmd, True, stdin, stdout, stderr, limit, options)
 
 
 async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
               capture_output=False, timeout=None, check=False, shell=False,
+              text=None, encoding=None, errors=None, universal_newlines=None,
+              capture_limit=0, on_output=None, linger_eof=True, kill=None,
               **options):
-    """Run a command to completion; a CompletedProcess (bytes).
+    """Run a command to completion; a CompletedProcess: Context.run, awaited.
 
-    Cancelled or timed out, the child is killed and waited for first.
+    Its options, and those of Popen. Timed out or cancelled, the child is
+    ended by the KillPolicy kill (SIGKILL at once) and waited for first; a
+    TimeoutExpired has the output so far. After a Ctrl-C it is given a moment
+    to end by itself.
 
     >>> import asyncio
     >>> from xlchild import aio
     >>> asyncio.run(aio.run(["echo", "x"], capture_output=True)).stdout
     b'x\\n'
     """
+    if options.get("preexec_fn") is not None:
+        native = [name for name, given in (
+            ("on_output", on_output), ("capture_limit", capture_limit),
+            ("kill", kill), ("text", text or encoding or errors
+                             or universal_newlines)) if given]
+        if native:
+            raise ValueError("%s is not possible with preexec_fn" % native[0])
+        return await _run_forked(args, input, stdin, stdout, stderr,
+                                 capture_output, timeout, check, shell,
+                                 options)
+    loop = asyncio.get_running_loop()
+    decoded = Decoded(text, encoding, errors, universal_newlines)
+    if input is None and stdin == subprocess.PIPE:
+        stdin, input = None, b""
+    options.setdefault("on_free", FreePolicy.KILL)
+    hub = _hub_of(loop)
+    passed = _Passed(on_output, hub, loop)
+    request = hub.context._request(
+        forwarded(args, shell), stdin, decoded.encode(input), stdout, stderr,
+        capture_output, timeout, capture_limit,
+        None if on_output is None else passed, linger_eof, kill,
+        native_options(options))
+    over = loop.create_future()
+
+    def completed(outcome):
+        if not over.done() and not loop.is_closed():
+            over.set_result(outcome)
+
+    number = hub.run(request, completed)
+    passed.number = number
+    try:
+        await asyncio.wait((over,))
+    except GeneratorExit:  # the loop has been closed, or the task destroyed
+        if not hub.context.closed:
+            hub.context.abort(number)
+        raise
+    except BaseException as error:
+        if _interrupted(error):
+            await _patiently(over, _TIDY_SECONDS)
+        if not over.done():
+            hub.context.abort(number)
+            await settled(over, raising=False)
+        raise
+    outcome = over.result()
+    if passed.error is not None:
+        raise passed.error
+    done = decoded.decode(CompletedProcess._of(args, outcome))
+    return judged(done, outcome[0], timeout, check)
+
+
+class _Passed:
+    """on_output of a run: its exception ends the command."""
+
+    def __init__(self, on_output, hub, loop):
+        if on_output is not None and not callable(on_output):
+            raise TypeError("on_output must be callable, not %.100s"
+                            % type(on_output).__name__)
+        self._on_output = on_output
+        self._hub = hub
+        self._loop = loop
+        self.number = None
+        self.error = None
+
+    def __call__(self, stream, data):
+        if self.error is None:
+            try:
+                self._on_output(stream, data)
+            except BaseException as error:
+                self.error = error
+                self._loop.call_soon(self._abort)
+
+    def _abort(self):
+        if not self._hub.context.closed:
+            self._hub.context.abort(self.number)
+
+
+def _interrupted(error):
+    """A Ctrl-C is what this task is cancelled for."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__context__
+    handler = signal.getsignal(signal.SIGINT)
+    runner = getattr(getattr(handler, "func", None), "__self__", None)
+    return getattr(runner, "_interrupt_count", 0) > 0
+
+
+async def _patiently(future, seconds):
+    """Until it is done, so many seconds at most; cancelled or not."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + seconds
+    while not future.done() and loop.time() < until:
+        try:
+            await asyncio.wait((future,), timeout=until - loop.time())
+        except asyncio.CancelledError:
+            return
+
+
+async def _run_forked(args, input, stdin, stdout, stderr, capture_output,
+                      timeout, check, shell, options):
+    """With preexec_fn: Python's own way of starting, and its pipes."""
     if input is not None:
         if stdin is not None:
             raise ValueError("stdin and input may not both be used")
@@ -237,32 +319,24 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
         stdout = stderr = subprocess.PIPE
     command = args if shell else tuple(
         [args] if isinstance(args, (str, bytes, os.PathLike)) else args)
-    process = await _connect(command, shell, stdin, stdout, stderr, _LIMIT,
+    process = await _process(command, shell, stdin, stdout, stderr, _LIMIT,
                              options)
+    transport = process._transport
+    popen = transport.popen
     try:
         out, err = await asyncio.wait_for(process.communicate(input),
                                           timeout)
     except asyncio.TimeoutError:
-        await _end(process)
+        await transport.end()
         raise subprocess.TimeoutExpired(args, timeout) from None
     except BaseException:
-        await _end(process)
+        await transport.end()
         raise
-    status = process._transport.popen.status
+    status = popen.status
     done = CompletedProcess(args, status.returncode, out, err, status=status)
     if check:
         done.check_returncode()
     return done
-
-
-async def _end(process):
-    """Kill it, and wait until it is reaped."""
-    if process.returncode is None:
-        try:
-            process.kill()
-        except ProcessLookupError:
-            pass
-    await process.wait()
 
 
 def install_child_watcher():
@@ -311,18 +385,18 @@ def _watcher_class(base):
 
         def add_child_handler(self, pid, callback, *args):
             """Call callback(pid, returncode, *args) in the loop's thread."""
-            hub = _hub_of(asyncio.get_running_loop())
+            loop = asyncio.get_running_loop()
+            hub = _hub_of(loop)
 
             def ended(result):
-                callback(pid, Status(result).returncode, *args)
+                if not loop.is_closed():
+                    callback(pid, Status(result).returncode, *args)
 
-            token = hub.expect(ended)
+            number = hub.expect(ended)
             try:
-                hub.context._adopt(pid,
-                                   _libxl.libxl_childproc_start_time(pid),
-                                   -1, _libxl.LIBXL_REPORT_EVENT, token)
+                hub.adopt(pid, number)
             except BaseException:
-                hub.waiting.pop(token, None)
+                hub.waiting.pop(number, None)
                 raise
 
         def remove_child_handler(self, pid):

@@ -14,7 +14,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import warnings
+from unittest import mock
 
 import pytest
 from conftest import CHILD
@@ -263,3 +265,95 @@ def test_x3_aio_beside_the_default_mode(ours):
         loop.close()
         aio._sweep()
     assert sys.exc_info() == (None, None, None)
+
+
+# ---- every way of waiting, where the library reaps all ----------------------
+
+def _exits(code, seconds=0):
+    return os.posix_spawn("/bin/sh", ["sh", "-c", "sleep %s; exit %d"
+                                      % (seconds, code)], os.environ)
+
+
+WAITS = {
+    "waitpid": lambda pid: os.waitpid(pid, 0)[1] >> 8,
+    "waitpid(-1)": lambda pid: _checked(pid, os.waitpid(-1, 0)[:2]),
+    "wait": lambda pid: _checked(pid, os.wait()),
+    "wait3": lambda pid: _checked(pid, os.wait3(0)[:2]),
+    "wait4": lambda pid: _checked(pid, os.wait4(pid, 0)[:2]),
+    "wait4(-1)": lambda pid: _checked(pid, os.wait4(-1, 0)[:2]),
+    "waitid": lambda pid: os.waitid(os.P_PID, pid, os.WEXITED).si_status,
+    "waitid(P_ALL)": lambda pid: os.waitid(os.P_ALL, 0,
+                                           os.WEXITED).si_status,
+    "waitid(WNOWAIT)": lambda pid: _twice(pid),
+}
+
+
+def _checked(pid, found):
+    assert found[0] == pid
+    return found[1] >> 8
+
+
+def _twice(pid):
+    seen = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert (seen.si_pid, seen.si_code) == (pid, os.CLD_EXITED)
+    assert os.waitpid(pid, 0)[1] >> 8 == seen.si_status
+    return seen.si_status
+
+
+@pytest.mark.own_process
+@pytest.mark.parametrize("reaped", ["before", "meanwhile"])
+@pytest.mark.parametrize("way", WAITS)
+def test_B4_every_wait_of_os_gets_its_status(way, reaped):
+    """In a process of its own: wait() would take pytest's children."""
+    inner, outer = os.pipe()
+    runner = os.fork()
+    if runner:
+        os.close(outer)
+        with open(inner) as said:
+            words = said.read()
+        assert os.waitpid(runner, 0)[1] == 0, words
+        return
+    code = 1
+    try:
+        xlchild.postfork_child_noexec()
+        with xlchild.Context(
+                SigchldOwner.LIBXL_ALWAYS, childproc_exited_callback=xlchild
+                .route_unknown_children) as ctx:
+            stop = threading.Event()
+
+            def pump():
+                while not stop.is_set():
+                    ctx.events(0.02)
+
+            thread = threading.Thread(target=pump)
+            thread.start()
+            for number in 0, 9, 200:
+                pid = _exits(number, 0 if reaped == "before" else 0.1)
+                while reaped == "before" \
+                        and pid not in xlchild.route_unknown_children._kept:
+                    time.sleep(0.005)
+                assert WAITS[way](pid) == number
+            for call in (os.wait, lambda: os.waitpid(-1, os.WNOHANG),
+                         lambda: os.wait4(2 ** 22, os.WNOHANG)):
+                with pytest.raises(ChildProcessError):
+                    if call() == (0, 0, mock.ANY):
+                        raise ChildProcessError  # as for an unknown pid
+            stop.set()
+            thread.join()
+        code = 0
+    except BaseException as error:
+        os.write(outer, repr(error).encode())
+    finally:
+        os._exit(code)
+
+
+@pytest.mark.parametrize("owner", ["LIBXL", "LIBXL_ALWAYS"])
+def test_B4_os_system_beside_a_context_that_reaps_all(owner):
+    with xlchild.Context(
+            SigchldOwner[owner], childproc_exited_callback=xlchild
+            .route_unknown_children) as ctx, pumped(ctx):
+        assert {os.system("exit 3") for _ in range(60)} == {3 << 8}
+        assert os.system("kill -9 $$") == 9
+        assert os.system("trap - INT; kill -INT $$") == signal.SIGINT
+        assert os.popen("exit 4").close() == 4 << 8
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

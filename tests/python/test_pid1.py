@@ -1,8 +1,12 @@
 """docs/tasks/pid-1.md, as process 1 of a namespace of its own."""
+import ast
+import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from conftest import CHILD, ROOT
@@ -84,3 +88,50 @@ def test_a_killed_command_is_128_and_the_signal(init):
     done = subprocess.run(init + [CHILD, "signal", str(int(signal.SIGKILL))],
                           timeout=100, stdout=subprocess.DEVNULL)
     assert done.returncode == 128 + signal.SIGKILL
+
+
+@pytest.mark.parametrize("command, code", [
+    (["/nonexistent"], 127), (["/etc/passwd"], 126)])
+def test_a_command_that_cannot_be_executed(init, command, code):
+    done = subprocess.run(init + command, timeout=100,
+                          stderr=subprocess.PIPE)
+    assert done.returncode == code
+    assert command[0].encode() in done.stderr
+
+
+def test_what_the_page_says_to_try(init):
+    words = re.search(r"    (sh -c .*)\n", PAGE)[1]
+    done = subprocess.run(init + shlex.split(words), timeout=100,
+                          stdout=subprocess.PIPE)
+    assert (done.returncode, done.stdout) == (3, b"orphan: exit 7\n")
+
+
+def pid_of(unshare):
+    """The process that it has forked."""
+    with open("/proc/%d/task/%d/children" % (unshare, unshare)) as children:
+        return int(children.read().split()[0])
+
+
+@pytest.mark.parametrize("moment", range(12))
+def test_sigterm_counts_at_any_moment(init, moment):
+    """From the first instruction of the interpreter on."""
+    entry = ast.literal_eval(re.search(r"ENTRYPOINT (.*)", PAGE)[1])
+    at = len(init) - 2
+    assert entry[-2:] == ["python3", "init.py"]
+    with subprocess.Popen(init[:at] + entry[:-2] + init[at:]
+                          + [CHILD, "pause"]) as process:
+        deadline = time.monotonic() + 60
+        while True:  # until process 1 is Python
+            assert time.monotonic() < deadline
+            try:
+                pid = pid_of(process.pid)
+                if "python" in os.readlink("/proc/%d/exe" % pid):
+                    break
+            except (OSError, IndexError):
+                pass
+        assert pid > 1
+        for _ in range(moment * 3):
+            os.readlink("/proc/%d/exe" % pid)
+            time.sleep(0.002)  # the moment itself
+        os.kill(pid, signal.SIGTERM)
+        assert process.wait(60) in (128 + signal.SIGTERM, 143)

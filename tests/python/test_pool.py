@@ -468,3 +468,35 @@ def test_cancelling_an_executor():
     assert len(done) == 4
     assert [r.timed_out for r in done].count(True) >= 1
     assert all(r.timed_out or r.cancelled for r in done)
+
+
+def test_a_closed_pool_refuses():
+    pool = Pool(2)
+    pool.close()
+    for call in pool.map, pool.as_completed, pool.batches:
+        with pytest.raises(ValueError, match="the Pool is closed"):
+            list(call([["true"]]))
+    pool.cancel()
+    pool.close()
+
+
+@pytest.mark.parametrize("pipes", [False, True])
+def test_what_another_thread_has_cancelled_says_so(pipes):
+    """However its end and the marking meet; and close() beside cancel()."""
+    options = {"on_output": lambda *_: None} if pipes else {}
+    for turn in range(12):
+        results = []
+        with Pool(64, **options) as pool:
+            thread = threading.Timer(turn * 0.01, pool.cancel)
+            thread.start()
+            results += pool.as_completed(["sleep", "5"] for _ in range(500))
+            second = threading.Thread(target=pool.cancel, args=(True,))
+            second.start()
+        thread.join()
+        second.join()
+        assert [r for r in results if not r.cancelled] == []
+
+
+def test_a_string_is_no_command():
+    done, = run_many(["echo hi"])
+    assert "['sh', '-c', command]" in str(done.error)

@@ -105,7 +105,7 @@ def wrong(ctx: xlchild.Context, pool: Pool, result: Result) -> None:
     ctx.run(["true"]).stdout.encode()  # type: ignore[attr-defined]
     xlchild.check_output(["true"], text=True) + b""  # type: ignore[operator]
     xlchild.Popen(["true"], stdout=-1).colour  # type: ignore[attr-defined]
-    aio.run(["true"], input="text")  # type: ignore[arg-type,unused-coroutine]
+    aio.run(["true"], check="text")  # type: ignore[call-overload]
     Pool(jobs="many")  # type: ignore[arg-type]
     Pool(executor=3)  # type: ignore[arg-type]
     Pool(on_output=lambda result: None)  # type: ignore[arg-type,misc]

@@ -19,9 +19,9 @@ def row_of(result, seq):
         "seq": seq,
         "args": result.args,
         "ok": result.success,
-        "exit": status.exitcode if status else None,
-        "signal": status.signal if status else None,
-        "lost": status.lost.name if status and status.lost else None,
+        "exit": status.exitcode if status is not None else None,
+        "signal": status.signal if status is not None else None,
+        "lost": status.lost.name if status is not None and status.lost else None,
         "error": str(error) if error else None,
         "stage": getattr(error, "stage", None),
         "timed_out": result.timed_out,
@@ -30,7 +30,7 @@ def row_of(result, seq):
         "start": round(result.started, 6),
         "seconds": round(result.seconds, 6),
     }
-    usage = status.rusage if status else None
+    usage = status.rusage if status is not None else None
     if usage is not None:
         row["user"] = round(usage.ru_utime, 6)
         row["system"] = round(usage.ru_stime, 6)
@@ -85,8 +85,8 @@ class Joblog(Report):
         status = result.status
         self._rows.append("%d\t%s\t%.3f\t%10.3f\t0\t0\t%d\t%d\t%s\n" % (
             seq, result.host or ":", result.started, result.seconds,
-            (status.exitcode or 0) if status else -1,
-            (status.signal or 0) if status else 0,
+            (status.exitcode or 0) if status is not None else -1,
+            (status.signal or 0) if status is not None else 0,
             shlex.join(result.args).replace("\n", " ")))
 
 

@@ -6,6 +6,7 @@ inherited or in files (_spool.py); InPipes starts one after the other and
 passes output on while it comes.
 """
 import errno
+import itertools
 import os
 import select
 import time
@@ -24,6 +25,7 @@ __all__ = ["InFiles", "InPipes"]
 _BATCH = 256
 _EXIT = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
+_STARTED = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _TASKS = "/proc/self/task"
 _WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
@@ -38,6 +40,7 @@ class _Local:
         self._options = spec_options(kill=kill, **options)
         self.context = Context(**treaty)
         self._running = {}
+        self._left = []
         self._spool = None
 
     def _own(self, changes):
@@ -64,7 +67,7 @@ class _Local:
     def _taken(self, mask, timeout, also):
         """(Result, payload) of each that has ended; waits for one, or until
         one of the files also can be read."""
-        pop = self._running.pop
+        running = self._running
         if also:
             poll = select.poll()
             poll.register(self.context.fileno(), select.POLLIN)
@@ -73,16 +76,25 @@ class _Local:
             poll.poll(None if timeout is None else milliseconds(timeout))
             timeout = 0
         now = None
-        for _, ticket, payload in self.context._events(
-                _BATCH, mask,
-                -1 if timeout is None else milliseconds(timeout)):
-            result = pop(ticket, None)
-            if result is None:
+        taken = self._left  # kept where a handler's exception cannot lose it
+        if not taken:
+            self.context._events(_BATCH, mask, -1 if timeout is None
+                                 else milliseconds(timeout), taken)
+        while taken:
+            kind, ticket, payload = taken[0]
+            if 1 << kind == _STARTED:
+                result = self._running.get(ticket)
+                if result is not None:
+                    result._child = payload[0]
+                del taken[0]
                 continue
-            if now is None:
-                now = time.monotonic()
-            result.seconds = now - result._begun
-            yield result, payload
+            result = running.pop(ticket, None)
+            del taken[0]
+            if result is not None:
+                if now is None:
+                    now = time.monotonic()
+                result.seconds = now - result._begun
+                yield result, payload
 
 
 class InFiles(_Local):
@@ -127,21 +139,22 @@ class InFiles(_Local):
             self._running[ticket] = result
             begun.append(result)
             entries.append((result.args, options, _BY_EVENT, ticket))
+        answers = []
         try:
-            answers = self._spawn(entries)
-        finally:
+            self._spawn(entries, answers)
+        finally:  # also of a handler's exception: what runs is known
             for fd in lent:
                 os.close(fd)
-        for result, answer in zip(begun, answers):
-            if type(answer) is tuple:
-                result._child = answer[0]
-            else:
-                del self._running[result._ticket]
-                self._drop(result)
-                result.error = answer
-                failed.append(result)
-        if failed and self._spool is not None:
-            self._spool.spare()
+            for result, answer in itertools.zip_longest(begun, answers):
+                if type(answer) is tuple:
+                    result._child = answer[0]
+                else:
+                    self._running.pop(result._ticket, None)
+                    self._drop(result)
+                    result.error = answer
+                    failed.append(result)
+            if failed and self._spool is not None:
+                self._spool.spare()
         return failed
 
     @staticmethod
@@ -165,19 +178,23 @@ class InFiles(_Local):
         options["fds"] = list(fds.items())
         return options
 
-    def _spawn(self, entries):
-        """(id, pid) or an exception for each."""
+    def _spawn(self, entries, answers):
+        """(id, pid) or an exception for each, appended to answers."""
+        cell = []
         try:
-            return self.context._spawn_many(entries)
+            self.context._spawn_many(entries, cell)
         except _WRONG:
             pass  # one of them is not a command at all: none was started
-        answers = []
+        finally:
+            for found in cell:
+                answers += found
+        if cell:
+            return
         for entry in entries:
             try:
-                answers.append(self.context._spawn(*entry))
+                self.context._spawn(*entry, answers)
             except _WRONG as error:
                 answers.append(error)
-        return answers
 
     def collect(self, timeout, also=()):
         """Those that have ended; waits for one, timeout seconds at most, or
@@ -254,7 +271,6 @@ class InPipes(_Local):
         self._fds = dict(self._options.pop("fds"))
         self._more = {target: fd for target, fd in self._fds.items()
                       if target > 2}
-        self._raised = None  # by on_output
 
     def start(self, results):
         """Start them; those that could not be are returned."""
@@ -274,16 +290,19 @@ class InPipes(_Local):
                 fds = {**self._more, **options.pop("fds", {})}
                 if fds:
                     options["fds"] = list(fds.items())
+            cell = []
             try:
-                number = self.context._exec(
+                self.context._exec(
                     result.args, options, stdin, pipe, pipe, -1,
-                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result))
+                    _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True,
+                    cell)
             except _WRONG as error:
                 result.error = error
                 failed.append(result)
-            else:
-                result._ticket = number
-                self._running[number] = result
+            finally:  # also of a handler's exception: what runs is known
+                for number in cell:
+                    result._ticket = number
+                    self._running[number] = result
         return failed
 
     def _passing(self, result):
@@ -292,24 +311,22 @@ class InPipes(_Local):
             if data and on_output is not None:
                 try:
                     on_output(result, stream, data)
-                except BaseException as error:
-                    self._raised = error
+                except BaseException:
                     self._on_output = None  # once is enough
+                    raise  # out of what pumps, soon
         return passing
 
     def collect(self, timeout, also=()):
         """Those that have ended; waits for one, timeout seconds at most, or
         until the file also can be read."""
         ended = []
-        for result, outcome in self._taken(_COMPLETE, timeout, also):
+        for result, outcome in self._taken(_COMPLETE | _STARTED, timeout,
+                                           also):
             code = outcome[0]
             result.status = Status(outcome[1])
             if code not in (0, _libxl.ERROR_ABORTED):
                 result.error = XlchildError(_libxl.libxl_strerror(code), code)
             ended.append(result)
-        if self._raised is not None:
-            error, self._raised = self._raised, None
-            raise error
         return ended
 
     def signal(self, signo):
@@ -327,8 +344,21 @@ class InPipes(_Local):
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
-        return result._ticket in self._running \
-            and self.context.abort(result._ticket)
+        if result._ticket not in self._running \
+                or not self.context.abort(result._ticket):
+            return False
+        if policy is not None:  # other than what it was started with
+            for _, ticket, payload in self.context._events(_BATCH, _STARTED,
+                                                           0):
+                if ticket in self._running:
+                    self._running[ticket]._child = payload[0]
+            if result._child is not None:
+                try:
+                    _libxl.libxl_childproc_terminate(
+                        self.context, result._child, policy)
+                except NotFoundError:
+                    pass
+        return True
 
 
 def _children():

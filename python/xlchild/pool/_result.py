@@ -69,4 +69,5 @@ class Result:
 
     def __repr__(self):
         return "<Result %d of %r: %s>" % (
-            self.index, self.args, self.status or self.error or "cancelled")
+            self.index, self.args, self.error or "cancelled"
+            if self.status is None else self.status)

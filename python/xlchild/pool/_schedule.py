@@ -8,6 +8,7 @@ _local.py or _remote.py.
 import select
 import signal
 import subprocess
+import threading
 import time
 
 from .._spec import KillPolicy, kill_tuple
@@ -80,6 +81,9 @@ class Pool:
             else KillPolicy(*kill)
         self._at_once = kill_tuple((0, 0, kill.scope))
         self.out_of_time = False
+        self._closed = False
+        # whoever ends commands marks them before their ends are looked at
+        self._ending_them = threading.RLock()
         self._cancelled = self._stopped = False
         self._halted = None
         self._horizon = None
@@ -130,7 +134,8 @@ class Pool:
         self.close()
 
     def close(self):
-        """End what still runs, wait for it, and close.
+        """End what still runs, wait for it, and close. A second Ctrl-C
+        meanwhile ends it at once; a closed pool refuses commands.
 
         >>> from xlchild.pool import Pool
         >>> pool = Pool(2)
@@ -139,14 +144,25 @@ class Pool:
         """
         runner = self._runner
         raised = None
-        self.cancel()
-        while len(runner):
+        try:
+            self.cancel()
+        except BaseException as error:
+            raised = error
+        while not self._closed:
             try:
-                for result in runner.collect(None):
-                    _spool.close(result.files)
-            except Exception as error:  # on_output's, once at most
-                raised = error
-        runner.close()
+                if raised is not None and not isinstance(raised, Exception):
+                    self._end_all(self._at_once)  # a second Ctrl-C
+                while len(runner):
+                    for result in runner.collect(None):
+                        _spool.close(result.files)
+                with self._ending_them:
+                    self._closed = True
+                    runner.close()
+            except BaseException as error:  # on_output's, or a handler's
+                if self._closed:  # and it could not be closed
+                    raise
+                if raised is None or isinstance(raised, Exception):
+                    raised = error
         if raised is not None:
             raise raised
 
@@ -302,6 +318,8 @@ class Pool:
         return ended
 
     def _run(self, commands):
+        if self._closed:
+            raise ValueError("the Pool is closed")
         run = self._run_now = Run(self, commands)
         runner = self._runner
         self._halted = None
@@ -358,7 +376,8 @@ class Pool:
 
     def _over(self, result, run):
         """It has ended; False if it is tried again."""
-        success = result.success
+        with self._ending_them:  # by another thread, and marked by now
+            success = result.success
         if success:
             result.error = None
             if self._share is not None:
@@ -386,9 +405,12 @@ class Pool:
                     result.timed_out = True
 
     def _end_all(self, policy=None):
-        for result in self._runner:
-            if self._runner.stop(result, policy):
-                result.cancelled = True
+        with self._ending_them:
+            if self._closed:
+                return
+            for result in self._runner:
+                if self._runner.stop(result, policy):
+                    result.cancelled = True
 
 
 def _pause(seconds, also):

@@ -1,0 +1,296 @@
+"""asyncio's subprocess transport over a Popen whose end a hub reports.
+
+Made by aio.py. Its pipes are the loop's; what goes on between them and a
+protocol is asyncio's own, apart from the ways in which it can end: the loop
+may be closed, the task cancelled, a grandchild may hold a pipe.
+"""
+import asyncio
+import asyncio.base_subprocess
+import asyncio.streams
+import asyncio.subprocess
+import warnings
+
+from . import _libxl
+from ._popen import Popen
+from ._spec import octets
+
+__all__ = ["Process", "StreamProtocol", "Transport", "settled"]
+
+_KILL = _libxl.LIBXL_FREE_KILL
+_LIMIT = 2 ** 16
+_ReadProto = asyncio.base_subprocess.ReadSubprocessPipeProto
+_WriteProto = asyncio.base_subprocess.WriteSubprocessPipeProto
+
+
+async def settled(future, raising=True):
+    """The future is done; a cancellation meanwhile comes out only then (not
+    at all if not raising: another exception is under way)."""
+    cancelled = None
+    while not future.done():
+        try:
+            await asyncio.wait((future,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None and raising:
+        raise cancelled
+
+
+class _LoopPopen(Popen):
+    """A Popen whose end is reported to a hub."""
+
+    def __init__(self, *args, hub, reported, **options):
+        self._hub = hub
+        self._reported = reported  # the hub alone keeps it afterwards
+        super().__init__(*args, context=hub.context, **options)
+        if self._id is None:  # subprocess started it: preexec_fn
+            number = hub.expect(reported)
+            try:
+                self._id = hub.adopt(self.pid, number)
+            except BaseException:
+                del hub.waiting[number]
+                super().kill()
+                super().wait()
+                raise
+        self._reported = None
+
+    def _start_child(self, args, options):
+        number = self._hub.expect(self._reported)
+        # as asyncio, whose forgotten transports kill
+        options["on_free"] = _KILL
+        try:
+            self._id, self.pid = self._context._spawn(
+                args, options, _libxl.LIBXL_REPORT_EVENT, number)
+        except BaseException:
+            del self._hub.waiting[number]
+            raise
+
+    def _internal_poll(self, *args, **kwargs):
+        # nobody else looks any more
+        if self.returncode is None and self._hub.retired:
+            self._hub.drain()
+        return self.returncode
+
+    def send_signal(self, sig):
+        """As Popen's; ProcessLookupError where it is gone."""
+        self.poll()
+        if self.returncode is not None or self._context.closed:
+            raise ProcessLookupError()
+        super().send_signal(sig)
+
+    def __del__(self, *args, **kwargs):
+        # its end is reported to the hub, which keeps the transport
+        pass
+
+
+class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
+    """asyncio's transport around a _LoopPopen, which is its ``popen``."""
+
+    popen = None
+
+    def __init__(self, loop, *args, hub, **options):
+        self._hub = hub
+        self._gone = loop.create_future()  # the protocol's connection is lost
+        super().__init__(loop, *args, **options)
+
+    def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
+        self.popen = self._proc = _LoopPopen(
+            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
+            bufsize=bufsize, hub=self._hub, reported=self._reported,
+            **options)
+
+    def _reported(self, result):
+        # never before __init__ has returned: the loop calls this
+        popen, loop = self.popen, self._loop
+        popen._lost_raises = False  # nobody is there to catch it
+        popen._ended(result)
+        if loop is None or loop.is_closed():
+            self._returncode = popen.returncode
+            return
+        self._process_exited(popen.returncode)
+        waiters, self._exit_waiters = self._exit_waiters or (), []
+        for waiter in waiters:
+            if not waiter.cancelled() and not waiter.done():
+                waiter.set_result(self._returncode)
+
+    async def _connect_pipes(self, waiter):
+        """As asyncio's; what is connected after close() is closed, too."""
+        popen, loop = self._proc, self._loop
+        connections = [
+            (number, stream, loop.connect_write_pipe, _WriteProto)
+            if number == 0 else
+            (number, stream, loop.connect_read_pipe, _ReadProto)
+            for number, stream in enumerate((popen.stdin, popen.stdout,
+                                             popen.stderr))
+            if stream is not None]
+        error = None
+        for number, stream, connect, kind in connections:
+            if self._closed or error is not None:
+                stream.close()
+                self._pipes.pop(number, None)
+                continue
+            try:
+                _, proto = await connect(
+                    lambda number=number, kind=kind: kind(self, number),
+                    stream)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as caught:
+                error = caught
+                stream.close()
+                self._pipes.pop(number, None)
+                continue
+            self._pipes[number] = proto
+            if self._closed:
+                proto.pipe.abort() if number == 0 else proto.pipe.close()
+        if error is None:
+            loop.call_soon(self._protocol.connection_made, self)
+            pending, self._pending_calls = self._pending_calls, None
+            for callback, data in pending:
+                loop.call_soon(callback, *data)
+        else:
+            self._pending_calls = None
+        if waiter is not None and not waiter.cancelled():
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        if self._returncode is not None and not self._finished:
+            self._try_finish()
+
+    def _call_connection_lost(self, exc):
+        super()._call_connection_lost(exc)
+        self._closed = True  # there is nothing left to close
+        if not self._gone.done():
+            self._gone.set_result(None)
+
+    def close(self):
+        """Close the pipes; kill what runs. What stdin has not taken yet is
+        dropped if the child is killed for it."""
+        loop = self._loop
+        if loop is not None and loop.is_closed():
+            self._close_without_loop()
+            return
+        if not self._closed and self._proc is not None \
+                and self._returncode is None:
+            stdin = self._pipes.get(0)
+            if stdin is not None and not stdin.disconnected:
+                stdin.pipe.abort()
+        super().close()
+
+    def _close_without_loop(self):
+        """The loop is closed: nothing can be called soon."""
+        if self._closed:
+            return
+        self._closed = True
+        for proto in self._pipes.values():
+            pipe = None if proto is None else proto.pipe
+            if getattr(pipe, "_pipe", None) is not None:
+                pipe._pipe.close()
+                pipe._pipe = None  # or it would warn
+        popen = self.popen
+        if popen is not None:
+            for stream in (popen.stdin, popen.stdout, popen.stderr):
+                if stream is not None:
+                    try:
+                        stream.close()
+                    except OSError:
+                        pass
+            try:
+                popen.kill()
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    async def end(self):
+        """Kill it, wait until it is reaped, and let go of its pipes, whoever
+        holds the other ends. Where the kill is refused, it is left running,
+        and the PermissionError raised."""
+        refused = None
+        try:
+            if self._returncode is None:
+                self.popen.kill()
+        except ProcessLookupError:
+            pass
+        except PermissionError as error:
+            refused = error
+            self._closed = True  # not again
+        cancelled = None
+        if self._proc is not None and refused is None:
+            while self._returncode is None:
+                try:
+                    await self._wait()
+                except asyncio.CancelledError as error:
+                    cancelled = error
+        for number, proto in list(self._pipes.items()):
+            if proto is not None and not proto.disconnected:
+                proto.pipe.abort() if number == 0 else proto.pipe.close()
+        self._closed = True
+        if refused is not None:
+            raise refused
+        await settled(self._gone)
+        if cancelled is not None:
+            raise cancelled
+
+    def send_signal(self, signal):
+        """Send a signal; never to another process."""
+        if self.popen is None or self._returncode is not None:
+            raise ProcessLookupError()
+        self.popen.send_signal(signal)
+
+    def terminate(self):
+        """Send SIGTERM."""
+        self.send_signal(15)
+
+    def kill(self):
+        """Send SIGKILL."""
+        self.send_signal(9)
+
+    def __del__(self, _warn=warnings.warn):
+        if not self._closed:
+            _warn("unclosed transport %r" % self, ResourceWarning,
+                  source=self)
+            self.close()
+
+
+class _Lines(asyncio.StreamReader):
+    """A StreamReader whose readline() takes lines of any length; otherwise
+    no more than its limit is buffered."""
+
+    async def readline(self):
+        """One line, or what is left at the end."""
+        limit = self._limit
+        try:
+            while True:
+                try:
+                    return await self.readuntil(b"\n")
+                except asyncio.IncompleteReadError as error:
+                    return error.partial
+                except asyncio.LimitOverrunError:
+                    self._limit *= 2
+        finally:
+            self._limit = limit
+
+
+class StreamProtocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """asyncio's, where limit may be None."""
+
+    def __init__(self, limit, loop):
+        super().__init__(limit=_LIMIT if limit is None else limit, loop=loop)
+        self._any_length = limit is None
+
+    def connection_made(self, transport):
+        """The pipes are there."""
+        super().connection_made(transport)
+        if self._any_length:
+            for reader in (self.stdout, self.stderr):
+                if reader is not None:
+                    reader.__class__ = _Lines
+
+
+class Process(asyncio.subprocess.Process):
+    """asyncio's; input may have items of any size."""
+
+    async def communicate(self, input=None):
+        """Send input, read to the end, wait: (stdout, stderr)."""
+        if input is not None:
+            input = octets(input)
+        return await super().communicate(input)
