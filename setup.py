@@ -59,6 +59,11 @@ setup(
     packages=["xlchild", "xlchild.pool", "xlchild.cli"],
     package_dir={"": "python"},
     package_data={"": ["*.pyi"], "xlchild": ["py.typed"]},
+    data_files=[(folder, ["python/share/" + name]) for folder, name in (
+        ("share/man/man1", "xlchild.1"),
+        ("share/bash-completion/completions", "xlchild"),
+        ("share/zsh/site-functions", "_xlchild"),
+        ("share/fish/vendor_completions.d", "xlchild.fish"))],
     cmdclass={"build_ext": SwigBuild},
     ext_modules=[Extension(
         "xlchild._libxl",

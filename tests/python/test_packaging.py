@@ -135,6 +135,16 @@ def test_the_script_runs(installed):
     assert (done.returncode, done.stdout) == (0, b"a\nb\n")
 
 
+def test_the_page_and_the_completions_are_installed(installed):
+    """Where man and the shells look, below the prefix."""
+    for folder, name in (("man/man1", "xlchild.1"),
+                         ("bash-completion/completions", "xlchild"),
+                         ("zsh/site-functions", "_xlchild"),
+                         ("fish/vendor_completions.d", "xlchild.fish")):
+        assert (installed / "share" / folder / name).read_bytes() \
+            == (ROOT / "python/share" / name).read_bytes()
+
+
 def test_pip_installs_the_tree(wheel, tmp_path):
     """As `pip install --no-build-isolation .` in a clone; nothing is built
     twice, and all that is built goes to build/."""

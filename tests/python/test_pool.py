@@ -397,7 +397,7 @@ class FromPipe:
     """Commands for the lines of a pipe, as xlchild.cli has them."""
 
     def __init__(self, fd):
-        from xlchild.cli._input import Lines
+        from xlchild.cli._sources import Lines
         self._lines = Lines(fd)
         self.ready, self.fileno = self._lines.ready, self._lines.fileno
 

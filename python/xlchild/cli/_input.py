@@ -1,177 +1,57 @@
-"""From lines to commands. Used by _main.py; the pool reads Commands.
+"""What the pool runs: a command for each row of values.
 
-Input is read in pieces, and only when there is some: a command whose line
-has come is not kept waiting for the next line.
+Used by _main.py. Rows come from _sources.py, commands are made by
+_template.py; Packed puts as many values into one command as fit. A row that
+no command can be made of is one that fails, with its number.
 """
-import collections
-import itertools
 import os
-import re
-import select
-import shlex
 
-__all__ = ["Commands", "Lines", "Template", "combinations"]
+from ..pool._pressure import Unfit
+from ._sources import Blocks, open_input, rows_of
+from ._template import SLOT, Template
 
-_PIECE = 1 << 16
-_FIELD = re.compile(r"\{(?:#|(\d*)(\.|/\.|//?)?)\}")
+__all__ = ["Commands", "commands_of", "with_slot"]
 
-
-class Lines:
-    """Tuples of ``count`` lines of a file, the last one maybe shorter.
-
-    Empty lines are left out.
-    """
-
-    def __init__(self, fd, end=b"\n", count=1, name="standard input"):
-        self._fd = fd
-        self._name = name
-        self._end = end
-        self._count = count
-        self._lines = collections.deque()
-        self._rest = b""
-        self._over = False
-        self._poll = select.poll()
-        self._poll.register(fd, select.POLLIN)
-
-    def fileno(self):
-        """The file."""
-        return self._fd
-
-    def ready(self):
-        """True if the next tuple, or the end, is there without waiting."""
-        while not self._over and len(self._lines) < self._count:
-            if not self._poll.poll(0):
-                return False
-            self._read()
-        return True
-
-    def _read(self):
-        try:
-            piece = os.read(self._fd, _PIECE)
-        except OSError as error:
-            error.filename = self._name
-            raise
-        if not piece:
-            self._over = True
-            piece = self._end
-        lines = (self._rest + piece).split(self._end)
-        self._rest = lines.pop()
-        self._lines.extend(map(os.fsdecode, filter(None, lines)))
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        lines = self._lines
-        while not self._over and len(lines) < self._count:
-            self._read()
-        if not lines:
-            raise StopIteration
-        if self._count == 1:
-            return (lines.popleft(),)
-        return tuple(lines.popleft()
-                     for _ in range(min(self._count, len(lines))))
-
-
-def combinations(sources, count=1):
-    """Tuples from the lists after :::, every value with every other."""
-    if len(sources) > 1:
-        return itertools.product(*sources)
-    values = iter(sources[0])
-    return iter(lambda: tuple(itertools.islice(values, count)), ())
-
-
-class Template:
-    """Makes the command for a tuple of lines.
-
-    words: what stands on the command line; none: each line is a command.
-    """
-
-    def __init__(self, words, replace=None, shell=False):
-        self._words = list(words)
-        self._shell = shell
-        self._field = _FIELD if replace is None \
-            else re.compile(re.escape(replace))
-        self._whole = {"{}"} if replace is None else {replace}
-        self._fields = any(map(self._field.search, self._words))
-
-    def command(self, values, seq):
-        """The argument list; seq is {#}. ValueError: it is none."""
-        if not self._words:
-            text = values[0] if len(values) == 1 else shlex.join(values)
-            return ["/bin/sh", "-c", text] if self._shell \
-                else shlex.split(text)
-        if self._shell:
-            return ["/bin/sh", "-c", self._script(values, seq)]
-        if not self._fields:
-            return self._words + list(values)
-        words = []
-        for word in self._words:
-            if word in self._whole:
-                words.extend(values)
-            else:
-                words.append(self._filled(word, values, seq, str))
-        return words
-
-    def _script(self, values, seq):
-        text = " ".join(self._words)
-        if self._fields:
-            return self._filled(text, values, seq, shlex.quote)
-        return " ".join([text] + [shlex.quote(value) for value in values])
-
-    def _filled(self, text, values, seq, quote):
-        def value(match):
-            if match.lastindex is None:
-                if match.group() == "{#}" and self._field is _FIELD:
-                    return str(seq)
-                return " ".join(map(quote, values))
-            number, form = match.group(1), match.group(2)
-            if not number:
-                return " ".join(quote(_form(v, form)) for v in values)
-            at = int(number) - 1
-            if at < 0:
-                raise ValueError("{0} stands for nothing")
-            return quote(_form(values[at], form)) if at < len(values) else ""
-        return self._field.sub(value, text)
-
-
-def _form(value, form):
-    """A path in one of GNU parallel's forms."""
-    if form == "//":
-        return os.path.dirname(value) or "."
-    if form in ("/", "/."):
-        value = os.path.basename(value)
-    if form in (".", "/."):
-        value = os.path.splitext(value)[0]
-    return value
+_USUAL = 1 << 17  # bytes of a command line, as xargs has it
+_LONGEST_WORD = (1 << 17) - 1  # the kernel's
+_SPARE = 4096
+_POINTER = 8
 
 
 class Commands:
-    """What the pool runs: an argument list a tuple of lines.
+    """An argument list for each row; an Unfit for one that has none.
 
     wanted(command, seq) says whether one is to be run. The numbers of those
-    that are run, and the tags, are kept until taken.
+    that are run, and the tags, are kept until taken. fed: rows are blocks of
+    bytes for standard input.
     """
 
-    def __init__(self, items, template, wanted=None, tags=False,
-                 verbose=None):
-        self._items = iter(items)
+    def __init__(self, rows, template, wanted=None, tag=None, fed=False):
+        self._rows = iter(rows)
         self._template = template
         self._wanted = wanted
-        self._tags = {} if tags else None
-        self._verbose = verbose
+        self._tag = tag
+        self._fed = fed
+        self._tags = {}
         self._seq = 0
         self._index = 0
         self._ahead = None
         self._seqs = {}
-        if hasattr(items, "ready"):
+        self.has_slot = template.has_slot
+        if hasattr(rows, "ready"):
             self.ready = self._look
-            self.fileno = items.fileno
+            self.fileno = rows.fileno
+
+    @property
+    def total(self):
+        """How many there are, where that is known; None."""
+        return None if self._wanted is not None \
+            else getattr(self._rows, "total", None)
 
     def _look(self):
         """True if the next command, or the end, is there."""
         while self._ahead is None:
-            if not self._items.ready():
+            if not self._rows.ready():
                 return False
             try:
                 self._ahead = self._make()
@@ -181,18 +61,32 @@ class Commands:
 
     def _make(self):
         """The next command; None if it is not wanted."""
-        values = next(self._items)
+        row = next(self._rows)
         self._seq += 1
-        command = self._template.command(values, self._seq)
-        if not command or (self._wanted is not None
-                           and not self._wanted(command)):
+        values = () if self._fed else row
+        try:
+            if type(values) is Unfit:
+                raise values
+            command = self._template.command(values, self._seq)
+            if self.has_slot and any("\0" in value for value in values):
+                raise Unfit("a null byte in the line", values)
+        except ValueError as error:
+            command = error if type(error) is Unfit \
+                else Unfit(str(error), values)
+            shown = command.args_shown
+        else:
+            if not command:
+                return None
+            shown = command
+        if self._wanted is not None and not self._wanted(shown, self._seq):
             return None
         if self._seq != self._index + 1:
             self._seqs[self._index] = self._seq
-        if self._tags is not None:
-            self._tags[self._index] = "\t".join(values)
+        if self._tag is not None:
+            self._tags[self._index] = "\t".join(values) \
+                if self._tag is True else self._tag.text(values, self._seq)
         self._index += 1
-        return command
+        return (command, row) if self._fed and shown is command else command
 
     def __iter__(self):
         return self
@@ -201,14 +95,159 @@ class Commands:
         command, self._ahead = self._ahead, None
         while command is None:
             command = self._make()
-        if self._verbose is not None:
-            self._verbose(command)
         return command
 
     def seq(self, index):
-        """The number of the line of the index-th command; once each."""
+        """The number of the row of the index-th command; once each."""
         return self._seqs.pop(index, index + 1)
 
+    @property
+    def number(self):
+        """Of the row that was last taken."""
+        return self._seq
+
     def tag(self, index):
-        """What {} stood for in the index-th command; once each."""
-        return self._tags.pop(index)
+        """What stands before the lines of the index-th command."""
+        return self._tags.get(index)
+
+    def over(self, index):
+        """The tag is not asked for any more."""
+        self._tags.pop(index, None)
+
+
+def with_slot(words, slot):
+    """The words of a command whose slot is known now."""
+    return [word.replace(SLOT, str(slot)) if SLOT in word else word
+            for word in words]
+
+
+class Packed:
+    """Rows of as many values as fit into a command line.
+
+    most: values; limit: bytes; share: among so many jobs, once the end of
+    the input is known (0: not at all); strict: a value that does not fit
+    ends everything.
+    """
+
+    def __init__(self, rows, template, most, limit, share, strict):
+        self._rows = rows
+        self._template = template
+        self._most = most
+        self._limit = limit or _USUAL
+        if template.shell:
+            self._limit = min(self._limit, _LONGEST_WORD)
+        self._share = share
+        self._strict = strict
+        self._values = []
+        self._used = self._fixed = 0
+        self._ready = []  # whole rows
+        self._over = False
+        self._seq = 0
+        self._budget = _argument_space()
+        if hasattr(rows, "ready"):
+            self.ready = self._look
+            self.fileno = rows.fileno
+
+    def _look(self):
+        while not self._ready and not self._over:
+            if not self._rows.ready():
+                return False
+            self._add()
+        return True
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        while not self._ready:
+            if self._over:
+                raise StopIteration
+            self._add()
+        self._seq += 1
+        return self._ready.pop(0)
+
+    def _add(self):
+        """One value more, or the end."""
+        row = next(self._rows, None)
+        if row is None:
+            self._over = True
+            self._finish()
+            return
+        value = row[0]
+        cost = self._template.cost((value,))
+        if self._values and (len(self._values) == self._most
+                             or not self._fits(self._used + cost,
+                                               len(self._values) + 1)):
+            self._flush()
+        if not self._values:
+            self._fixed = self._template.fixed_cost(
+                self._seq + len(self._ready) + 1)
+            if not self._fits(cost, 1) or cost > _LONGEST_WORD:
+                wrong = Unfit("%d bytes do not fit into a command line of %d"
+                              % (self._fixed + cost, self._limit), row)
+                if self._strict:
+                    raise wrong
+                self._ready.append(wrong)
+                return
+        self._values.append(value)
+        self._used += cost
+
+    def _fits(self, used, count):
+        size = self._fixed + used
+        return size <= self._limit and size + _POINTER * (
+            count + len(self._template.words) + 4) <= self._budget
+
+    def _flush(self):
+        if self._values:
+            self._ready.append(tuple(self._values))
+        self._values, self._used = [], 0
+
+    def _finish(self):
+        """What is left is shared among the jobs."""
+        values = self._values
+        if not self._share or len(values) < 2:
+            self._flush()
+            return
+        size = -(-len(values) // self._share)
+        self._ready += [tuple(values[at:at + size])
+                        for at in range(0, len(values), size)]
+        self._values = []
+
+
+def _argument_space():
+    """Bytes that the kernel has for arguments beside the environment."""
+    environment = sum(len(name) + len(value) + 2 + _POINTER
+                      for name, value in os.environb.items())
+    return os.sysconf("SC_ARG_MAX") - environment - _SPARE
+
+
+def commands_of(options, wanted):
+    """The Commands that the options are about."""
+    if options.pipe:
+        lines = options.max_args if "max_args" in options.given else None
+        source = options.sources[0].file if options.sources else None
+        fd, name = open_input(source)
+        rows = Blocks(fd, options.delimiter or b"\n", options.block, lines,
+                      name, fd > 2)
+        names = []
+    else:
+        rows, names = rows_of(options)
+    context = options.pack == "X" or "context" in options.given \
+        and options.pack != "m"
+    template = Template(options.command, options.replace, options.shell,
+                        context, names)
+    if options.pipe and template.takes_values:
+        raise ValueError("--pipe gives lines to standard input: {} stands "
+                         "for nothing")
+    if options.pack or options.max_chars:
+        rows = Packed(
+            rows, template,
+            options.max_args if "max_args" in options.given else 0,
+            options.max_chars,
+            options.jobs if options.pack in ("m", "X") else 0, options.exit)
+    tag = options.tag
+    if isinstance(tag, str):
+        tag = Template([tag], options.replace, False, False, names)
+        if tag.has_slot:
+            raise ValueError("--tagstring: {%} is not known there")
+    return Commands(rows, template, wanted, tag, options.pipe)

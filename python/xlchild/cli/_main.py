@@ -11,10 +11,15 @@ import time
 
 from .._spec import KillPolicy, KillScope
 from ..pool import Pool
+from ..pool._pressure import Unfit
+from ..pool._result import OutputLost
 from ..pool._spool import NamedSpool, Spool
-from ._input import Commands, Lines, Template, combinations
+from ._input import commands_of, with_slot
 from ._options import WRONG_USE, parse
-from ._printer import LineBuffer, Printer, Sink
+from ._printer import LineBuffer, Printer
+from ._sink import Sink
+from ._terminal import (Bar, Signals, has_terminal, ignored_signals,
+                        terminal)
 
 __all__ = ["main"]
 
@@ -45,9 +50,11 @@ def complain(words):
 class Tally:
     """Counts what has ended."""
 
-    def __init__(self):
+    def __init__(self, local=True):
+        self._local = local
         self.begun = time.monotonic()
         self.count = self.failed = self.lost = self.late = self.ended = 0
+        self.broken = False  # we failed, not the commands
 
     def add(self, result, seq):
         """One more; what went wrong beside its exit status is said."""
@@ -57,11 +64,27 @@ class Tally:
         elif not result.success:
             self.failed += 1
         self.late += result.timed_out
-        if result.error is not None and not result.cancelled:
-            complain("job %d: %s" % (seq, result.error))
+        error = result.error
+        if error is not None and not result.cancelled:
+            complain("job %d: %s" % (seq, self._words(result, error)))
         elif result.status is not None and result.status.lost is not None:
             self.lost += 1
             complain("job %d: the status is %s" % (seq, result.status))
+
+    def _words(self, result, error):
+        """What went wrong; OSErrors that are no SpawnErrors are ours."""
+        if isinstance(error, OutputLost):
+            self.broken = True
+            return "its output may not be all there: %s" % said(error)
+        stage = getattr(error, "stage", None)
+        if isinstance(error, OSError) and stage is None and self._local:
+            self.broken = True
+            return said(error)
+        if stage == "exec" and isinstance(error, FileNotFoundError) \
+                and result.args:
+            from ._words import hint
+            return "%s%s" % (error, hint(os.fsdecode(result.args[0])))
+        return error
 
     def words(self):
         """A line of it."""
@@ -72,87 +95,60 @@ class Tally:
                    seconds, self.count / seconds if seconds else 0))
 
 
-class Signals:
-    """Ctrl-C and its kin end the pool: gently first, the second time not."""
-
-    WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def __init__(self):
-        self.pool = None
-        self.first = None
-        self._before = {}
-
-    def __enter__(self):
-        for signo in self.WATCHED:
-            if signal.getsignal(signo) != signal.SIG_IGN:  # as nohup has it
-                self._before[signo] = signal.signal(signo, self._came)
-        return self
-
-    def _came(self, signo, _frame):
-        again = self.first is not None
-        self.first = self.first or signo
-        if self.pool is None:
-            raise KeyboardInterrupt
-        self.pool.cancel(at_once=again)
-
-    def __exit__(self, *_):
-        for signo, handler in self._before.items():
-            signal.signal(signo, handler)
-
-
-def commands_of(options, wanted, tags):
-    """The Commands that the options are about, and how many (or None)."""
-    total = None
-    if options.sources is not None:
-        items = combinations(options.sources, options.max_args)
-        if len(options.sources) == 1 and wanted is None:
-            total = -(-len(options.sources[0]) // options.max_args)
-    else:
-        fd, name = 0, "standard input"
-        if options.arg_file != "-":
-            name = options.arg_file
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
-        items = Lines(fd, options.delimiter or b"\n", options.max_args, name)
-    verbose = None
-    if options.verbose:
-        def verbose(command):
-            print(shlex.join(command), file=sys.stderr)
-    template = Template(options.command, options.replace, options.shell)
-    return Commands(items, template, wanted, tags, verbose), total
-
-
 def accounts_of(options):
     """The files that the results are written to."""
     accounts = []
     if options.report or options.joblog:
         from . import _report
+        again = bool(options.resume or options.resume_failed)
         if options.report:
-            accounts.append(_report.Report(
-                options.report, options.resume or options.resume_failed))
+            accounts.append(_report.Report(options.report, again))
         if options.joblog:
-            accounts.append(_report.Joblog(options.joblog))
+            accounts.append(_report.Joblog(options.joblog, again))
     return accounts
 
 
 def wanted_of(options):
-    """What --resume leaves out: a function of a command, or None."""
+    """What --resume leaves out: a function of a command and its number."""
     if not (options.resume or options.resume_failed):
         return None
-    from ._report import done_before
-    return done_before(options.report, options.resume_failed, complain)
+    from . import _report
+    if options.report:
+        return _report.done_before(options.report, options.resume_failed,
+                                   complain)
+    return _report.done_in_joblog(options.joblog, options.resume_failed,
+                                  complain)
 
 
-def pool_of(options, printer, stack):
+def policy_of(options):
+    """How commands are ended."""
+    signo, grace = options.termseq or (signal.SIGTERM, None)
+    return KillPolicy(
+        signo, options.kill_after if grace is None else grace,
+        KillScope.PROCESS if options.tty else KillScope.GROUP)
+
+
+def pool_of(options, printer, stack, bar):
     """The Pool of the options, closed with the stack."""
+    share = None
+    if options.timeout is not None and options.timeout < 0:
+        share, options.timeout = -options.timeout, None
     settings = {
         "timeout": options.timeout, "total_timeout": options.total_timeout,
         "attempts": options.retries, "backoff": options.backoff,
         "delay": options.delay, "halt": options.halt,
-        "kill": KillPolicy(signal.SIGTERM, options.kill_after,
-                           KillScope.GROUP),
-        "new_group": True, "cwd": options.cwd, "nice": options.nice,
+        "kill": policy_of(options), "cwd": options.cwd, "nice": options.nice,
+        "sigignore": ignored_signals() or None,
     }
+    if options.tty:
+        settings["stdin"] = fd = terminal()
+        stack.callback(os.close, fd)
+    elif has_terminal():  # a command that asks it would be stopped for ever
+        settings["new_session"] = True
+    else:
+        settings["new_group"] = True
     if options.scheduler is not None:
+        del settings["sigignore"]
         settings["executor"] = stack.enter_context(
             client_of(options.scheduler))
     elif options.style == "line":
@@ -165,7 +161,58 @@ def pool_of(options, printer, stack):
             settings["spool"] = NamedSpool(options.results)
         else:
             settings["spool"] = Spool(options.tmpdir)
-    return stack.enter_context(Pool(options.jobs, **settings))
+    gate = gate_of(options, settings, bar)
+    if gate is not None:
+        stack.callback(gate.close)
+    pool = stack.enter_context(Pool(options.jobs, **settings))
+    pool._share = share
+    pool._gate = gate
+    return pool
+
+
+def gate_of(options, settings, bar):
+    """What holds starts back, and draws now and then; None."""
+    gates = []
+    if bar is not None:
+        from . import _gates
+        gates.append(_gates.Ticker(bar.draw))
+    if options.load is not None or options.memfree is not None:
+        from . import _gates
+        if options.load is not None:
+            gates.append(_gates.Load(options.load, complain))
+        if options.memfree is not None:
+            gates.append(_gates.Memory(options.memfree, complain))
+    server = server_of(options, settings)
+    if server is not None:
+        gates.append(server)
+    if not gates:
+        return None
+    if len(gates) == 1:
+        return gates[0]
+    from ._gates import All
+    return All(gates)
+
+
+def server_of(options, settings):
+    """The job server of GNU make's that we are below, or that we are."""
+    flags = os.environ.get("MAKEFLAGS", "")
+    if options.scheduler is None and "--jobserver-" in flags:
+        from . import _jobserver
+        try:
+            reading, writing, fds = _jobserver.found(flags)
+        except _jobserver.Unreachable as error:
+            complain("the job server of make cannot be used: %s" % error)
+        else:
+            settings["pass_fds"] = fds
+            settings["starters"] = 0
+            settings["pdeathsig"] = signal.SIGKILL  # tokens go back then
+            if "jobs" not in options.given:
+                options.jobs = _jobserver.jobs_of(flags) or options.jobs
+            return _jobserver.Client(reading, writing)
+    if options.jobserver:
+        from ._makes import Server
+        return Server(options.jobs, options.jobserver)
+    return None
 
 
 def client_of(address):
@@ -179,46 +226,113 @@ def client_of(address):
         raise Stop("--scheduler %s: %s" % (address, error))
 
 
-def run(options, signals):
-    """Run the commands; the exit status."""
-    wanted = wanted_of(options)
-    commands, total = commands_of(options, wanted, options.tag)
-    if options.dry_run:
-        for command in commands:
-            print(shlex.join(command))
-        sys.stdout.flush()
-        return 0
-    accounts = accounts_of(options)
+def preparation(options, commands, printer, pool):
+    """What is done before each start: a function of a Result, or None."""
+    echo = options.echo and options.style != "group"
+    gate = pool._gate
+    if not (commands.has_slot or options.slot_var or options.verbose or echo
+            or gate is not None):
+        return None
+    raw = {}
+
+    def prepare(result):
+        if commands.has_slot:
+            words = raw.setdefault(result.index, result.args)
+            result.args = with_slot(words, result._slot)
+            if result.attempts >= options.retries:
+                del raw[result.index]
+        if result.attempts == 1 and options.verbose:
+            complain_plain(shlex.join(result.args))
+        if result.attempts == 1 and echo:
+            printer.begin(result)
+        own = gate.options(result) if gate is not None else None
+        if options.slot_var:
+            own = own or {}
+            own.setdefault("env", {})[options.slot_var] = \
+                str(result._slot - 1)
+        if own and "env" in own:
+            own["env"] = dict(os.environ, **own["env"])
+        return own
+    return prepare
+
+
+def complain_plain(words):
+    """A line on stderr that is not ours."""
+    if sys.stderr is not None:
+        print(words, file=sys.stderr, flush=True)
+
+
+def dry_run(commands):
+    """Print the commands."""
+    sink = Sink(1, "standard output")
+    code = 0
+    for command in commands:
+        if isinstance(command, tuple):
+            command = command[0]
+        if isinstance(command, Unfit):
+            sink.flush()
+            complain("job %d: %s" % (commands.number, command))
+            code = min(code + 1, MANY)
+            continue
+        sink.write(os.fsencode(shlex.join(with_slot(command, 1))) + b"\n")
+    sink.flush()
+    sink.close()
+    return code
+
+
+def printer_of(options, commands):
+    """What puts out what commands write."""
     tag = None
     if options.tag:
         def tag(result):
             return commands.tag(result.index)
-    printer = (LineBuffer if options.style == "line" else Printer)(
-        Sink(1, "standard output"), Sink(2, "standard error"), tag)
-    bar = None
-    if options.bar and sys.stderr.isatty():
-        from .._progress import progress
-        bar = progress(total, "xlchild")
-    tally = Tally()
+    out, err = Sink(1, "standard output"), Sink(2, "standard error")
+    if options.style == "line":
+        return LineBuffer(out, err, tag, options.keep_order, options.tmpdir)
+    return Printer(out, err, tag, options.echo and options.style == "group")
+
+
+def run(options, signals):
+    """Run the commands; the exit status."""
+    commands = commands_of(options, wanted_of(options))
+    if not options.sources and not options.dry_run and os.isatty(0):
+        complain("reading lines from the terminal; Ctrl-D ends them")
+    if options.dry_run:
+        return dry_run(commands)
+    accounts = accounts_of(options)
+    printer = printer_of(options, commands)
+    signals.bar = bar = Bar.of(options.show, commands.total)
+    tally = Tally(options.scheduler is None)
     with contextlib.ExitStack() as stack:
-        signals.pool = pool = pool_of(options, printer, stack)
-        try:
-            for batch in pool.batches(
-                    commands, WINDOW if options.keep_order else 0):
-                for result in batch:
-                    seq = commands.seq(result.index)
+        signals.pool = pool = pool_of(options, printer, stack, bar)
+        pool._prepare = preparation(options, commands, printer, pool)
+        printer.meanwhile(signals.meanwhile)
+        stack.callback(printer.close)
+        if bar is not None:
+            bar.draw()
+            stack.callback(bar.close)
+        window = options.keep_order and options.style != "line"
+        prints = options.style != "ungroup"
+        for batch in pool.batches(commands, WINDOW if window else 0):
+            if bar is not None and options.style != "ungroup":
+                bar.clear()
+            failed = tally.failed
+            for result in batch:
+                seq = commands.seq(result.index)
+                if prints:
                     printer.put(result)
-                    tally.add(result, seq)
-                    for account in accounts:
-                        account.add(result, seq)
-                printer.flush()
+                    commands.over(result.index)
+                tally.add(result, seq)
                 for account in accounts:
-                    account.flush()
-                if bar is not None:
-                    bar.advance(len(batch))
-        finally:
+                    account.add(result, seq)
+            printer.flush()
+            for account in accounts:
+                account.flush()
+            if tally.broken:
+                pool.stop()
             if bar is not None:
-                bar.close()
+                bar.advance(len(batch), tally.failed - failed, pool.running)
+        printer.rest()
     for account in accounts:
         account.flush()
         account.close()
@@ -226,6 +340,8 @@ def run(options, signals):
         complain(tally.words())
     if signals.first is not None:
         return 128 + signals.first
+    if tally.broken:
+        return WRONG_USE
     if pool.out_of_time:
         return TOTAL_TIMEOUT
     return min(tally.failed, MANY)
@@ -246,14 +362,12 @@ def main(argv=None):
     """Run with these arguments (None: sys.argv's); return the exit status.
 
     >>> from xlchild.cli import main
-    >>> main(["--dry-run", "gzip", "{}", ":::", "a", "b c"])
-    gzip a
-    gzip 'b c'
+    >>> main(["--fail-fast", "true", ":::", "a", "b c"])
     0
     """
     keep_standard_fds()
     options = parse(argv)
-    with Signals() as signals:
+    with Signals(options.tty) as signals:
         try:
             return run(options, signals)
         except KeyboardInterrupt:

@@ -1,239 +1,328 @@
 """The command line, read and checked.
 
-Names are those of GNU parallel and xargs where they have them. Called by
-_main.py. What is wrong is said with the option's name; the exit status is
-then 255, as GNU parallel's.
+Reads by the table (_table.py); called by _main.py. What is wrong is said with
+the option's name, and what to use instead where xargs or GNU parallel would
+have understood it (_theirs.py); the exit status is then 255.
 """
-import argparse
-import os
+import re
+import sys
 
-from ..pool._halt import Halt
+from ._table import BY_NAME, TABLE
 
-__all__ = ["WRONG_USE", "parse"]
+__all__ = ["Options", "WRONG_USE", "Wrong", "parse"]
 
 WRONG_USE = 255
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-DESCRIPTION = """\
-Run many commands, some at a time. Without COMMAND each line of the input is
-a command; with it, each line replaces {} in COMMAND or is put at its end."""
-
-EPILOG = """\
-In COMMAND: {} the line, {.} without its extension, {/} without its folder,
-{//} its folder, {/.} both, {#} the number of the job, {1} {2} ... the lines
-of one job (-n) or of the lists (:::), {1.} and so on.
-
-Exit status: 0 all went well; 1 to 100 so many commands failed, 101 more;
-124 the total timeout passed; 130 Ctrl-C, 143 SIGTERM, 129 SIGHUP; 141 nobody
-reads the output; 255 wrong use, or input, output or report failed.
-
-Example: ls *.gz | python -m xlchild -j4 gzip -t {}"""
+_SEPARATORS = {":::": (False, False), "::::": (True, False),
+               ":::+": (False, True), "::::+": (True, True)}
+_OPERATORS = frozenset((
+    "|", "||", "|&", "&", "&&", ";", ";;", "(", ")", "<", ">", ">>", "<<",
+    "<<<", "<>", ">|", "<&", ">&", "&>", "&>>", "2>", "2>>", "2>&1", "1>&2",
+    ">&2", "2>/dev/null", ">/dev/null", "</dev/null"))
+_REDIRECTION = re.compile(r"(?:\d|&)?>>?[^>]*|\d?<[^>]+")
+_SHELLISH = frozenset("|&;<>()$`\\\"' \t\n*?")
+_MANY = 64
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        self.exit(WRONG_USE, "%s: %s\n" % (self.prog, message))
+class Wrong(Exception):
+    """The words for somebody who used it wrongly."""
 
 
-def _formatter(prog):
-    """With a width of its own: to find out another one is slow."""
-    return argparse.RawDescriptionHelpFormatter(prog, width=79)
+class Source:
+    """One source of values: words of the command line, or a file's lines.
+
+    linked: goes beside the source before, not with every value of it.
+    """
+
+    __slots__ = ("values", "file", "linked")
+
+    def __init__(self, values=None, file=None, linked=False):
+        self.values = values
+        self.file = file
+        self.linked = linked
 
 
-def _number(least):
-    def number(text):
-        try:
-            value = int(text)
-        except ValueError:
-            value = least - 1
-        if value < least:
-            raise argparse.ArgumentTypeError(
-                "needs a number of %d or more, not %r" % (least, text))
-        return value
-    return number
+class Options:
+    """What was asked for; members are called as in the table."""
 
-
-def _jobs(text):
-    if not text.endswith("%"):
-        return _number(1)(text)
-    share = _number(1)(text[:-1])
-    return max(1, (os.cpu_count() or 1) * share // 100)
-
-
-def _seconds(text):
-    unit = _UNITS.get(text[-1:], 0)
-    try:
-        value = float(text[:-1] if unit else text) * (unit or 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1e6:
-        raise argparse.ArgumentTypeError(
-            "needs seconds, or a number with s, m, h or d, not %r" % text)
-    return value
-
-
-def _halt(text):
-    try:
-        Halt(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error))
-    return text
-
-
-def _delimiter(text):
-    known = {r"\n": "\n", r"\t": "\t", r"\0": "\0", r"\\": "\\"}
-    text = known.get(text, text)
-    if len(text) != 1:
-        raise argparse.ArgumentTypeError(
-            r"needs one character, \n, \t, \0 or \\")
-    return os.fsencode(text)
-
-
-def _parser():
-    p = _Parser(
-        prog="xlchild", usage="%(prog)s [OPTION]... [COMMAND...] "
-        "[::: VALUE...]...", description=DESCRIPTION, epilog=EPILOG,
-        formatter_class=_formatter,
-        allow_abbrev=False)
-    p.add_argument("command", nargs=argparse.REMAINDER,
-                   help=argparse.SUPPRESS)
-    group = p.add_argument_group("input")
-    add = group.add_argument
-    add("-a", "--arg-file", metavar="FILE", default="-",
-        help="read lines from FILE (standard input)")
-    add("-0", "--null", action="store_true",
-        help="lines end with a null byte")
-    add("-d", "--delimiter", metavar="C", type=_delimiter,
-        help=r"lines end with C (\n)")
-    add("-I", dest="replace", metavar="R", help="R stands for the line, "
-        "instead of {} and its kin")
-    add("-n", "--max-args", metavar="N", type=_number(1), default=1,
-        help="N lines a command (1)")
-    add("--shell", action="store_true",
-        help="run commands by /bin/sh; lines are quoted")
-
-    add = p.add_argument_group("running").add_argument
-    add("-j", "-P", "--jobs", "--max-procs", metavar="N", type=_jobs,
-        default=os.cpu_count() or 1, help="N at a time, or N%% of the "
-        "processors (100%%)")
-    add("--delay", metavar="TIME", type=_seconds, default=0.0,
-        help="TIME between two starts")
-    add("--timeout", metavar="TIME", type=_seconds,
-        help="end a command after TIME")
-    add("--total-timeout", metavar="TIME", type=_seconds,
-        help="end everything after TIME")
-    add("--kill-after", metavar="TIME", type=_seconds, default=2.0,
-        help="SIGKILL so long after SIGTERM (2)")
-    add("--retries", metavar="N", type=_number(1), default=1,
-        help="run a failing command up to N times (1)")
-    add("--backoff", metavar="TIME", type=_seconds, default=0.1,
-        help="TIME before the second run, doubled each time (0.1)")
-    add("--halt", metavar="WHEN,WHAT=N", type=_halt, default="never",
-        help="stop early: soon or now, at so many fail, success or done")
-    add("--fail-fast", action="store_const", dest="halt",
-        const="now,fail=1", help="--halt now,fail=1")
-    add("--wd", "--workdir", dest="cwd", metavar="DIR",
-        help="run commands in DIR")
-    add("--nice", metavar="N", type=int, help="run commands with niceness N")
-    add("--scheduler", metavar="ADDRESS",
-        help="run on the dask cluster there")
-
-    group = p.add_argument_group("output")
-    add = group.add_argument
-    style = group.add_mutually_exclusive_group()
-    style.add_argument(
-        "--group", dest="style", action="store_const", const="group",
-        default="group", help="the output of a command in one piece, when "
-        "it has ended (default)")
-    style.add_argument(
-        "-u", "--ungroup", dest="style", action="store_const",
-        const="ungroup", help="output goes through as it comes")
-    style.add_argument(
-        "--lb", "--line-buffer", dest="style", action="store_const",
-        const="line", help="output goes through line by line")
-    add("-k", "--keep-order", action="store_true",
-        help="output in the order of the input")
-    add("--tag", action="store_true",
-        help="put what {} stands for before each line of output")
-    add("--results", metavar="DIR", help="keep output in DIR/JOB/stdout and "
-        "DIR/JOB/stderr, too")
-    add("--tmpdir", metavar="DIR",
-        help="output waits in files there ($TMPDIR)")
-    add("-t", "-v", "--verbose", action="store_true",
-        help="say on stderr what is run")
-    add("--bar", action="store_true",
-        help="a progress bar, if stderr is a terminal")
-    add("--summary", action="store_true",
-        help="a line on stderr at the end")
-    add("--dry-run", action="store_true",
-        help="print the commands, run nothing")
-
-    add = p.add_argument_group("account").add_argument
-    add("--report", metavar="FILE", help="a JSON line for each command")
-    add("--joblog", metavar="FILE",
-        help="a line for each command, as GNU parallel writes it")
-    add("--resume", action="store_true",
-        help="leave out what the report has; add to it")
-    add("--resume-failed", action="store_true",
-        help="the same, but run again what failed")
-    return p
+    def __init__(self):
+        self.command = []
+        self.sources = []
+        self.files = []
+        for option in TABLE:
+            if option.dest and option.kind != "list":
+                setattr(self, option.dest, None)
+        self.style = "group"
+        self.given = set()  # members that were asked for
 
 
 def parse(argv=None):
-    """The options; ends the process if they make no sense."""
-    p = _parser()
-    options = p.parse_args(argv)
-    if options.command[:1] == ["--"]:
-        del options.command[0]
-    options.sources = _sources(options.command)
-    wrong = _contradiction(options)
+    """The Options. Ends the process with words if they make no sense."""
+    try:
+        return parsed(sys.argv[1:] if argv is None else list(argv))
+    except Wrong as wrong:
+        if sys.stderr is not None:
+            sys.stderr.write("xlchild: %s\n" % wrong)
+        raise SystemExit(WRONG_USE)
+
+
+def parsed(words):
+    """The same, raising Wrong."""
+    options = Options()
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if word == "--":
+            at += 1
+            break
+        if word[:1] != "-" or word == "-":
+            break
+        at += 1
+        if word[:2] == "--":
+            name, equals, value = word.partition("=")
+            option = _known(name)
+            at += _take(options, option, name, value if equals else None,
+                        words, at)
+            continue
+        at += _short(options, word, words, at)
+    _set_defaults(options)
+    _separate(options, words[at:])
+    wrong = _contradiction(options) or _shells_own(options)
     if wrong:
-        p.error(wrong)
+        raise Wrong(wrong)
     return options
 
 
-def _sources(command):
-    """The lists after ::: (None: there are none), cut off the command."""
-    if ":::" not in command:
-        return None
-    at = command.index(":::")
-    sources = [[]]
-    for word in command[at + 1:]:
-        if word == ":::":
-            sources.append([])
+def _known(name):
+    option = BY_NAME.get(name)
+    if option is None:
+        from ._theirs import refusal
+        raise Wrong(refusal(name))
+    return option
+
+
+def _short(options, word, words, at):
+    """-kj4: the letters of one word; how many further words it took."""
+    place = 1
+    while place < len(word):
+        name = "-" + word[place]
+        option = _known(name)
+        place += 1
+        if option.kind in ("value", "list", "maybe"):
+            return _take(options, option, name, word[place:] or None, words,
+                         at)
+        _take(options, option, name, None, words, at)
+    return 0
+
+
+def _take(options, option, name, value, words, at):
+    """Do what the option says; how many further words it took."""
+    kind = option.kind
+    if kind in ("value", "list"):
+        taken = 0
+        if value is None:
+            if at >= len(words):
+                raise Wrong("%s needs %s" % (name, option.metavar))
+            value, taken = words[at], 1
+        value = _converted(option, name, value)
+        if kind == "list":
+            if option.dest:
+                getattr(options, option.dest).append(value)
         else:
-            sources[-1].append(word)
-    del command[at:]
-    return sources
+            setattr(options, option.dest, value)
+            if option.const:  # how -N differs from -n
+                options.given.add(option.const)
+        options.given.add(option.dest)
+        if option.dest == "completion":
+            from . import _pages
+            _pages.show("completion", value)
+        return taken
+    if kind == "maybe":
+        setattr(options, option.dest, option.const if value is None
+                else _converted(option, name, value))
+        options.given.add(option.dest)
+        return 0
+    if value is not None:
+        raise Wrong("%s takes no value, not %r" % (name, value))
+    if kind == "do":
+        from . import _pages
+        _pages.show(option.dest)
+    if option.dest:
+        _choose(options, option, name)
+    return 0
+
+
+def _choose(options, option, name):
+    value = True if option.kind == "flag" else option.const
+    before = getattr(options, option.dest)
+    if option.dest in options.given and before != value \
+            and option.dest in ("style", "pack"):
+        other = next(o for o in TABLE
+                     if o.dest == option.dest and o.const == before)
+        raise Wrong("%s and %s contradict each other"
+                    % (other.shown, option.shown))
+    setattr(options, option.dest, value)
+    options.given.add(option.dest)
+
+
+def _converted(option, name, value):
+    if option.convert is None:
+        return value
+    try:
+        return option.convert(value)
+    except ValueError as error:
+        raise Wrong("%s: %s" % (name, error))
+
+
+def _set_defaults(options):
+    for option in TABLE:
+        if option.default is None or option.dest in options.given:
+            continue
+        value = option.default
+        if isinstance(value, str) and option.convert is not None:
+            value = option.convert(value)
+        setattr(options, option.dest, value)
+
+
+def _separate(options, words):
+    """Cut what follows ::: and its kin off the command."""
+    for name in options.files:
+        options.sources.append(Source(file=name))
+    at = next((n for n, word in enumerate(words) if word in _SEPARATORS),
+              None)
+    options.command = words[:at]
+    if at is None:
+        return
+    for word in words[at:]:
+        if word in _SEPARATORS:
+            in_files, linked = _SEPARATORS[word]
+            fresh = True
+            if linked and not options.sources:
+                raise Wrong("%s needs a source before it" % word)
+        elif in_files:
+            options.sources.append(Source(file=word, linked=linked))
+            fresh = False
+            continue
+        if not in_files:
+            if word in _SEPARATORS:
+                options.sources.append(Source([], linked=linked))
+            else:
+                options.sources[-1].values.append(word)
+    if in_files and fresh:
+        raise Wrong("a file is missing after ::::")
 
 
 def _contradiction(o):
     """What makes no sense together, in words; None."""
+    def both(*names):
+        return all(getattr(o, name) for name in names)
+
     if o.null and o.delimiter is not None:
         return "-0 and -d contradict each other"
     if o.null:
         o.delimiter = b"\0"
-    if o.sources is not None and o.arg_file != "-":
-        return "-a and ::: contradict each other"
-    if o.max_args > 1 and not o.command:
-        return "-n needs a COMMAND"
-    if o.max_args > 1 and o.sources is not None and len(o.sources) > 1:
-        return "-n and more than one ::: contradict each other"
+    many = o.max_args > 1 or o.pack or o.max_chars
+    for name, asked in (("-n", "max_args" in o.given and o.max_args > 1),
+                        ("-m, -X, --xargs or -s", o.pack or o.max_chars)):
+        if not asked or o.pipe:
+            continue
+        if not o.command:
+            return "%s needs a COMMAND" % name
+        if len(o.sources) > 1:
+            return "%s and more than one source contradict each other" % name
+        if o.colsep:
+            return "%s and --colsep contradict each other" % name
+    if o.max_args > _MANY and not (o.pack or o.max_chars or o.pipe):
+        o.pack = "xargs"  # as far as they fit
     if o.replace is not None and not o.command:
         return "-I needs a COMMAND"
     if o.replace == "":
         return "-I needs something to replace"
-    if (o.resume or o.resume_failed) and not o.report:
-        return "--resume and --resume-failed need --report"
+    if not o.command:
+        for name in ("colsep", "header", "quote", "link"):
+            if getattr(o, name):
+                return "--%s needs a COMMAND" % name
+    if both("shell", "quote"):
+        return "--shell and -q contradict each other"
+    if (o.resume or o.resume_failed) and not (o.report or o.joblog):
+        return "--resume and --resume-failed need --report or --joblog"
+    if o.end == "":
+        o.end = None  # as xargs -E '' has it
+    if o.tty:
+        if o.show:
+            return "--tty and --%s contradict each other" % o.show
+        if o.scheduler is not None or o.pipe:
+            return "--tty and %s contradict each other" \
+                % ("--pipe" if o.pipe else "--scheduler")
+        if "style" not in o.given:
+            o.style = "ungroup"
+        if "jobs" not in o.given:
+            o.jobs = 1
     for name in ("keep_order", "tag", "results"):
         if getattr(o, name) and o.style == "ungroup":
-            return "--%s and --ungroup contradict each other" \
-                % name.replace("_", "-")
-    for name in ("keep_order", "results"):
-        if getattr(o, name) and o.style == "line":
-            return "--%s and --line-buffer contradict each other" \
-                % name.replace("_", "-")
-    if o.scheduler is not None and (o.style != "group" or o.results):
-        return "--scheduler brings output when a command has ended: no " \
-            "--ungroup, --line-buffer or --results"
+            return "--%s and %s contradict each other" % (
+                name.replace("_", "-"),
+                "--ungroup" if "style" in o.given else "--tty")
+    if both("results") and o.style == "line":
+        return "--results and --line-buffer contradict each other"
+    if o.termseq is not None and "kill_after" in o.given \
+            and o.termseq[1] is not None:
+        return "--termseq and --kill-after contradict each other"
+    if o.pipe:
+        return _contradiction_of_pipe(o, many)
+    if "block" in o.given:
+        return "--block needs --pipe"
+    if o.scheduler is not None:
+        if o.style != "group" or o.results:
+            return "--scheduler brings output when a command has ended: no " \
+                "--ungroup, --line-buffer or --results"
+        for name in ("slot_var", "jobserver", "load", "memfree"):
+            if getattr(o, name):
+                return "--scheduler and --%s contradict each other" \
+                    % {"slot_var": "process-slot-var"}.get(name, name)
+        if o.timeout is not None and o.timeout < 0:
+            return "--scheduler needs a --timeout in seconds"
+    return None
+
+
+def _contradiction_of_pipe(o, many):
+    if not o.command:
+        return "--pipe needs a COMMAND"
+    if any(source.values is not None for source in o.sources) \
+            or len(o.sources) > 1:
+        return "--pipe reads standard input or one -a FILE, no :::"
+    for name, wrong in (("--colsep", o.colsep), ("--header", o.header),
+                        ("--link", o.link), ("--shuf", o.shuf), ("-m, -X, --xargs and -s",
+                                             o.pack or o.max_chars),
+                        ("--scheduler", o.scheduler), ("-I", o.replace),
+                        ("-E", o.end is not None),
+                        ("--resume", o.resume or o.resume_failed),
+                        ("--trim", o.trim != (False, False))):
+        if wrong:
+            return "--pipe and %s contradict each other" % name
+    return None
+
+
+def _shells_own(o):
+    """Words that only a shell would understand; None."""
+    if not o.command:
+        return None
+    if not o.quote:
+        from_shell = [word for word in o.command if "{=" in word]
+        if from_shell:
+            from ._theirs import wrong_field
+            wrong = wrong_field(from_shell)
+            if wrong:
+                return wrong
+    if o.shell or o.quote:
+        return None
+    first = o.command[0]
+    if not _SHELLISH.isdisjoint(first):
+        import os
+        if not os.path.exists(first):
+            return "%r is one word, and no program: --shell runs it by " \
+                "/bin/sh" % first
+    for word in o.command:
+        if word in _OPERATORS or _REDIRECTION.fullmatch(word):
+            return "%r is the shell's: --shell runs the command by " \
+                "/bin/sh, -q passes the word on" % word
     return None

@@ -2,68 +2,71 @@
 
 Grouped output comes as bytes or, what is large, in files (xlchild.pool._spool);
 what is small is gathered and written together. LineBuffer gets it
-piecemeal and passes whole lines on.
+piecemeal and passes whole lines on. Both write to a Sink (_sink.py).
 """
 import os
-import select
+import shlex
 
 from ..pool import _spool
 
-__all__ = ["LineBuffer", "Printer", "Sink"]
+__all__ = ["LineBuffer", "Printer"]
 
-_SMALL = 1 << 16
 _LONGEST = 1 << 20
+_IN_MEMORY = 1 << 20  # of what waits for its turn
 
 
-class Sink:
-    """An fd that is written to in large pieces, and completely.
+def _line_of(result):
+    """What is run, as a line."""
+    return os.fsencode(shlex.join(result.args)) + b"\n"
 
-    OSError from it bears the name; BrokenPipeError: nobody reads any more.
-    """
 
-    def __init__(self, fd, name):
-        self._fd = fd
-        self._name = name
-        self._parts = []
-        self._size = 0
+def _tag_of(tag, result):
+    """What stands before each line: bytes; None: nothing does."""
+    text = None if tag is None else tag(result)
+    return None if text is None else os.fsencode(text) + b"\t"
 
-    def write(self, data):
-        """Sooner or later, data is written."""
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size >= _SMALL:
-            self.flush()
+
+class _Writer:
+    """What both have in common."""
+
+    def meanwhile(self, call):
+        """Call it while a reader does not read."""
+        for sink in self._sinks:
+            sink.meanwhile = call
 
     def flush(self):
-        """Now it is."""
-        if not self._parts:
-            return
-        left = memoryview(b"".join(self._parts))
-        self._parts, self._size = [], 0
-        while left:
-            try:
-                left = left[os.write(self._fd, left):]
-            except BlockingIOError:  # somebody made it so
-                select.select([], [self._fd], [])
-            except OSError as error:
-                error.filename = self._name
-                raise
+        """Everything is out."""
+        for sink in self._sinks:
+            sink.flush()
+
+    rest = flush
+
+    def close(self):
+        """No more is put out."""
+        for sink in self._sinks:
+            sink.close()
+
+    def begin(self, result):
+        """It is about to start: the command goes before its output."""
+        self._sinks[0].write(_line_of(result))
+        self._sinks[0].flush()
 
 
-class Printer:
+class Printer(_Writer):
     """Takes Results; tag(result) is put before each of their lines (None:
-    nothing is)."""
+    nothing is). echo: the command itself goes before them."""
 
-    def __init__(self, out, err, tag=None):
+    def __init__(self, out, err, tag=None, echo=False):
         self._sinks = out, err
         self._tag = tag
+        self._echo = echo
 
     def put(self, result):
         """Write what it wrote, stdout first."""
         files, result.files = result.files, None
-        tag = None
-        if self._tag is not None:
-            tag = os.fsencode(self._tag(result)) + b"\t"
+        tag = None if self._tag is None else _tag_of(self._tag, result)
+        if self._echo:
+            self._sinks[0].write(_line_of(result))
         try:
             for at, data in enumerate((result.stdout, result.stderr)):
                 if data:
@@ -84,11 +87,6 @@ class Printer:
                 fresh = ended
             sink.write(data)
 
-    def flush(self):
-        """Everything is out."""
-        for sink in self._sinks:
-            sink.flush()
-
 
 def _tagged(data, tag, fresh=True):
     """The tag before each line; not the first one, if it began before."""
@@ -98,18 +96,62 @@ def _tagged(data, tag, fresh=True):
     return tag + text if fresh else text
 
 
-class LineBuffer:
+class _Waiting:
+    """What a command wrote before its turn came: large pieces in a file."""
+
+    def __init__(self, folder):
+        self._folder = folder
+        self._parts = []
+        self._size = 0
+        self._file = None
+        self.ended = False
+
+    def add(self, at, data):
+        """data goes to the sink at, later."""
+        if self._size + len(data) > _IN_MEMORY and self._file is None:
+            import tempfile
+            self._file = tempfile.TemporaryFile(dir=self._folder)
+        if self._file is None:
+            self._parts.append((at, data))
+            self._size += len(data)
+            return
+        self._parts.append((at, len(data)))
+        self._file.write(data)
+
+    def give(self, write):
+        """Its turn has come."""
+        if self._file is not None:
+            self._file.seek(0)
+        for at, data in self._parts:
+            if type(data) is int:
+                data = self._file.read(data)
+            write(at, data)
+        self.close()
+
+    def close(self):
+        """Nothing of it is wanted any more."""
+        self._parts = []
+        if self._file is not None:
+            self._file.close()
+
+
+class LineBuffer(_Writer):
     """Whole lines of many commands: on_output of a Pool.
 
-    A line of more than a megabyte goes out in pieces. end(result): a command
-    has ended; a last line without an end goes out as one.
+    A line of more than a megabyte goes out in pieces. A last line without an
+    end goes out as one. order: the lines of a command come when it is its
+    turn; of the one whose turn it is, at once; folder: where the others
+    wait.
     """
 
-    def __init__(self, out, err, tag=None):
+    def __init__(self, out, err, tag=None, order=False, folder=None):
         self._sinks = out, err
         self._tag = tag
         self._tags = {}
         self._rests = {}
+        self._turn = 0 if order else None
+        self._folder = folder
+        self._waiting = {}
 
     def __call__(self, result, stream, data):
         key = result.index, stream
@@ -121,16 +163,29 @@ class LineBuffer:
             self._rests[key] = data[cut:]
         if cut:
             self._write(result, stream, data[:cut])
-            self._sinks[stream - 1].flush()
+
+    def begin(self, result):
+        """It is about to start: the command goes before its output."""
+        self._give(result.index, 0, _line_of(result))
 
     def _write(self, result, stream, data):
         if self._tag is not None:
             tag = self._tags.get(result.index)
             if tag is None:
-                tag = self._tags[result.index] = \
-                    os.fsencode(self._tag(result)) + b"\t"
-            data = _tagged(data, tag)
-        self._sinks[stream - 1].write(data)
+                tag = self._tags[result.index] = _tag_of(self._tag, result)
+            if tag is not None:
+                data = _tagged(data, tag)
+        self._give(result.index, stream - 1, data)
+
+    def _give(self, index, at, data):
+        if self._turn is None or index == self._turn:
+            self._sinks[at].write(data)
+            self._sinks[at].flush()
+            return
+        waiting = self._waiting.get(index)
+        if waiting is None:
+            waiting = self._waiting[index] = _Waiting(self._folder)
+        waiting.add(at, data)
 
     def put(self, result):
         """A command has ended: the last line may have no end."""
@@ -138,11 +193,25 @@ class LineBuffer:
             rest = self._rests.pop((result.index, stream), None)
             if rest:
                 self._write(result, stream, rest + b"\n")
-        if self._tags.pop(result.index, None) is None \
-                and self._tag is not None:
-            self._tag(result)  # is not asked for any more
+        self._tags.pop(result.index, None)
+        if self._turn is None:
+            return
+        if result.index != self._turn:
+            self._waiting.setdefault(
+                result.index, _Waiting(self._folder)).ended = True
+            return
+        self._turn += 1
+        while self._turn in self._waiting:
+            waiting = self._waiting.pop(self._turn)
+            waiting.give(lambda at, data: self._sinks[at].write(data))
+            if not waiting.ended:
+                break
+            self._turn += 1
 
-    def flush(self):
-        """Everything is out."""
-        for sink in self._sinks:
-            sink.flush()
+    def rest(self):
+        """No more come: what waits goes out, in its order."""
+        for index in sorted(self._waiting):
+            self._waiting[index].give(
+                lambda at, data: self._sinks[at].write(data))
+        self._waiting = {}
+        self.flush()

@@ -8,7 +8,7 @@ import json
 import os
 import shlex
 
-__all__ = ["Joblog", "Report", "done_before", "row_of"]
+__all__ = ["Joblog", "Report", "done_before", "done_in_joblog", "row_of"]
 
 
 def row_of(result, seq):
@@ -58,7 +58,7 @@ class Report:
     def flush(self):
         """Write the rows; OSError if they cannot be."""
         if self._rows:
-            _write(self._fd, "".join(self._rows).encode(), self.path)
+            _write(self._fd, os.fsencode("".join(self._rows)), self.path)
             self._rows = []
 
     def close(self):
@@ -72,19 +72,22 @@ class Joblog(Report):
     HEAD = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\t" \
         "Signal\tCommand\n"
 
-    def __init__(self, path):
-        super().__init__(path)
-        self._rows.append(self.HEAD)
+    def __init__(self, path, resume=False):
+        super().__init__(path, resume)
+        if os.fstat(self._fd).st_size == 0:
+            self._rows = [self.HEAD]
 
     def add(self, result, seq):
-        """A command has ended."""
+        """A command has ended; of what was ended early there is no line, so
+        that --resume runs it again."""
+        if result.cancelled:
+            return
         status = result.status
         self._rows.append("%d\t%s\t%.3f\t%10.3f\t0\t0\t%d\t%d\t%s\n" % (
             seq, result.host or ":", result.started, result.seconds,
             (status.exitcode or 0) if status is not None else -1,
             (status.signal or 0) if status is not None else 0,
-            shlex.join(result.args).replace("\n", " ")
-            .encode(errors="surrogateescape").decode(errors="replace")))
+            shlex.join(result.args).replace("\n", " ")))
 
 
 def done_before(path, failed_again, warn):
@@ -99,7 +102,7 @@ def done_before(path, failed_again, warn):
     try:
         report = open(path, errors="replace")
     except FileNotFoundError:
-        return lambda command: True
+        return lambda command, seq: True
     with report:
         for number, line in enumerate(report, 1):
             try:
@@ -116,12 +119,35 @@ def done_before(path, failed_again, warn):
         if done:
             left[args] = left.get(args, 0) + 1
 
-    def wanted(command):
+    def wanted(command, _seq):
         args = tuple(command)
         if left.get(args, 0) == 0:
             return True
         left[args] -= 1
         return False
+    return wanted
+
+
+def done_in_joblog(path, failed_again, warn):
+    """The same by a joblog: its numbers count, not the commands."""
+    done = {}
+    try:
+        log = open(path, errors="replace")
+    except FileNotFoundError:
+        return lambda command, seq: True
+    with log:
+        for number, line in enumerate(log, 1):
+            columns = line.rstrip("\n").split("\t")
+            try:
+                done[int(columns[0])] = int(columns[6]) == 0 \
+                    and int(columns[7]) == 0 and len(columns) > 8
+            except (ValueError, IndexError):
+                if number > 1 and line.strip():
+                    warn("%s: line %d is no row of a joblog: left out"
+                         % (path, number))
+
+    def wanted(_command, seq):
+        return seq not in done or failed_again and not done[seq]
     return wanted
 
 

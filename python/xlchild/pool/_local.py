@@ -5,6 +5,7 @@ gets them back ended. InFiles starts a whole batch in one call, output
 inherited or in files (_spool.py); InPipes starts one after the other and
 passes output on while it comes.
 """
+import errno
 import itertools
 import os
 import select
@@ -13,10 +14,11 @@ import time
 from .. import _libxl
 from .._context import Context
 from .._errors import NotFoundError, SpawnError, XlchildError
-from .._spec import spec_options
+from .._spec import KillScope, spec_options
 from .._process import milliseconds
 from .._status import Status
 from . import _spool
+from ._result import OutputLost
 
 __all__ = ["InFiles", "InPipes"]
 
@@ -25,6 +27,7 @@ _EXIT = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _STARTED = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
+_TASKS = "/proc/self/task"
 _WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
 
 
@@ -40,6 +43,15 @@ class _Local:
         self._left = []
         self._spool = None
 
+    def _own(self, changes):
+        """The options with some of them changed: fds is a dict of more."""
+        options = dict(self._options, **changes)
+        if "fds" in changes:
+            fds = dict(self._options["fds"])
+            fds.update(changes["fds"])
+            options["fds"] = list(fds.items())
+        return options
+
     def __len__(self):
         return len(self._running)
 
@@ -54,12 +66,13 @@ class _Local:
 
     def _taken(self, mask, timeout, also):
         """(Result, payload) of each that has ended; waits for one, or until
-        the file also can be read."""
+        one of the files also can be read."""
         running = self._running
-        if also is not None:
+        if also:
             poll = select.poll()
             poll.register(self.context.fileno(), select.POLLIN)
-            poll.register(also, select.POLLIN)
+            for fd in also:
+                poll.register(fd, select.POLLIN)
             poll.poll(None if timeout is None else milliseconds(timeout))
             timeout = 0
         now = None
@@ -99,8 +112,8 @@ class InFiles(_Local):
         except BaseException:
             self.context.close()
             raise
-        self._fds = dict(self._options["fds"])
         self._spool = spool
+        self._no_room = None  # the error, when it was last looked for
         self._limit = limit
         self._keep_large = keep_large
         self._tickets = 0
@@ -112,10 +125,11 @@ class InFiles(_Local):
         wall, now = time.time(), time.monotonic()
         try:
             for result in results:
-                options = self._options
+                options = self._options if result._options is None \
+                    else self._own(result._options)
                 if self._spool is not None or result._input is not None:
                     try:
-                        options = self._connected(result, lent)
+                        options = self._connected(result, options, lent)
                     except OSError as error:
                         self._drop(result)
                         result.error = error
@@ -139,6 +153,8 @@ class InFiles(_Local):
                     self._drop(result)
                     result.error = answer
                     failed.append(result)
+            if failed and self._spool is not None:
+                self._spool.spare()
         return failed
 
     @staticmethod
@@ -146,9 +162,9 @@ class InFiles(_Local):
         files, result.files = result.files, None
         _spool.close(files)
 
-    def _connected(self, result, lent):
+    def _connected(self, result, options, lent):
         """The options for one with files of its own."""
-        fds = self._fds.copy()
+        fds = dict(options["fds"])
         if result._input is not None:
             fds[0] = fd = _spool.holding(result._input)
             lent.append(fd)
@@ -158,7 +174,7 @@ class InFiles(_Local):
             lent.append(fd)
             fds[2] = fd = err.writer()
             lent.append(fd)
-        options = self._options.copy()
+        options = options.copy()
         options["fds"] = list(fds.items())
         return options
 
@@ -180,18 +196,34 @@ class InFiles(_Local):
             except _WRONG as error:
                 answers.append(error)
 
-    def collect(self, timeout, also=None):
+    def collect(self, timeout, also=()):
         """Those that have ended; waits for one, timeout seconds at most, or
         until the file also can be read."""
         ended = []
+        looked = False
         for result, payload in self._taken(_EXIT, timeout, also):
             result.status = Status(payload)
             if result.files is not None:
+                if not looked:
+                    looked = True
+                    self._look(result)
                 self._read(result)
             ended.append(result)
         return ended
 
+    def _look(self, ended):
+        """If there is no room, what anybody writes now is cut."""
+        error = self._spool.full(ended.files[0])
+        self._no_room = error
+        if error is not None:
+            for result in self._running.values():
+                result._lost = error
+
     def _read(self, result):
+        error = self._no_room or result._lost
+        if error is not None:
+            result.error = OutputLost(error.errno, error.strerror,
+                                      error.filename)
         out, err = result.files
         result.stdout, out = self._read_one(result, out)
         result.stderr, err = self._read_one(result, err)
@@ -202,9 +234,21 @@ class InFiles(_Local):
         try:
             text = file.finish(self._limit, self._keep_large)
         except (OSError, MemoryError) as error:
-            result.error = error
+            result.error = OutputLost(
+                getattr(error, "errno", errno.ENOMEM), str(error),
+                "what job %d wrote" % (result.index + 1))
             return None, None
         return text, file if text is None else None
+
+    def signal(self, signo):
+        """Send it to the groups of all that run."""
+        for result in self:
+            if result._child is not None:
+                try:
+                    _libxl.libxl_childproc_kill(
+                        self.context, result._child, signo, KillScope.GROUP)
+                except (XlchildError, OSError):
+                    pass  # it has ended, or is another user's now
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
@@ -225,6 +269,8 @@ class InPipes(_Local):
         super().__init__(treaty, kill, options)
         self._on_output = on_output
         self._fds = dict(self._options.pop("fds"))
+        self._more = {target: fd for target, fd in self._fds.items()
+                      if target > 2}
 
     def start(self, results):
         """Start them; those that could not be are returned."""
@@ -238,10 +284,16 @@ class InPipes(_Local):
             elif self._fds[0] >= 0:
                 stdin = (_libxl.LIBXL_STREAM_FD, self._fds[0])
             pipe = (_libxl.LIBXL_STREAM_CALLBACK, None)
+            options = self._options
+            if result._options is not None or self._more:
+                options = dict(options, **(result._options or {}))
+                fds = {**self._more, **options.pop("fds", {})}
+                if fds:
+                    options["fds"] = list(fds.items())
             cell = []
             try:
                 self.context._exec(
-                    result.args, self._options, stdin, pipe, pipe, -1,
+                    result.args, options, stdin, pipe, pipe, -1,
                     _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True,
                     cell)
             except _WRONG as error:
@@ -264,7 +316,7 @@ class InPipes(_Local):
                     raise  # out of what pumps, soon
         return passing
 
-    def collect(self, timeout, also=None):
+    def collect(self, timeout, also=()):
         """Those that have ended; waits for one, timeout seconds at most, or
         until the file also can be read."""
         ended = []
@@ -276,6 +328,19 @@ class InPipes(_Local):
                 result.error = XlchildError(_libxl.libxl_strerror(code), code)
             ended.append(result)
         return ended
+
+    def signal(self, signo):
+        """Send it to the groups of all that run.
+
+        Only this thread waits for them, so that none of the numbers can
+        have become somebody else's.
+        """
+        for pid in _children():
+            try:
+                if pid > 1 and os.getpgid(pid) == pid:
+                    os.killpg(pid, signo)
+            except OSError:
+                pass  # it has ended, or is another user's now
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
@@ -294,3 +359,15 @@ class InPipes(_Local):
                 except NotFoundError:
                     pass
         return True
+
+
+def _children():
+    """The processes that this one is the parent of."""
+    found = []
+    for task in os.listdir(_TASKS):
+        try:
+            with open("%s/%s/children" % (_TASKS, task)) as file:
+                found += map(int, file.read().split())
+        except OSError:
+            pass  # a thread that has ended
+    return found

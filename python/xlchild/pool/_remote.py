@@ -64,11 +64,11 @@ class ByExecutor:
             future.add_done_callback(self._ended.put)
         return failed
 
-    def collect(self, timeout, also=None):
+    def collect(self, timeout, also=()):
         """Those that have ended; waits for one, timeout seconds at most, or
-        for a little if there is a file to look at besides."""
+        for a little if there are files to look at besides."""
         ended = []
-        if also is not None:
+        if also:
             timeout = GLANCE if timeout is None else min(timeout, GLANCE)
         try:
             future = self._ended.get(timeout=timeout)

@@ -4,7 +4,11 @@ Made by the scheduler (_schedule.py) when a command is taken from the list,
 filled by what runs it (_local.py, _remote.py), handed to the user at its end.
 """
 
-__all__ = ["Result"]
+__all__ = ["OutputLost", "Result"]
+
+
+class OutputLost(OSError):
+    """Error of a Result: what the command wrote is not all there."""
 
 
 class Result:
@@ -31,7 +35,7 @@ class Result:
     __slots__ = ("index", "args", "status", "error", "stdout", "stderr",
                  "timed_out", "cancelled", "attempts", "started", "seconds",
                  "host", "files", "_input", "_ticket", "_child", "_begun",
-                 "_due")
+                 "_due", "_slot", "_options", "_lost")
 
     def __init__(self, index, args, given=None):
         self.index = index
@@ -44,13 +48,19 @@ class Result:
         self.started = self.seconds = 0.0
         self._ticket = self._child = None  # as what runs it knows it
         self._begun = 0.0  # by the monotonic clock
-        self._due = 0.0  # when it is to be tried again
+        self._due = None  # when it is late
+        self._slot = 0  # among those that run, from 1
+        self._options = None  # of its own
+        self._lost = None  # why what it writes may not be all there
 
     @property
     def success(self):
-        """True if it exited with 0, and of its own accord."""
+        """True if it exited with 0, of its own accord, and what it wrote is
+        all there."""
         return self.status is not None and self.status.success \
-            and not (self.timed_out or self.cancelled)
+            and not (self.timed_out or self.cancelled) \
+            and (self.error is None
+                 or not isinstance(self.error, OutputLost))
 
     @property
     def returncode(self):

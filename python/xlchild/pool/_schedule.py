@@ -1,22 +1,22 @@
 """What starts when: the Pool.
 
 Takes commands from the list as slots come free, has them started and hands
-them out ended; tries again, watches the time, stops early. What really runs
-them is a runner: _local.py or _remote.py.
+them out ended; tries again, watches the time, stops early. What waits and when it
+may start is a Run's business (_run.py); what really runs commands is a runner:
+_local.py or _remote.py.
 """
-import heapq
 import select
 import signal
 import subprocess
 import threading
 import time
-from collections import deque
 
 from .._spec import KillPolicy, kill_tuple
 from .._treaty import SigchldOwner
 from . import _local, _spool
 from ._halt import Halt
-from ._result import Result
+from ._pressure import Unfit
+from ._run import Run
 
 __all__ = ["Pool", "run_many"]
 
@@ -44,7 +44,10 @@ class Pool:
     ``out_of_time`` is True once the total timeout has passed.
 
     A command has ended when its process has: what it left in the background
-    is not waited for. Use the pool as a context manager, or call close(). It
+    is not waited for. Where a process, memory or a file is wanting for a
+    start, it waits until another command has ended (ten seconds at most if
+    none runs) and is no attempt. Where the disk is full that output waits on,
+    the error of a Result says so, and it is no success. Use the pool as a context manager, or call close(). It
     is for one thread; cancel() and stop() may be called by any, and by signal
     handlers.
 
@@ -84,6 +87,7 @@ class Pool:
         self._cancelled = self._stopped = False
         self._halted = None
         self._horizon = None
+        self._hooks()
         if executor is not None:
             from . import _remote
             if on_output is not None or spool is not None:
@@ -112,6 +116,16 @@ class Pool:
             spool = _spool.Spool()
         self._runner = _local.InFiles(treaty, kill, options, starters, spool,
                                       capture_limit, keep_large)
+
+    def _hooks(self):
+        """What the command line (xlchild.cli) sets."""
+        # called with a Result before each start: options for that one
+        self._prepare = None
+        # what holds starts back: see xlchild.cli._gates
+        self._gate = None
+        # a command may take so many times the median of those before it
+        self._share = None
+        self._run_now = None
 
     def __enter__(self):
         return self
@@ -258,10 +272,55 @@ class Pool:
 
     # ---- the loop -------------------------------------------------------
 
+    def _watch_time(self):
+        """Ends what is late; for a caller that is kept from the results."""
+        run = self._run_now
+        if run is not None:
+            if time.monotonic() >= run.until and not self._cancelled:
+                self.out_of_time = True
+                self.cancel()
+            self._end_late(run)
+
+    def _time_passed(self, seconds):
+        """So long everything stood still: nobody is late for that."""
+        if self._run_now is not None:
+            self._run_now.later(seconds)
+
+    def _begin(self, run, now):
+        """Start what may start; those that could not be are returned."""
+        runner = self._runner
+        room = run.room(now)
+        gate = self._gate
+        if gate is not None and room > 0:
+            room = gate.room(room) if run.eager(now) else 0
+        taken = run.take(now, room)
+        if gate is not None and room > len(taken):
+            gate.unused(room - len(taken))
+        ended, fit = [], taken
+        if run.unfit:
+            ended, run.unfit = run.unfit, []
+            fit = [result for result in taken if result.error is None]
+        if self._prepare is not None:
+            for result in fit:
+                run.give_slot(result)
+                result._options = self._prepare(result)
+        failed = runner.start(fit)
+        if fit and len(failed) < len(fit):
+            run.pressure.started()
+        for result in failed:
+            if not run.pressure.holds(result.error, len(runner),
+                                      len(fit)):
+                ended.append(result)
+                continue
+            run.hold(result)
+            if gate is not None:
+                gate.ended([result])
+        return ended
+
     def _run(self, commands):
         if self._closed:
             raise ValueError("the Pool is closed")
-        run = _Run(self, commands)
+        run = self._run_now = Run(self, commands)
         runner = self._runner
         self._halted = None
         while True:
@@ -271,20 +330,30 @@ class Pool:
                 self.cancel()
             ended = []
             if not self._ending:
-                ended = runner.start(run.take(now, self.jobs - len(runner)))
+                ended = self._begin(run, now)
                 if self._cancelled:  # meanwhile, by a signal handler
                     self._end_all()
             if not ended:
                 if not len(runner) and (self._ending or run.exhausted):
                     break
-                room = len(runner) < self.jobs
+                room = run.room(time.monotonic()) > 0
                 patience = run.patience(room)
-                also = run.awaited if room and not self._ending else None
+                also = run.awaited if room and not self._ending else ()
                 if len(runner):
                     ended = runner.collect(patience, also)
+                    if runner.times_out:
+                        ended = [result for result in ended
+                                 if not self._held(result, run)]
+                    if ended:
+                        run.pressure.ended()
                 else:
                     _pause(patience, also)
                 self._end_late(run)
+            if self._prepare is not None:
+                for result in ended:
+                    run.take_slot(result)
+            if ended and self._gate is not None:
+                self._gate.ended(ended)
             ready = [result for result in ended if self._over(result, run)]
             if ready:
                 yield ready
@@ -296,13 +365,25 @@ class Pool:
     def _ending(self):
         return self._cancelled or self._stopped or self._halted is not None
 
+    def _held(self, result, run):
+        """It could not be started, elsewhere, for want of something that
+        comes back: it is tried again."""
+        if result.status is None and not self._ending and run.pressure.holds(
+                result.error, len(self._runner), 1):
+            run.hold(result)
+            return True
+        return False
+
     def _over(self, result, run):
         """It has ended; False if it is tried again."""
         with self._ending_them:  # by another thread, and marked by now
             success = result.success
         if success:
             result.error = None
-        elif result.attempts < self.attempts and not self._ending:
+            if self._share is not None:
+                run.took.add(result.seconds)
+        elif result.attempts < self.attempts and not self._ending \
+                and not isinstance(result.error, Unfit):
             run.again(result, self.backoff * 2 ** (result.attempts - 1))
             return False
         if self._halted is None:
@@ -316,6 +397,12 @@ class Pool:
         for result in run.late():
             if self._runner.stop(result):
                 result.timed_out = True
+        if self._share is not None and len(run.took) >= 3:
+            limit = time.monotonic() - self._share * run.took.value()
+            for result in self._runner:
+                if result._begun <= limit and not result.timed_out \
+                        and self._runner.stop(result):
+                    result.timed_out = True
 
     def _end_all(self, policy=None):
         with self._ending_them:
@@ -326,127 +413,13 @@ class Pool:
                     result.cancelled = True
 
 
-class _Run:
-    """One list of commands on its way through a pool."""
-
-    def __init__(self, pool, commands):
-        self._pool = pool
-        self._source = enumerate(commands)
-        self._ready = getattr(commands, "ready", None)
-        self._fileno = getattr(commands, "fileno", None)
-        self._more = True
-        self._waiting = []
-        self._deadlines = deque()
-        self._timeout = None if pool._runner.times_out else pool.timeout
-        self._next_index = 0
-        self._next_start = 0.0
-        self.halt = Halt(pool.halt)
-        self.until = float("inf") if pool.total_timeout is None \
-            else time.monotonic() + pool.total_timeout
-
-    @property
-    def exhausted(self):
-        """There is nothing left to start."""
-        return not self._more and not self._waiting
-
-    def take(self, now, room):
-        """Up to room commands that may start now."""
-        taken = []
-        delay = self._pool.delay
-        while len(taken) < room and now >= self._next_start:
-            if self._waiting and self._waiting[0][0] <= now:
-                result = heapq.heappop(self._waiting)[2]
-            elif self._may_read() and (self._ready is None or self._ready()):
-                item = next(self._source, None)
-                if item is None:
-                    self._more = False
-                    break
-                self._next_index = item[0] + 1
-                result = _new_result(*item)
-            else:
-                break
-            result.attempts += 1
-            taken.append(result)
-            if self._timeout is not None:
-                self._watch(now + self._timeout, result)
-            if delay:
-                self._next_start = now + delay
-        return taken
-
-    def _may_read(self):
-        horizon = self._pool._horizon
-        return self._more and (horizon is None or self._next_index < horizon)
-
-    @property
-    def awaited(self):
-        """The file that the next command is to come from, if it may start."""
-        if self._ready is None or not self._may_read() or self._ready():
-            return None
-        return self._fileno()
-
-    def again(self, result, seconds):
-        """It is to be tried again, in so many seconds."""
-        _spool.close(result.files)
-        result.status = result.error = result.files = None
-        result.stdout = result.stderr = result._child = None
-        result.timed_out = False
-        due = time.monotonic() + seconds
-        heapq.heappush(self._waiting, (due, result.index, result))
-
-    def _watch(self, when, result):
-        """Each has the same time, so that the first is the first to be late.
-        Those that have ended are dropped now and then."""
-        if len(self._deadlines) > 64 + 2 * self._pool.jobs:
-            self._deadlines = deque(filter(_still, self._deadlines))
-        self._deadlines.append((when, result.attempts, result))
-
-    def late(self):
-        """Those that have run too long, each once."""
-        if not self._deadlines:
-            return
-        now = time.monotonic()
-        while self._deadlines and self._deadlines[0][0] <= now:
-            deadline = self._deadlines.popleft()
-            if _still(deadline):
-                yield deadline[2]
-
-    def patience(self, room):
-        """How long to wait at most; None: until something ends."""
-        times = [self.until] if self.until != float("inf") else []
-        if self._deadlines:
-            times.append(self._deadlines[0][0])
-        if room and not self._pool._ending:
-            if self._waiting:
-                times.append(max(self._waiting[0][0], self._next_start))
-            elif self._may_read() and (self._ready is None or self._ready()):
-                times.append(self._next_start)
-        if not times:
-            return None
-        return max(0.0, min(times) - time.monotonic())
-
-    def given_up(self):
-        """Those that would have been tried again."""
-        results = [entry[2] for entry in self._waiting]
-        for result in results:
-            result.cancelled = True
-        return results
-
-
 def _pause(seconds, also):
     """Nothing runs: until it is time, or the file can be read."""
     seconds = SLICE if seconds is None else min(SLICE, seconds)
-    if also is None:
-        time.sleep(seconds)
-    else:
-        poll = select.poll()
-        poll.register(also, select.POLLIN)
-        poll.poll(seconds * 1000)
-
-
-def _still(deadline):
-    """The attempt that the deadline is for still runs."""
-    _, attempt, result = deadline
-    return result.status is None and result.attempts == attempt
+    poll = select.poll()
+    for fd in also:
+        poll.register(fd, select.POLLIN)
+    poll.poll(seconds * 1000)
 
 
 def _at_least(least, **arguments):
@@ -454,14 +427,6 @@ def _at_least(least, **arguments):
         if value is not None and not value >= least:
             raise ValueError("%s must be %d or more: %r"
                              % (name, least, value))
-
-
-def _new_result(index, command):
-    if isinstance(command, tuple) and len(command) == 2 \
-            and isinstance(command[1], bytes) \
-            and isinstance(command[0], (list, tuple)):
-        return Result(index, command[0], command[1])
-    return Result(index, command)
 
 
 def run_many(commands, jobs=16, *, keep_order=True, **options):

@@ -12,11 +12,15 @@ command has left in the background can so never write into another's output.
 import errno
 import fcntl
 import os
+import time
 
 __all__ = ["NamedSpool", "Spool", "SpoolFile", "close", "holding"]
 
 _PIECE = 1 << 16
 _WORN = 1 << 20  # a file is not used again when it has become this long
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+_PLENTY = 1 << 20  # bytes
+_GLANCE = 0.5  # a quota does not show in the room that is left
 _UNNAMED_NOT_HERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
@@ -100,11 +104,15 @@ class SpoolFile:
             os.close(self._fd)
 
 
-class _Fds:
-    """The folder of this process's fds, once it is wanted: opening a file
-    again by its fd is quicker from there."""
+class _Spool:
+    """What both kinds have in common.
+
+    fds is the folder of this process's fds, once it is wanted: opening a
+    file again by its fd is quicker from there.
+    """
 
     _place = None
+    _looked = 0.0
 
     @property
     def fds(self):
@@ -118,8 +126,43 @@ class _Fds:
             os.close(self._place)
             self._place = None
 
+    def full(self, file):
+        """The error that a writer would get now; None: there is room.
 
-class Spool(_Fds):
+        The command that got it need not have told. So this is asked before
+        a file is given up: until then no room comes back.
+        """
+        room = os.fstatvfs(file._fd)
+        free = room.f_bavail if os.geteuid() else room.f_bfree
+        now = time.monotonic()
+        if now - self._looked < _GLANCE and (
+                free * room.f_frsize > _PLENTY or not room.f_blocks):
+            return None
+        self._looked = now
+        try:
+            self._probe()
+        except OSError as error:
+            if error.errno in _FULL:
+                error.filename = self.folder
+                return error
+        return None
+
+    def _probe(self):
+        """Writes a little, as a command would."""
+        try:
+            fd = os.open(self.folder, os.O_TMPFILE | os.O_RDWR
+                         | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            if error.errno not in _UNNAMED_NOT_HERE:
+                raise
+            fd = _unlinked(self.folder)
+        try:
+            os.write(fd, bytes(4096))
+        finally:
+            os.close(fd)
+
+
+class Spool(_Spool):
     """Files without a name in a folder (None: the system's temporary one)."""
 
     def __init__(self, folder=None):
@@ -137,10 +180,14 @@ class Spool(_Fds):
             out.close()
             raise
 
-    def close(self):
-        """The idle files are closed."""
+    def spare(self):
+        """Files are scarce: the idle ones are closed."""
         while self.idle:
             os.close(self.idle.pop()._fd)
+
+    def close(self):
+        """The idle files are closed."""
+        self.spare()
         self.idle = None
         super().close()
 
@@ -151,24 +198,20 @@ class Spool(_Fds):
         except OSError as error:
             if error.errno not in _UNNAMED_NOT_HERE:
                 raise
-            fd = self._unlinked()
+            fd = _unlinked(self.folder)
         try:
             return SpoolFile(os.open("/proc/self/fd/%d" % fd, _READ), self)
         finally:
             os.close(fd)
 
-    def _unlinked(self):
-        """A filesystem that has no files without a name."""
-        import tempfile  # slow to import
-        fd, path = tempfile.mkstemp("", "xlchild-", self.folder)
-        os.unlink(path)
-        return fd
 
-
-class NamedSpool(_Fds):
+class NamedSpool(_Spool):
     """Files that stay: ``folder/SEQ/stdout`` and ``stderr``, SEQ from 1."""
 
     idle = None  # none is used again
+
+    def spare(self):
+        """There are no idle files."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -188,6 +231,14 @@ class NamedSpool(_Fds):
     def _new(self, path):
         os.close(os.open(path, _WRITE | os.O_CREAT | os.O_TRUNC, 0o666))
         return SpoolFile(os.open(path, _READ), self)
+
+
+def _unlinked(folder):
+    """A file there, on a filesystem that has none without a name."""
+    import tempfile  # slow to import
+    fd, path = tempfile.mkstemp("", "xlchild-", folder)
+    os.unlink(path)
+    return fd
 
 
 def close(files):

@@ -1,0 +1,204 @@
+"""From the values of a job to its command. Used by _input.py.
+
+A word of COMMAND is cut into what stands and what is replaced once, and
+filled for each job. Where {} stands in a word for several values, the word
+becomes several, as it would in a shell.
+"""
+import os
+import re
+import shlex
+
+__all__ = ["SLOT", "Template"]
+
+SLOT = "\0%\0"  # stands for the slot until it is known; no word can hold it
+_FORM = r"(\.|/\.|//?)?"
+_TOKENS = re.compile(r"(\s+)")
+
+
+class _Field:
+    """One replacement string: all values, the number-th, {#} or {%}."""
+
+    __slots__ = ("number", "form", "what")
+
+    def __init__(self, what, number=None, form=None):
+        self.what = what
+        self.number = number
+        self.form = form
+
+
+def _form(value, form):
+    """A path in one of GNU parallel's forms."""
+    if not form:
+        return value
+    if form == "//":
+        return os.path.dirname(value) or "."
+    if form in ("/", "/."):
+        value = os.path.basename(value)
+    if form in (".", "/."):
+        value = os.path.splitext(value)[0]
+    return value
+
+
+class Template:
+    """Makes the command for a tuple of values.
+
+    words: what stands on the command line; none: each line is a command.
+    context: a word with {} is repeated for each value. names: of the values,
+    for {name}.
+    """
+
+    def __init__(self, words, replace=None, shell=False, context=False,
+                 names=()):
+        self.words = list(words)
+        self.shell = shell
+        self._replace = replace
+        self._context = context
+        self._names = {name: at for at, name in enumerate(names)}
+        self._pattern = self._patterns(replace)
+        texts = [" ".join(self.words)] if shell and self.words else self.words
+        if shell and context:
+            texts = _TOKENS.split(texts[0]) if texts else []
+        self._parts = [self._cut(text) for text in texts]
+        fields = [field for parts in self._parts for field in parts
+                  if type(field) is _Field]
+        self.has_fields = bool(fields)
+        self.has_slot = any(field.what == "%" for field in fields)
+        self.takes_values = any(field.what in ("all", "at")
+                                for field in fields)
+
+    def _patterns(self, replace):
+        if replace not in (None, "{}"):
+            return re.compile("(%s)" % re.escape(replace))
+        names = "".join("|" + re.escape(name) for name in
+                        sorted(self._names, key=len, reverse=True))
+        return re.compile(r"\{(?:([#%%])|(-?\d+%s)?%s)\}" % (names, _FORM))
+
+    def _cut(self, text):
+        """What stands and what is replaced, in turns."""
+        parts, end = [], 0
+        for match in self._pattern.finditer(text):
+            if match.start() > end:
+                parts.append(text[end:match.start()])
+            end = match.end()
+            parts.append(self._field(match))
+        if end < len(text) or not parts:
+            parts.append(text[end:])
+        return parts
+
+    def _field(self, match):
+        if self._replace not in (None, "{}"):
+            return _Field("all")
+        special, number, form = match.groups()
+        if special:
+            return _Field(special)
+        if number is None:
+            return _Field("all", form=form)
+        at = self._names.get(number)
+        if at is None:
+            at = int(number)
+            if at == 0:
+                raise ValueError("{0} stands for nothing")
+            at = at - 1 if at > 0 else at
+        return _Field("at", at, form)
+
+    def command(self, values, seq):
+        """The argument list; seq is {#}. ValueError: it is none."""
+        if not self.words:
+            from ._words import words_of
+            text = values[0] if len(values) == 1 else shlex.join(values)
+            if self.shell:
+                return ["/bin/sh", "-c", text] if text else []
+            return words_of(text)
+        if self.shell:
+            return ["/bin/sh", "-c", self._script(values, seq)]
+        if not self.has_fields:
+            return self.words + list(values)
+        words = []
+        for parts in self._parts:
+            if len(parts) == 1 and type(parts[0]) is str:
+                words.append(parts[0])
+            else:
+                words += self._filled(parts, values, seq, str)
+        return words
+
+    def text(self, values, seq):
+        """The template's words in one, filled: a tag."""
+        return "".join(" ".join(self._filled(parts, values, seq, str))
+                       for parts in self._parts)
+
+    def _script(self, values, seq):
+        if self._context:
+            text = "".join(
+                " ".join(self._filled(parts, values, seq, shlex.quote))
+                for parts in self._parts)
+        else:
+            text = " ".join(self._filled(self._parts[0], values, seq,
+                                         shlex.quote))
+        if self.has_fields:
+            return text
+        return " ".join([text] + [shlex.quote(value) for value in values])
+
+    def _filled(self, parts, values, seq, quote):
+        """The words that one word becomes."""
+        if self._context and len(values) > 1 and any(
+                type(part) is _Field and part.what == "all"
+                for part in parts):
+            words = []
+            for value in values:
+                words += self._joined(parts, values, (value,), seq, quote)
+            return words
+        return self._joined(parts, values, values, seq, quote)
+
+    def _joined(self, parts, values, these, seq, quote):
+        words, word = [], None
+        for part in parts:
+            if type(part) is str:
+                word = part if word is None else word + part
+                continue
+            if part.what == "all":
+                texts = [quote(_form(value, part.form)) for value in these]
+                if not texts:
+                    continue
+                texts[0] = texts[0] if word is None else word + texts[0]
+                words += texts[:-1]
+                word = texts[-1]
+                continue
+            text = self._single(part, values, seq, quote)
+            word = text if word is None else word + text
+        if word is not None:
+            words.append(word)
+        return words
+
+    @staticmethod
+    def _single(field, values, seq, quote):
+        if field.what == "#":
+            return str(seq)
+        if field.what == "%":
+            return SLOT
+        at = field.number
+        if -len(values) <= at < len(values):
+            return quote(_form(values[at], field.form))
+        return ""
+
+    def cost(self, values):
+        """At most so many bytes that a command has by these values, beyond
+        what it has without any; and the words."""
+        if not self.has_fields:
+            return sum(len(os.fsencode(value)) + 1 for value in values)
+        total = 0
+        for value in values:
+            size = len(os.fsencode(shlex.quote(value) if self.shell
+                                   else value)) + 1
+            for parts in self._parts:
+                marks = sum(type(part) is _Field and part.what == "all"
+                            for part in parts)
+                total += marks * size
+                if marks and self._context:
+                    total += sum(len(os.fsencode(part)) for part in parts
+                                 if type(part) is str) + 1
+        return total
+
+    def fixed_cost(self, seq):
+        """Bytes of a command without values."""
+        return sum(len(os.fsencode(word)) + 1
+                   for word in self.command((), seq))
