@@ -8,6 +8,8 @@
  * stub_convert.c   errors, statuses, signals, events: C to OCaml and back
  * stub_command.c   a command record to a libxl_childproc_spec
  * stub_child.c, stub_event.c, stub_exec.c, stub_loop.c   the calls, by topic
+ * stub_logger.c    the process that logs for a daemon
+ * stub_system.c    what OCaml's Unix lacks
  */
 #ifndef XLO_STUB_H
 #define XLO_STUB_H

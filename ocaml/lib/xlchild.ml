@@ -4,6 +4,7 @@ include Types
 module Pid = Pid
 include Errors
 include Context
+module Environment = Environment
 include Command
 include Children
 include Events

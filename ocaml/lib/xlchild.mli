@@ -158,6 +158,25 @@ module Fd_map : sig
   (** By target, ascending. *)
 end
 
+(** Environments, as lists of [NAME=VALUE]. Raises [Invalid_argument] for a name
+    that is empty or has an equals sign or a NUL. *)
+module Environment : sig
+  val current : unit -> string list
+  (** This process's, as it is now. *)
+
+  val extend : ?env:string list -> (string * string) list -> string list
+  (** [env] (the current one, unless given) with these variables set. *)
+
+  val set : string -> string -> string list -> string list
+  (** [set name value env]: in place of any of that name. *)
+
+  val unset : string -> string list -> string list
+  (** Without any of that name. *)
+
+  val find : string -> string list -> string option
+  (** The value of the first of that name. *)
+end
+
 type flag =
   | Keep_fds  (** other descriptors without close-on-exec stay open *)
   | Keep_sigmask
@@ -415,10 +434,12 @@ val run :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   outcome
-(** Runs a command and waits for it. After [timeout] it is killed by its policy.
+(** Runs a command and waits for it; [started] is called with its pid. After
+    [timeout] it is killed by its policy.
     Where a grandchild holds an output open, what is there is taken, unless
     [until_eof]. When a [`Stream] closure raises, the child is killed by its
     policy and the exception raised. OCaml signal handlers run in another
@@ -433,6 +454,7 @@ val run_result :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   (outcome, error) result

@@ -24,6 +24,7 @@ let () =
       ("loop", Test_loop.cases);
       ("vectors", Test_vectors.cases);
       ("forkhelpers", Test_forkhelpers.cases);
+      ("moving", Test_moving.cases);
       ("supervisor parts", Test_supervisor_parts.cases);
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);

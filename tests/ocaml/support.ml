@@ -155,3 +155,18 @@ let read_all path =
   Fun.protect
     ~finally:(fun () -> close_in file)
     (fun () -> really_input_string file (in_channel_length file))
+
+let python =
+  match Sys.getenv_opt "PYTHON" with
+  | Some path when path <> "" -> path
+  | _ -> "/usr/bin/python3"
+
+(* stdout and stderr of another program, which has to succeed. *)
+let output_of program arguments =
+  with_context @@ fun ctx ->
+  let r =
+    run ctx ~stdout:`Capture ~stderr:`Capture (command program arguments)
+  in
+  if r.child.status <> Status (WEXITED 0) then
+    Alcotest.failf "%s: %s: %s" program (status_text r.child.status) r.err.data;
+  (r.out.data, r.err.data)
