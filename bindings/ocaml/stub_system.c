@@ -67,3 +67,41 @@ value xlchild_ml_file_contents(value fd_v)
     free(data);
     CAMLreturn(text);
 }
+
+/* In the order of Safe.flag's constructors. */
+static const int open_flags[] = {O_RDWR,  O_WRONLY | O_APPEND, O_CREAT, O_EXCL,
+                                 O_TRUNC, O_DIRECTORY,         O_NONBLOCK};
+
+/* open_at : Unix.file_descr -> string -> flag array -> int -> int; a descriptor
+ * or -errno. Never follows a symbolic link in the last place, never waits for a
+ * FIFO's other end. A folder of -1 is the current one. */
+value xlchild_ml_open_at(value folder_v, value name, value flags_v, value mode)
+{
+    int folder = Int_val(folder_v) < 0 ? AT_FDCWD : Int_val(folder_v);
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, stays = 0, fd;
+    mode_t permissions = Int_val(mode);
+    char *copy = strdup(String_val(name));
+
+    if (!copy)
+        return Val_int(-ENOMEM);
+    for (size_t i = 0; i < Wosize_val(flags_v); i++) {
+        flags |= open_flags[Int_val(Field(flags_v, i))];
+        stays |= open_flags[Int_val(Field(flags_v, i))] == O_NONBLOCK;
+    }
+    xlo_release();
+    do
+        fd = openat(folder, copy, flags, permissions);
+    while (fd < 0 && errno == EINTR);
+    if (fd >= 0 && !stays)
+        fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    xlo_retake();
+    fd = fd < 0 ? -errno : fd;
+    free(copy);
+    return Val_int(fd);
+}
+
+/* error_of_errno : int -> Unix.error */
+value xlchild_ml_error_of_errno(value errnoval)
+{
+    return Field(xlo_errno_option(Int_val(errnoval)), 0);
+}

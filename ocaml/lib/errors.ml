@@ -89,9 +89,14 @@ let pumping t ~save call =
 
 let forget _ = ()
 
+(* What is no number is no duration; infinity is as long as can be. *)
 let milliseconds seconds =
-  if seconds <= 0. then 0
+  if Float.is_nan seconds then invalid_arg "Xlchild: a duration that is nan"
+  else if seconds <= 0. then 0
   else if seconds >= 2_000_000. then 2_000_000_000
   else int_of_float (ceil (seconds *. 1000.))
 
-let timeout_of = function None -> -1 | Some s -> milliseconds s
+let timeout_of = function
+  | None -> -1
+  | Some s when s = infinity -> -1
+  | Some s -> milliseconds s

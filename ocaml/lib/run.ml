@@ -76,7 +76,10 @@ let options ~stdin ~stdout ~stderr ~timeout ~until_eof ~started : Raw.exec_opts
     stdout = raw_output stdout;
     stderr = raw_output stderr;
     timeout_ms =
-      (match timeout with None -> 0 | Some s -> max 1 (milliseconds s));
+      (match timeout with
+      | None -> 0
+      | Some s when s = infinity -> 0
+      | Some s -> max 1 (milliseconds s));
     linger = (if until_eof then 1 else 0);
     started = started || streams;
     streams;

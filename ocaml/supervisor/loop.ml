@@ -22,16 +22,26 @@ type left = {
   left_child : Xlchild.Child.t;
 }
 
+(* The leader has ended, and what it left has been killed: the service has
+   ended when that is gone, too. *)
+type rest = {
+  of_child : Xlchild.ended;
+  until : float;  (* then it is not waited for any more *)
+  mutable next_look : float;
+}
+
 type member = {
   service : Service.t;
   sink : Sink.t;
   output : Channel.t option;
+  spool : Spool.t option;
   mutable number : int;
   mutable machine : Machine.t;
   mutable pending : Machine.action list;
   mutable run : string;
   mutable start_time : int;
   mutable child : Xlchild.Child.t option;
+  mutable rest : rest option;
   mutable watch : Readiness.t;
   mutable log_fails : bool;
   mutable leaving : bool;  (* to be removed once it is stopped *)
@@ -49,6 +59,7 @@ type t = {
   wake_r : Unix.file_descr;
   wake_w : Unix.file_descr;
   mutable members : member list;
+  mutable adding : string list;  (* names of some that are not there yet *)
   mutable left : left list;
   mutable runs : int;
   mutable numbers : int;
@@ -242,17 +253,103 @@ let tell_end t (entry : State_file.entry) =
       tell t ~service:entry.name ~run:entry.run what)
     what
 
-let member_ended t m ended =
+(* ---- what an ended one leaves in its group ---- *)
+
+(* Members are killed one by one, by pidfd, and only with the mark of the run:
+   the leader has ended, so that the group's number may be a stranger's. *)
+let kill_workers t ~group ~name ~run =
+  let folder = Option.fold ~none:"-" ~some:Journal.identity t.journal in
+  let mark = Processes.mark ~folder ~name ~run in
+  let workers = Processes.in_group ~group ~mark in
+  List.iter
+    (fun (w : Processes.worker) ->
+      if w.marked then
+        match
+          Xlchild.adopt_result t.ctx ~report:Silent
+            (By_start_time { pid = w.worker; start_time = w.since })
+        with
+        | Ok child -> ignore (Xlchild.Child.kill_result child Sys.sigkill)
+        | Result.Error _ -> ())
+    workers;
+  List.exists (fun (w : Processes.worker) -> w.marked) workers
+
+(* Whether anybody is in it; zombies count. *)
+let is_group group =
+  group > 1
+  &&
+  match Unix.kill (-group) 0 with
+  | () -> true
+  | exception Unix.Unix_error (Unix.ESRCH, _, _) -> false
+  | exception Unix.Unix_error _ -> true
+
+let patience_with_rest = 5.
+let between_looks = 0.05
+
+(* One that is told to be stopped alone leaves what it started as it is. *)
+let is_gone t m rest =
+  let group = rest.of_child.Xlchild.pid in
+  let look () =
+    let now = Xlchild.now () in
+    if now < rest.next_look then true
+    else begin
+      rest.next_look <- now +. between_looks;
+      kill_workers t ~group ~name:m.service.name ~run:m.run
+    end
+  in
+  let of_cgroup =
+    match m.service.cgroup with
+    | None -> false
+    | Some path -> Cgroup.members path <> []
+  in
+  (not of_cgroup)
+  && (m.service.stop.scope = Process
+     || (not (is_group group))
+     || not (look ()))
+
+let finish t m rest =
+  m.rest <- None;
   read_output t m;
   Sink.end_run m.sink;
   end_watch m;
-  Option.iter Cgroup.kill m.service.cgroup;
   locked t (fun () ->
       m.child <- None;
-      feed m (Has_ended (ending_of ended)))
+      feed m (Has_ended (ending_of rest.of_child)))
+
+let look_at_rest t m =
+  Option.iter
+    (fun rest ->
+      if is_gone t m rest || Xlchild.now () >= rest.until then finish t m rest)
+    m.rest
+
+let member_ended t m (ended : Xlchild.ended) =
+  Option.iter Cgroup.kill m.service.cgroup;
+  m.rest <-
+    Some
+      {
+        of_child = ended;
+        until = Xlchild.now () +. patience_with_rest;
+        next_look = 0.;
+      };
+  look_at_rest t m
+
+(* The same for one that is no member: it is waited for here. *)
+let clear_group t ~group ~name ~run =
+  let until = Xlchild.now () +. 1. in
+  let rec wait () =
+    if
+      kill_workers t ~group ~name ~run
+      && is_group group
+      && Xlchild.now () < until
+    then begin
+      ignore (Xlchild.poll ~timeout:0.002 []);
+      wait ()
+    end
+  in
+  if is_group group then wait ()
 
 let left_ended t l (ended : Xlchild.ended) =
   let pid = Xlchild.Child.pid l.left_child in
+  clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run;
   locked t (fun () ->
       t.left <- List.filter (fun other -> other != l) t.left);
   tell_end t
@@ -343,13 +440,19 @@ let settle t =
 (* A file that is awaited is looked for so often, in seconds. *)
 let look_for_files = 0.02
 
+(* And for what an ended service left in its group. *)
+let look_for_rest = 0.005
+
 let awaits_file m =
   Readiness.is_file m.watch && Machine.state m.machine = Starting
 
 (* The lock is held. *)
 let patience t =
   let dues =
-    t.alarms
+    (if List.exists (fun m -> m.rest <> None) t.members then
+     [ Xlchild.now () +. look_for_rest ]
+    else [])
+    @ t.alarms
     @ List.filter_map (fun m -> Machine.due m.machine) t.members
     @
     if List.exists awaits_file t.members then
@@ -383,6 +486,7 @@ let release t m ~leave =
   end_watch m;
   Sink.close m.sink;
   Option.iter Channel.close m.output;
+  Option.iter (if leave then Spool.leave else Spool.remove) m.spool;
   if not leave then
     List.iter
       (fun suffix ->
@@ -436,6 +540,7 @@ let turn t ~wait =
   reopen_logs t members;
   List.iter (serve_member t ~readable) members;
   take_events t;
+  List.iter (look_at_rest t) members;
   List.iter (fun m -> input t m Tick) members;
   act t;
   settle t;

@@ -28,4 +28,5 @@ let () =
       ("supervisor parts", Test_supervisor_parts.cases);
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);
+      ("groups", Test_groups.cases);
     ]
