@@ -6,8 +6,10 @@
 #define _GNU_SOURCE
 #include "stub.h"
 
+#include <caml/bigarray.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -104,4 +106,30 @@ value xlchild_ml_open_at(value folder_v, value name, value flags_v, value mode)
 value xlchild_ml_error_of_errno(value errnoval)
 {
     return Field(xlo_errno_option(Int_val(errnoval)), 0);
+}
+
+/* write_quietly : Unix.file_descr -> Bigarray -> int -> int -> int; bytes, or
+ * -errno. No SIGPIPE comes of it. The descriptor does not block. */
+value xlchild_ml_write_quietly(value fd, value data, value from, value length)
+{
+    static const struct timespec at_once;
+    char *start = (char *)Caml_ba_data_val(data) + Long_val(from);
+    sigset_t pipe_signal, pending, before;
+    int errnoval = 0, had_one;
+    ssize_t n;
+
+    sigemptyset(&pipe_signal);
+    sigaddset(&pipe_signal, SIGPIPE);
+    sigpending(&pending);
+    had_one = sigismember(&pending, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe_signal, &before);
+    n = write(Int_val(fd), start, Long_val(length));
+    if (n < 0)
+        errnoval = errno;
+    if (errnoval == EPIPE && !had_one)
+        while (sigtimedwait(&pipe_signal, NULL, &at_once) < 0 &&
+               errno == EINTR)
+            ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return Val_long(n < 0 ? -errnoval : n);
 }

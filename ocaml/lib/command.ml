@@ -51,6 +51,15 @@ let bit_of_flag = function
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }
 
+let with_fds fds (c : command) : command =
+  let fds = Fd_map.of_list fds in
+  let others =
+    List.filter
+      (fun (target, _) -> not (List.mem_assoc target (Fd_map.to_list fds)))
+      (Array.to_list c.fds)
+  in
+  { c with fds = Array.of_list (Fd_map.to_list fds @ others) }
+
 let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
     ?(fds = Fd_map.empty) ?(flags = []) ?(session = Same_session) ?ctty ?uid
     ?gid ?groups ?umask ?nice ?pdeathsig ?(rlimits = []) ?sigmask ?sigignore

@@ -237,6 +237,10 @@ val command :
 
     A NUL inside a string is refused at the start, naming the member. *)
 
+val with_fds : (int * fd_source) list -> command -> command
+(** The same command with these descriptors, in place of what it had there.
+    Raises [Invalid_argument] as {!Fd_map.of_list}. *)
+
 val default_kill : kill_policy
 (** SIGTERM, 5 seconds, SIGKILL, to the process alone. *)
 

@@ -140,6 +140,8 @@ suite "suite, minor heap of 256 words, compacting" \
 suite "suite_lwt" "$XLCHILD_ROOT/$out/test/lwt/suite_lwt.exe"
 check "how a fork server is called, against each set of operations" \
     timeout 120 build/tests/helpers/reaper "$out/test/moving/patterns.exe"
+check "C14 O5 Lwt in a child of fork" \
+    timeout 60 build/tests/helpers/reaper "$out/test/lwt/forked.exe"
 check "C1 libxl: 2000 children of ours and 2000 of the host's" \
     timeout 120 "$out/test/coexist.exe" libxl 2000
 check "C2 mainloop: the same" timeout 120 "$out/test/coexist.exe" mainloop 2000
