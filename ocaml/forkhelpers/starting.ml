@@ -6,8 +6,6 @@
 
 open Xlchild
 
-external getrlimit : int -> int * int = "xlchild_ml_getrlimit"
-
 let default_path = [ "/sbin"; "/usr/sbin"; "/bin"; "/usr/bin" ]
 let default_path_env_pair = [| "PATH=" ^ String.concat ":" default_path |]
 
@@ -30,16 +28,14 @@ let rec context () =
 
 (* ---- what every command is started with ---- *)
 
-let at_once = { first_signal = 0; grace_ms = 0; scope = Process_group }
-let nofile = 7
 let most_files = 1024
 
 (* Old programs close every descriptor that they might have, or select() on
    them. *)
 let limits () =
-  match getrlimit nofile with
-  | soft, hard when soft < 0 && soft <> -2 || soft > most_files ->
-      [ { resource = nofile; soft = most_files; hard } ]
+  match Rlimit.(current Open_files) with
+  | { soft; hard; _ } when soft = Rlimit.unlimited || soft > most_files ->
+      [ Rlimit.(make Open_files ~hard most_files) ]
   | _ -> []
 
 (* Where the kernel refuses it once, it is not asked again. *)
@@ -54,7 +50,7 @@ let cgroup () =
       answer
 
 let command_of ?cgroup ~env ~fds program arguments =
-  command ~env ~fds ?cgroup ~cwd:"/" ~session:New_session ~kill:at_once
+  command ~env ~fds ?cgroup ~cwd:"/" ~session:New_session ~kill:(kill_at_once Process_group)
     ~flags:[ Ignore_sigpipe ] ~rlimits:(limits ()) program arguments
 
 (* [start] with a command that is made anew where it may not leave the

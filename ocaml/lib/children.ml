@@ -89,7 +89,7 @@ let start_result ?(report = Hold) t command =
   | Ok started -> Ok (child_of t number started)
   | Result.Error _ as e ->
       drop_report t number;
-      checked t e
+      about command (checked t e)
 
 let start ?report t command = get (start_result ?report t command)
 
@@ -137,7 +137,9 @@ let start_many t batch =
              | Ok started -> Ok (child_of t (snd (snd prepared.(i))) started)
              | Result.Error failure ->
                  drop prepared.(i);
-                 Result.Error (error_of failure))
+                 about
+                   (fst prepared.(i))
+                   (Result.Error (error_of failure)))
            results)
 
 let set_starters_result t n = plain (Raw.set_starters t n)

@@ -60,7 +60,19 @@ let with_fds fds (c : command) : command =
   in
   { c with fds = Array.of_list (Fd_map.to_list fds @ others) }
 
-let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
+let kill_policy ?(signal = Sys.sigterm) ?(grace = 5.) ?(scope = Process) () =
+  { first_signal = signal; grace_ms = milliseconds grace; scope }
+
+let kill_at_once scope = { first_signal = 0; grace_ms = 0; scope }
+
+(* By way of this process's own descriptor: the child has closed its copy by
+   then. *)
+let folder_of = function
+  | None -> None
+  | Some fd ->
+      Some (Printf.sprintf "/proc/%d/fd/%d" (Unix.getpid ()) (Raw.int_of_fd fd))
+
+let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
     ?(fds = Fd_map.empty) ?(flags = []) ?(session = Same_session) ?ctty ?uid
     ?gid ?groups ?umask ?nice ?pdeathsig ?(rlimits = []) ?sigmask ?sigignore
     ?cgroup ?(on_close = Detach) ?(kill = default_kill) ?exited_grace program
@@ -84,7 +96,12 @@ let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
       Array.of_list (Option.value argv0 ~default:program :: arguments);
     env = Option.map Array.of_list env;
     search_path;
-    cwd;
+    cwd =
+      (match cwd_fd with
+      | None -> cwd
+      | Some _ when cwd <> None ->
+          invalid_arg "Xlchild.command: both cwd and cwd_fd"
+      | Some _ -> folder_of cwd_fd);
     fds = Array.of_list (Fd_map.to_list fds);
     flags =
       List.fold_left

@@ -49,9 +49,14 @@ let error_text e =
       code_text e.code;
       (if e.stage = No_stage then "" else ", stage " ^ stage_text e.stage);
       (match e.argument with None -> "" | Some name -> " " ^ name);
+      (match e.path with None -> "" | Some path -> " " ^ path);
       (match e.errno with
       | None -> ""
       | Some errno -> ": " ^ Unix.error_message errno);
+      (match e.program with
+      | Some program when e.path <> Some program ->
+          " (program " ^ program ^ ")"
+      | _ -> "");
     ]
 
 let () =
@@ -65,7 +70,24 @@ let error_of (f : Raw.failure) =
     stage = f.raw_stage;
     errno = f.raw_errno;
     argument = f.raw_argument;
+    program = None;
+    path = None;
   }
+
+(* What was to be started, and what of it was at fault. *)
+let about (c : Raw.command) result =
+  Result.map_error
+    (fun e ->
+      let program = Option.value c.path ~default:c.argv.(0) in
+      let path =
+        match e.stage with
+        | Exec -> Some program
+        | Chdir -> c.cwd
+        | Cgroup -> c.cgroup
+        | _ -> None
+      in
+      { e with program = Some program; path })
+    result
 
 (* A hook that raised is known by its exception. *)
 let checked t result =

@@ -260,6 +260,8 @@ external afterpoll :
   t -> (Unix.file_descr * int * int) array -> (unit, failure) result
   = "xlchild_ml_afterpoll"
 
+external getrlimit : int -> int * int = "xlchild_ml_getrlimit"
+external error_of_errno : int -> Unix.error = "xlchild_ml_error_of_errno"
 external int_of_fd : Unix.file_descr -> int = "%identity"
 external poll : Unix.file_descr array -> int -> int array = "xlchild_ml_poll"
 external now : unit -> int = "xlchild_ml_now"

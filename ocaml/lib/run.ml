@@ -115,7 +115,7 @@ let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
   let result = Raw.exec t command opts number in
   if opts.started then Raw.remove t.operations number;
   raise_stream running;
-  Result.map outcome_of (checked t result)
+  Result.map outcome_of (about command (checked t result))
 
 let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command =
   get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command)
@@ -152,7 +152,7 @@ let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
   | Ok () -> Ok { op_context = t; op_number = number }
   | Result.Error _ as e ->
       Raw.remove t.operations number;
-      checked t e
+      about command (checked t e)
 
 let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command
     complete =

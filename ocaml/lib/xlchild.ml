@@ -10,4 +10,9 @@ include Children
 include Events
 include Run
 include Loop
+module Status = Show.Status
+module Error = Show.Error
+module Ended = Show.Ended
+module Outcome = Show.Outcome
+module Rlimit = Limits
 include Diagnosis

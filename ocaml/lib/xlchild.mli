@@ -202,6 +202,7 @@ val command :
   ?search_path:string ->
   ?env:string list ->
   ?cwd:string ->
+  ?cwd_fd:Unix.file_descr ->
   ?fds:Fd_map.t ->
   ?flags:flag list ->
   ?session:session ->
@@ -227,8 +228,12 @@ val command :
     is searched in [search_path], else the PATH of [env], else the caller's,
     unless [search] is [false].
 
+    [cwd_fd] is a folder that is open here, and stays so until the start: whatever
+    its path is by then. It is found through /proc, with the ids that the child
+    is to have.
+
     Defaults: the caller's environment and directory; descriptors 0, 1, 2
-    inherited and every other closed; no signal blocked or ignored; [on_close]
+    inherited, close-on-exec or not, and every other closed; no signal blocked or ignored; [on_close]
     is [Detach]; [kill] is SIGTERM, 5 seconds, then SIGKILL, to the process.
     [exited_grace] is how long a host in mode [Mainloop] may take to pass a
     status on (1 s).
@@ -240,6 +245,14 @@ val command :
 val with_fds : (int * fd_source) list -> command -> command
 (** The same command with these descriptors, in place of what it had there.
     Raises [Invalid_argument] as {!Fd_map.of_list}. *)
+
+val kill_policy :
+  ?signal:int -> ?grace:float -> ?scope:scope -> unit -> kill_policy
+(** [signal] (SIGTERM), then SIGKILL after [grace] seconds (5), to [scope] (the
+    process alone). *)
+
+val kill_at_once : scope -> kill_policy
+(** SIGKILL, and no grace. *)
 
 val default_kill : kill_policy
 (** SIGTERM, 5 seconds, SIGKILL, to the process alone. *)
@@ -547,6 +560,130 @@ val poll : ?timeout:float -> Unix.file_descr list -> Unix.file_descr list
 
 val now : unit -> float
 (** Seconds of a clock that never jumps. *)
+
+(** {1 Printing and comparing} *)
+
+(** How a child ended. *)
+module Status : sig
+  type t = status
+
+  val to_string : t -> string
+  (** ["exit code 3"], ["signal 9"], ["lost: ..."]; signals by the system's
+      numbers. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** Exit code 0. *)
+end
+
+(** Why a call failed. *)
+module Error : sig
+  type t = error
+
+  val to_string : t -> string
+  (** {!error_text}. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+end
+
+(** What is known of a child that has ended. *)
+module Ended : sig
+  type t = ended
+
+  val to_string : t -> string
+  (** Its pid and status. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** Exit code 0. *)
+end
+
+(** What became of a command. *)
+module Outcome : sig
+  type t = outcome
+
+  exception Unsuccessful of t
+  (** What {!get_ok} raises. *)
+
+  val to_string : t -> string
+  (** Its status, its ending and its stderr. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** It ended by itself, with exit code 0. *)
+
+  val get_ok : t -> t
+  (** The same, where it is a success. Raises {!Unsuccessful}:
+      [(Outcome.get_ok (run ctx ~stdout:`Capture c)).out.data]. *)
+
+  val to_result : t -> (t, t) result
+  (** [Error] where it is none. *)
+end
+
+(** {1 Resource limits} *)
+
+(** Limits by the resource's name. *)
+module Rlimit : sig
+  type resource =
+    | Cpu  (** seconds *)
+    | File_size  (** bytes, as all that are sizes *)
+    | Data
+    | Stack
+    | Core
+    | Resident
+    | Processes  (** of the user *)
+    | Open_files
+    | Locked_memory
+    | Address_space
+    | File_locks
+    | Pending_signals
+    | Message_queues
+    | Nice  (** 20 less the lowest nice value *)
+    | Realtime_priority
+    | Realtime_time  (** microseconds *)
+    | Number of int  (** the system's number of another one *)
+
+  val unlimited : int
+  (** No limit. *)
+
+  val make : ?hard:int -> resource -> int -> rlimit
+  (** [make resource soft]: [hard] is the same unless given. Raises
+      [Invalid_argument] for what is negative, but {!unlimited}. *)
+
+  val current : resource -> rlimit
+  (** This process's. Raises [Unix.Unix_error]. *)
+end
 
 (** {1 Diagnosis and names} *)
 

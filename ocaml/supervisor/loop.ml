@@ -177,7 +177,7 @@ let standard_descriptors m =
   [ (0, Xlchild.Null); (1, output); (2, output) ]
 
 let trouble ?errno ?argument code : Xlchild.error =
-  { code; stage = Prepare; errno; argument }
+  { code; stage = Prepare; errno; argument; program = None; path = None }
 
 let started t m child =
   let pid = Xlchild.Child.pid child in

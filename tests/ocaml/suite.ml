@@ -19,6 +19,7 @@ let () =
   Alcotest.run "xlchild"
     [
       ("children", Test_children.cases);
+      ("interface", Test_interface.cases);
       ("events", Test_events.cases);
       ("closures", Test_closures.cases);
       ("loop", Test_loop.cases);
