@@ -24,6 +24,7 @@ typedef unsigned long uint64_t;
 
 /* Attributes say nothing about the interface; a mask of 64 bits is a value. */
 #define LIBXL_API
+#define LIBXL_SYMBOL(name)
 %ignore LIBXL_EVENTMASK_ALL;
 
 %include "xlchild/ctx.h"

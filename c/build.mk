@@ -1,31 +1,42 @@
 # c/build.mk - builds libxlchild, static and shared; included by the Makefile
 #
-# The objects hide everything that the headers do not mark, so that the
-# archive can be linked into a binding; the shared library exports what
-# c/libxlchild.map lists.
+# The objects hide everything that the headers do not mark. The shared library
+# exports what c/libxlchild.map lists; the archive holds one object, in which
+# only those names are global, so that a static link meets no others.
 
 CC ?= gcc
 XL_CFLAGS ?= -O2 -g
+# Tests build it elsewhere, with another compiler or other headers.
+XL_BUILD ?= build/c
+XL_INCLUDE ?= c/include
 XL_ALL_CFLAGS := -std=gnu11 -Wall -Wextra -Wshadow -Wstrict-prototypes \
-  -Wmissing-prototypes -fvisibility=hidden -fPIC -pthread -Ic/include -Ic/src
+  -Wmissing-prototypes -fvisibility=hidden -fPIC -pthread \
+  -I$(XL_INCLUDE) -Ic/src
 
 XL_SRC := $(wildcard c/src/*/*.c)
-XL_OBJ := $(XL_SRC:c/src/%.c=build/c/%.o)
+XL_OBJ := $(XL_SRC:c/src/%.c=$(XL_BUILD)/%.o)
 
 .PHONY: lib
-lib: build/c/libxlchild.a build/c/libxlchild.so.0 ## build the C library
+lib: $(XL_BUILD)/libxlchild.a $(XL_BUILD)/libxlchild.so.0 ## build the C library
 
-build/c/%.o: c/src/%.c
+$(XL_BUILD)/%.o: c/src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(XL_ALL_CFLAGS) $(XL_CFLAGS) -MMD -MP -c -o $@ $<
 
-build/c/libxlchild.a: $(XL_OBJ)
+OBJCOPY ?= objcopy
+
+$(XL_BUILD)/libxlchild.o: $(XL_OBJ)
+	$(LD) -r -o $@.part $^
+	$(OBJCOPY) --wildcard --keep-global-symbol='xlchild_*' $@.part $@
+	@rm $@.part
+
+$(XL_BUILD)/libxlchild.a: $(XL_BUILD)/libxlchild.o
 	rm -f $@ && $(AR) rcs $@ $^
 
-build/c/libxlchild.so.0: $(XL_OBJ) c/libxlchild.map
+$(XL_BUILD)/libxlchild.so.0: $(XL_OBJ) c/libxlchild.map
 	$(CC) -shared -pthread -Wl,-soname,libxlchild.so.0 \
 	  -Wl,--version-script=c/libxlchild.map -Wl,--no-undefined -Wl,-z,now \
 	  -o $@ $(XL_OBJ) -ldl
-	ln -sf libxlchild.so.0 build/c/libxlchild.so
+	ln -sf libxlchild.so.0 $(XL_BUILD)/libxlchild.so
 
 -include $(XL_OBJ:.o=.d)

@@ -108,8 +108,7 @@ static int copy_string_option(struct xlo_arena *arena, value v,
     return rc;
 }
 
-static int copy_strings(struct xlo_arena *arena, value v,
-                        const char *const **ret)
+static int copy_strings(struct xlo_arena *arena, value v, libxl_strings *ret)
 {
     size_t n = Wosize_val(v);
     const char **list = xlo_arena_alloc(arena, (n + 1) * sizeof(*list));

@@ -118,6 +118,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 
 %ignore libxl_ctx_alloc;                 /* Ctx() */
 %ignore libxl_ctx_free;                  /* Ctx.close */
+%ignore libxl_ctx_log;                   /* Python has logging */
 %ignore libxl_logger;                    /* Ctx(log=) */
 %ignore libxl_event_check;               /* Ctx._events */
 %ignore libxl_event_wait;                /* Ctx._events */
@@ -153,6 +154,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_kill_policy;
 %ignore libxl_childproc_spec;            /* a dict: spec.c */
 %ignore libxl_childproc_spec_init;
+%ignore libxl_childproc_spec_init_sized;
 %ignore libxl_childproc_failure;         /* an exception: errors.c */
 %ignore libxl_childproc_report;
 %ignore libxl_childproc_report_u;
@@ -167,6 +169,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_stream;
 %ignore libxl_childproc_exec_opts;
 %ignore libxl_childproc_exec_opts_init;
+%ignore libxl_childproc_exec_opts_init_sized;
 %ignore libxl_captured;
 %ignore libxl_childproc_exec_result;
 %ignore libxl_childproc_exec;            /* Ctx._run, Ctx._exec */

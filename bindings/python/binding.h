@@ -146,6 +146,7 @@ void *xlpy_arena_get(struct xlpy_arena *arena, size_t size);
 const char *xlpy_text(struct xlpy_arena *arena, PyObject *object);
 int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
               libxl_childproc_spec *ret_spec, sigset_t sets[2]);
+const char *xlpy_program(const libxl_childproc_spec *spec);
 int xlpy_policy(PyObject *object, libxl_kill_policy *ret_policy);
 int xlpy_signal_set(PyObject *object, sigset_t *ret_set);
 

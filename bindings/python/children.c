@@ -116,7 +116,7 @@ PyObject *xlpy_spawn(PyObject *object, PyObject *const *args, Py_ssize_t n)
     } else if (!xlpy_raise_kept(&call)) {
         if (rc == ERROR_SYSTEM && !failure.errnoval)
             failure.errnoval = call.errnoval;
-        xlpy_raise_failure(rc, &failure, spec.path ? spec.path : spec.argv[0]);
+        xlpy_raise_failure(rc, &failure, xlpy_program(&spec));
     }
 out:
     xlpy_leave(&call);
@@ -211,9 +211,7 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
             value = Py_BuildValue("(Ki)", (unsigned long long)e->id,
                                   (int)e->pid);
         else
-            value = xlpy_error(e->rc, &e->failure, 0,
-                               e->spec->path ? e->spec->path
-                                             : e->spec->argv[0]);
+            value = xlpy_error(e->rc, &e->failure, 0, xlpy_program(e->spec));
         if (value)
             PyList_SET_ITEM(list, i, value);
         else

@@ -289,8 +289,7 @@ static int start(struct xlpy_call *call, struct request *q, struct xlpy_op *op)
     if (!xlpy_raise_kept(call)) {
         if (rc == ERROR_SYSTEM && !failure.errnoval)
             failure.errnoval = call->errnoval;
-        xlpy_raise_failure(rc, &failure,
-                           q->spec.path ? q->spec.path : q->spec.argv[0]);
+        xlpy_raise_failure(rc, &failure, xlpy_program(&q->spec));
     }
     return -1;
 }

@@ -461,6 +461,14 @@ static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
     }
 }
 
+/* What it is to execute, for a message. */
+const char *xlpy_program(const libxl_childproc_spec *spec)
+{
+    const char *const *argv = spec->argv;
+
+    return spec->path ? spec->path : argv[0];
+}
+
 /* -1 and an exception; options: a dict or None. */
 int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
               libxl_childproc_spec *ret_spec, sigset_t sets[2])

@@ -47,6 +47,7 @@ $(1)_BIN := $$(XT_TESTS:%=$(2)/tests/%)
 $(2)/core/%.o: c/src/%.c
 	@mkdir -p $$(@D)
 	$(3) -std=gnu11 -g -Ic/include -Ic/src -fvisibility=hidden -fPIC -pthread \
+	  -DXL_PLAIN_CHILD_SETUP \
 	  $(4) $$(XT_OWN_FLAGS) -MMD -MP -c -o $$@ $$<
 
 # The child's half, and the probe's, runs in the parent's memory on a stack of
@@ -188,4 +189,6 @@ coverage: build-c-gcov build/tests/world ## line coverage of c/src by the C test
 	         100 * hit / all, all, least; exit 100 * hit / all < least}'
 
 include tests/c/treaty.mk
+include tests/gaps/build.mk
+include tests/chaos/build.mk
 include tests/fuzz/build.mk

@@ -22,7 +22,7 @@
 
 #include "kernel/sys.h"
 
-/* ---- a group ------------------------------------------------------------- */
+/* ---- a group ------------------------------------------------------------ */
 
 struct group {
     char *own_mount; /* a directory to be removed; or NULL */
@@ -96,18 +96,18 @@ static void end_group(struct group *g)
     }
 }
 
-/* ---- starting in it ------------------------------------------------------ */
+/* ---- starting in it ----------------------------------------------------- */
 
 static struct {
     pid_t (*clone3)(int (*)(void *), void *, size_t, uint64_t, void *, int *,
-                    atomic_int *, int);
+                    int *, atomic_int *, int);
     int calls;
     int tried;  /* … with a cgroup */
     int refuse; /* errno for those; 0 */
 } seen;
 
 static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
-                            uint64_t flags, void *arg, int *pidfd,
+                            uint64_t flags, void *arg, int *pidfd, int *pid,
                             atomic_int *until_exec, int cgroup)
 {
     seen.calls++;
@@ -116,7 +116,8 @@ static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
         errno = seen.refuse;
         return -1;
     }
-    return seen.clone3(fn, stack, size, flags, arg, pidfd, until_exec, cgroup);
+    return seen.clone3(fn, stack, size, flags, arg, pidfd, pid, until_exec,
+                       cgroup);
 }
 
 static void starts_there(libxl_ctx *ctx, const struct group *g)
@@ -209,7 +210,7 @@ XT_TEST(a_group_that_refuses_is_told_as_such, "C15 C16")
     end_group(&g);
 }
 
-/* ---- killing everything in it -------------------------------------------- */
+/* ---- killing everything in it ------------------------------------------- */
 
 /* A child that has said a byte, and holds the pipe. */
 static libxl_childproc_id spawn_in(libxl_ctx *ctx, const struct group *g,
@@ -441,7 +442,7 @@ XT_TEST(the_rest_of_the_group_goes_with_its_child, "C13")
     end_group(&g);
 }
 
-/* ---- and nobody else ----------------------------------------------------- */
+/* ---- and nobody else ---------------------------------------------------- */
 
 static void move_to(const char *group, pid_t pid)
 {

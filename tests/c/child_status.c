@@ -23,7 +23,7 @@ static const libxl_sigchld_owner reaping[] = {
     libxl_sigchld_owner_libxl_always_selective_reap, libxl_sigchld_owner_none};
 #define N_REAPING (sizeof(reaping) / sizeof(reaping[0]))
 
-/* ---- every status -------------------------------------------------------- */
+/* ---- every status ------------------------------------------------------- */
 
 XT_TEST_SLOW(every_exit_code_and_signal, "C6 C5", 60)
 {
@@ -142,7 +142,7 @@ XT_TEST(a_stopped_child_has_not_ended, "C5 C6")
     }
 }
 
-/* ---- exactly one report -------------------------------------------------- */
+/* ---- exactly one report ------------------------------------------------- */
 
 struct reported {
     libxl_ctx *ctx;
@@ -273,7 +273,7 @@ XT_TEST(each_report_by_its_own_way, "C5 E1")
     }
 }
 
-/* ---- stolen -------------------------------------------------------------- */
+/* ---- stolen ------------------------------------------------------------- */
 
 /* Somebody's wait takes the status before the library looks. */
 static void stolen(libxl_sigchld_owner owner, struct xh_end end)
@@ -346,9 +346,10 @@ XT_TEST(a_theft_harms_no_other, "C6 C5 defect-5")
 
             id[k] = xt_spawn_argv(ctx, xh_end_argv(&words, xh_end_of(k * 4)),
                                   NULL, &pid[k]);
+            /* at once: the next start reaps what has ended */
+            if (k % 3 == 0)
+                xh_reap(pid[k]);
         }
-        for (int k = 0; k < N; k += 3)
-            xh_reap(pid[k]);
         for (int k = 0; k < N; k++) {
             libxl_childproc_result r = xt_wait(ctx, id[k]);
 
@@ -417,7 +418,7 @@ XT_TEST(the_number_of_a_stolen_child_is_anothers, "C6 C13")
     xt_ctx_free(ctx);
 }
 
-/* ---- 127 and 255 --------------------------------------------------------- */
+/* ---- 127 and 255 -------------------------------------------------------- */
 
 /* A program that cannot be executed is told apart from one that exits like a
  * shell that could not. */

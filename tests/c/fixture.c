@@ -123,11 +123,12 @@ libxl_childproc_id xt_spawn(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 {
     libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
     libxl_childproc_id id = 0;
+    const char *const *argv = spec->argv;
     pid_t pid = -1;
     int rc = libxl_childproc_spawn(ctx, spec, report, &id, &pid, &failure);
 
     if (rc)
-        XT_FAIL("spawn %s: %d (%s), stage %s, %s, argument %s", spec->argv[0],
+        XT_FAIL("spawn %s: %d (%s), stage %s, %s, argument %s", argv[0],
                 rc, libxl_strerror(rc),
                 libxl_childproc_stage_name(failure.stage),
                 strerror(failure.errnoval),

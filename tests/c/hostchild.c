@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- signal dispositions ------------------------------------------------- */
+/* ---- signal dispositions ------------------------------------------------ */
 
 struct xh_action xh_action_get(int signo)
 {
@@ -81,7 +81,7 @@ struct xh_action xh_sigchld_install_info(void (*handler)(int, siginfo_t *,
     return xh_action_get(SIGCHLD);
 }
 
-/* ---- ends ---------------------------------------------------------------- */
+/* ---- ends --------------------------------------------------------------- */
 
 static const int fatal[] = {
     SIGHUP,    SIGINT,    SIGKILL, SIGUSR1, SIGUSR2, SIGPIPE, SIGALRM, SIGTERM,
@@ -119,7 +119,7 @@ void xh_end_now(struct xh_end end)
         syscall(SYS_exit_group, end.code);
 }
 
-/* ---- the host's own children --------------------------------------------- */
+/* ---- the host's own children -------------------------------------------- */
 
 pid_t xh_fork(struct xh_end end)
 {
@@ -193,6 +193,19 @@ int xh_reap(pid_t pid)
     return status;
 }
 
+void xh_await_zombie_or_gone(const pid_t *pid, int n)
+{
+    for (int i = 0; i < n; i++) {
+        siginfo_t info;
+        int r;
+
+        do
+            r = waitid(P_PID, pid[i], &info, WEXITED | WNOWAIT);
+        while (r < 0 && errno == EINTR);
+        XT_TRUE(r == 0 || errno == ECHILD);
+    }
+}
+
 void xh_await_zombie(pid_t pid)
 {
     siginfo_t info;
@@ -229,7 +242,7 @@ void xh_no_children(const char *file, int line)
         xt_fail(file, line, "waitid: %s", strerror(errno));
 }
 
-/* ---- children of the library --------------------------------------------- */
+/* ---- children of the library -------------------------------------------- */
 
 const char *const *xh_end_argv(struct xh_argv *buffer, struct xh_end end)
 {
@@ -280,7 +293,7 @@ void xh_ended(const char *file, int line, const libxl_childproc_result *r,
         xt_exited(file, line, r, end.code);
 }
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 libxl_ctx *xh_ctx_new(libxl_sigchld_owner owner, struct xt_log *log,
                       int (*exited)(pid_t, int, void *), void *user)

@@ -13,7 +13,7 @@
 
 #include "fixture.h"
 
-/* ---- signal dispositions, bit for bit ------------------------------------ */
+/* ---- signal dispositions, bit for bit ----------------------------------- */
 
 /* What rt_sigaction itself takes and gives. */
 struct xh_action {
@@ -38,7 +38,7 @@ struct xh_action xh_sigchld_install_info(void (*handler)(int, siginfo_t *,
                                                          void *),
                                          int flags, const sigset_t *mask);
 
-/* ---- the host's own children --------------------------------------------- */
+/* ---- the host's own children -------------------------------------------- */
 
 /* A status that a child can have: one out of 256 exit codes and 40 signals
  * without core files. The same n gives the same kind; neighbours differ. */
@@ -67,13 +67,15 @@ pid_t xh_fork_as(pid_t pid);
 int xh_reap(pid_t pid);
 /* Blocks until the child has ended; leaves it a zombie. */
 void xh_await_zombie(pid_t pid);
+/* The same for several, which the library may have reaped by now. */
+void xh_await_zombie_or_gone(const pid_t *pid, int n);
 /* 1: a zombie child of ours; 0: a living one; -1: not our child (any more). */
 int xh_is_zombie(pid_t pid);
 /* No child is left, dead or alive. */
 #define XH_NO_CHILDREN() xh_no_children(__FILE__, __LINE__)
 void xh_no_children(const char *file, int line);
 
-/* ---- children of the library --------------------------------------------- */
+/* ---- children of the library -------------------------------------------- */
 
 /* The argv for an end: exits or dies of the signal. buffer holds the words. */
 struct xh_argv {
@@ -97,7 +99,7 @@ void xh_ended(const char *file, int line, const libxl_childproc_result *r,
 #define XH_EXIT(n) ((struct xh_end){0, n})
 #define XH_SIGNAL(n) ((struct xh_end){n, 0})
 
-/* ---- contexts ------------------------------------------------------------ */
+/* ---- contexts ----------------------------------------------------------- */
 
 /* A ctx in a mode, set with these hooks. */
 libxl_ctx *xh_ctx_new(libxl_sigchld_owner owner, struct xt_log *log,

@@ -41,7 +41,7 @@ static void note_stack(void *stack)
 }
 
 static pid_t watched_clone3(int (*fn)(void *), void *stack, size_t size,
-                            uint64_t flags, void *arg, int *pidfd,
+                            uint64_t flags, void *arg, int *pidfd, int *pid,
                             atomic_int *until_exec, int cgroup)
 {
     if (flags & CLONE_VFORK)
@@ -49,7 +49,7 @@ static pid_t watched_clone3(int (*fn)(void *), void *stack, size_t size,
     else
         noverlapping++;
     note_stack(stack);
-    return real.clone3(fn, stack, size, flags, arg, pidfd,
+    return real.clone3(fn, stack, size, flags, arg, pidfd, pid,
                        tell_nothing ? &dummy : until_exec, cgroup);
 }
 

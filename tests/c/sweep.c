@@ -121,7 +121,7 @@ static int fails(enum kind k)
     return 1;
 }
 
-/* ---- the table ----------------------------------------------------------- */
+/* ---- the table ---------------------------------------------------------- */
 
 static void *try_malloc(size_t size)
 {
@@ -200,12 +200,13 @@ TRY(int, sigaction,
     (signo, action, old))
 TRY(pid_t, fork, (void), ())
 TRY(pid_t, clone,
-    (int (*fn)(void *), void *stack, int flags, void *arg, int *pidfd),
-    (fn, stack, flags, arg, pidfd))
+    (int (*fn)(void *), void *stack, int flags, void *arg, int *pidfd,
+     int *pid),
+    (fn, stack, flags, arg, pidfd, pid))
 TRY(pid_t, clone3,
     (int (*fn)(void *), void *stack, size_t size, uint64_t flags, void *arg,
-     int *pidfd, atomic_int *until_exec, int cgroup),
-    (fn, stack, size, flags, arg, pidfd, until_exec, cgroup))
+     int *pidfd, int *pid, atomic_int *until_exec, int cgroup),
+    (fn, stack, size, flags, arg, pidfd, pid, until_exec, cgroup))
 TRY(int, futex_wait, (atomic_int *word, int value, int timeout_ms),
     (word, value, timeout_ms))
 TRY(int, waitid,
@@ -230,7 +231,7 @@ static void install(void)
 #undef KIND_INSTALL
 }
 
-/* ---- starving and watching ----------------------------------------------- */
+/* ---- starving and watching ---------------------------------------------- */
 
 void xs_starve(void)
 {
@@ -261,7 +262,7 @@ int xs_foreign_calls(void)
     return atomic_load(&counts->foreign);
 }
 
-/* ---- one try ------------------------------------------------------------- */
+/* ---- one try ------------------------------------------------------------ */
 
 void xs_arm_now(void)
 {

@@ -246,7 +246,9 @@ XT_TEST(a_program_in_xens_names, "C1 C2 C3 C14 E1 E3 O1 O2 O6")
                    "loop: nothing left registered\n"
                    "mainloop: both ways\n"
                    "always: 1 exit, 1 of the application's\n"
-                   "postfork: 9\n");
+                   "postfork: 9\n"
+                   "loggers: one's own, and stdio's\n"
+                   "utilities: as Xen's\n");
     free(out);
     free(path);
 }

@@ -17,6 +17,7 @@ FUZZ_SECONDS ?= 600
 build/fuzz/core/%.o: c/src/%.c
 	@mkdir -p $(@D)
 	clang -std=gnu11 -Ic/include -Ic/src -pthread $(FZ_FLAGS) \
+	  -DXL_PLAIN_CHILD_SETUP \
 	  $(FZ_OWN_FLAGS) -MMD -MP -c -o $@ $<
 
 # As in tests/c/build.mk: it runs in a child that shares our memory.

@@ -20,6 +20,15 @@ static int has_target(const libxl_childproc_fd *map, size_t n, int target)
     return 0;
 }
 
+/* Target 1 becomes a file that the child opens. */
+static int stdout_is_opened(const libxl_childproc_fd *map, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (map[i].target == 1)
+            return XL_SOURCE_IS_FILE(map[i].source);
+    return 0;
+}
+
 void fz_fdplan(const uint8_t *data, size_t size)
 {
     struct fz_input in = {data, size};
@@ -46,10 +55,15 @@ void fz_fdplan(const uint8_t *data, size_t size)
         t.parent[t.hidden] = (struct fz_slot){t.hidden + 1, 1};
     for (n = fz_below(&in, MAX_MAP); n > 0; n--) {
         int target = (int)fz_below(&in, range);
-        int source = (int)fz_below(&in, range + 2) - 2;
+        int source = (int)fz_below(&in, range + 4) - 4;
 
-        if (source < 0)
-            source = source == -1 ? LIBXL_FD_NULL : LIBXL_FD_CLOSED;
+        if (source == -4 && !(target != 1 && stdout_is_opened(map, t.n)))
+            source = LIBXL_FD_NULL;
+        else if (source < 0)
+            source = source == -1   ? LIBXL_FD_NULL
+                     : source == -2 ? LIBXL_FD_CLOSED
+                     : source == -3 ? XL_SOURCE_FILE(target % 3)
+                                    : XL_SOURCE_AS_STDOUT;
         else if (t.parent[source].file == FZ_CLOSED || source == t.hidden)
             continue;
         if (!has_target(map, t.n, target))

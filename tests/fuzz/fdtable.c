@@ -36,6 +36,11 @@ static void carry_out(struct fz_slot *table, const struct xl_fd_plan *plan)
             table[op->b].file = FZ_NULL_FILE;
             table[op->b].cloexec = 0;
             break;
+        case XL_FD_OPEN:
+            bounded(op->b);
+            table[op->b].file = FZ_OPENED_FILE + op->a;
+            table[op->b].cloexec = 0;
+            break;
         case XL_FD_CLOSE:
             FZ_TRUE(op->a >= 0);
             FZ_TRUE(op->b == -1 || op->a <= op->b); /* -1: all above */
@@ -52,10 +57,15 @@ static int expected(const struct fz_trial *t, int fd)
     for (size_t i = 0; i < t->n; i++) {
         int source = t->map[i].source;
 
-        if (t->map[i].target == fd)
-            return source == LIBXL_FD_NULL     ? FZ_NULL_FILE
-                   : source == LIBXL_FD_CLOSED ? FZ_CLOSED
-                                               : t->parent[source].file;
+        if (t->map[i].target != fd)
+            continue;
+        if (source == XL_SOURCE_AS_STDOUT)
+            return expected(t, 1);
+        if (XL_SOURCE_IS_FILE(source))
+            return FZ_OPENED_FILE + XL_SOURCE_FILE(0) - source;
+        return source == LIBXL_FD_NULL     ? FZ_NULL_FILE
+               : source == LIBXL_FD_CLOSED ? FZ_CLOSED
+                                           : t->parent[source].file;
     }
     if (fd == t->hidden)
         return FZ_CLOSED;
@@ -67,7 +77,7 @@ static int expected(const struct fz_trial *t, int fd)
 static void describe(const struct fz_trial *t, const struct xl_fd_plan *plan)
 {
     static const char *const names[] = {"dup", "dup hidden", "keep", "null",
-                                        "close"};
+                                        "open", "close"};
 
     fprintf(stderr, "hidden %d, others %s\n", t->hidden,
             t->keep_others ? "kept" : "closed");

@@ -12,9 +12,11 @@
 #define FZ_TABLE 128
 #define FZ_CLOSED 0
 #define FZ_NULL_FILE 1000
+#define FZ_OPENED_FILE 1001 /* and those after it: by their numbers */
 
 struct fz_slot {
-    int file; /* FZ_CLOSED, FZ_NULL_FILE, or the parent's fd + 1 */
+    int file; /* FZ_CLOSED, FZ_NULL_FILE, FZ_OPENED_FILE + number, or the
+                 parent's fd + 1 */
     int cloexec;
 };
 

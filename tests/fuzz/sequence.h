@@ -38,6 +38,7 @@ struct kid {
     libxl_kill_policy policy;
     /* what was chosen for its start, which may not come about */
     const char *argv[2];
+    char name[32]; /* by which its start is recognised */
     int clone_errno, exec_errno, stubborn, rest, instant;
     int64_t reaped_at; /* by the host, in mainloop mode */
     int missed;        /* sigchld_occurred found it reaped by the host */
@@ -108,7 +109,7 @@ struct model {
 };
 extern struct model m;
 
-/* ---- sequence_model.c: what is known, and what is told ------------------- */
+/* ---- sequence_model.c: what is known, and what is told ------------------ */
 
 void model_begin(void);
 void model_end(void);
@@ -165,7 +166,7 @@ void about_ctx(struct fz_input *in, unsigned what, int c);
 void new_ctx(int c);
 void free_ctx(int c);
 
-/* ---- sequence_events.c --------------------------------------------------- */
+/* ---- sequence_events.c -------------------------------------------------- */
 
 void check_events(int c, uint64_t mask);
 void check_odd_ones(int c);
@@ -174,7 +175,7 @@ void route(int c, int to_hook);
 void enable(int c, struct kid *k);
 void disable(int g);
 
-/* ---- sequence_due.c: what must have happened by now ---------------------- */
+/* ---- sequence_due.c: what must have happened by now --------------------- */
 
 /* The ctx has it among its children still, for all that can be known. */
 int is_live(const struct kid *k, int c);

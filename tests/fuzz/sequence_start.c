@@ -13,7 +13,7 @@
 /* Whoever has no process: a start that failed. */
 static struct sim_process nobody = {.reaped = SIM_LIBRARY};
 
-/* ---- what is asked for --------------------------------------------------- */
+/* ---- what is asked for -------------------------------------------------- */
 
 static struct kid *new_kid(int c, enum kind kind)
 {
@@ -24,7 +24,8 @@ static struct kid *new_kid(int c, enum kind kind)
     k->kind = kind;
     k->ctx = c;
     k->owner = m.host[c].owner;
-    k->argv[0] = "/nonexistent/simulated";
+    snprintf(k->name, sizeof(k->name), "/nonexistent/%d", (int)(k - m.kid));
+    k->argv[0] = k->name;
     k->kill_due = k->kill_late = k->timeout = NEVER;
     for (int g = 0; g < GENS; g++)
         k->gen_due[g] = m.gen[g].evgen && m.gen[g].ctx == c && !m.gen[g].pid;
@@ -93,7 +94,7 @@ void look_at_start(const struct xl_child_setup *image, struct sim_process *next)
     struct kid *k = NULL;
 
     for (int i = 0; i < m.nkids; i++)
-        if ((const void *)image->argv == m.kid[i].argv)
+        if (!strcmp(image->argv[0], m.kid[i].name))
             k = &m.kid[i];
     FZ_TRUE(k != NULL);
     sim.clone_errno = k->clone_errno;
@@ -106,7 +107,7 @@ void look_at_start(const struct xl_child_setup *image, struct sim_process *next)
     next->instant = k->instant;
 }
 
-/* ---- what comes of it ---------------------------------------------------- */
+/* ---- what comes of it --------------------------------------------------- */
 
 /* refusing: what the host's loop would answer to a registration. */
 static void check_start(struct kid *k, int rc, int refusing,
@@ -143,7 +144,7 @@ static void check_start(struct kid *k, int rc, int refusing,
     drop_kid(k);
 }
 
-/* ---- steps --------------------------------------------------------------- */
+/* ---- steps -------------------------------------------------------------- */
 
 static int exec(struct kid *k, const libxl_childproc_spec *spec,
                 libxl_childproc_failure *failure, struct fz_input *in)
@@ -254,7 +255,7 @@ void set_starters(int c, struct fz_input *in)
     FZ_EQ(libxl_childproc_set_starters(enter(c), m.host[c].starters), 0);
 }
 
-/* ---- adopting ------------------------------------------------------------ */
+/* ---- adopting ----------------------------------------------------------- */
 
 static int expected_of_adopting(int c, const struct sim_process *p, int named,
                                 int wrong)

@@ -37,7 +37,7 @@ struct sim_process *sim_by_pid(pid_t pid)
     return NULL;
 }
 
-/* ---- starting ------------------------------------------------------------ */
+/* ---- starting ----------------------------------------------------------- */
 
 static struct sim_process *new_process(void)
 {
@@ -64,7 +64,8 @@ static void end_process(struct sim_process *p, int status)
         pthread_kill(main_thread, SIGCHLD);
 }
 
-static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd)
+static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd,
+                   int *ret_pid)
 {
     struct xl_child_setup *image = arg;
     struct sim_process *p;
@@ -86,6 +87,7 @@ static pid_t start(int (*fn)(void *), uint64_t flags, void *arg, int *ret_pidfd)
                                LIBXL_SPAWN_SET_CTTY)) != 0;
     if (flags & CLONE_PIDFD)
         *ret_pidfd = sim_make_pidfd(p);
+    *ret_pid = p->pid;
     if (sim.exec_errno) {
         image->stage = LIBXL_STAGE_EXEC;
         image->errnoval = sim.exec_errno;
@@ -101,22 +103,22 @@ out:
 }
 
 static pid_t sim_clone(int (*fn)(void *), void *stack, int flags, void *arg,
-                       int *ret_pidfd)
+                       int *ret_pidfd, int *ret_pid)
 {
     (void)stack;
-    return start(fn, (uint64_t)(unsigned)flags, arg, ret_pidfd);
+    return start(fn, (uint64_t)(unsigned)flags, arg, ret_pidfd, ret_pid);
 }
 
 static pid_t sim_clone3(int (*fn)(void *), void *stack, size_t size,
                         uint64_t flags, void *arg, int *ret_pidfd,
-                        atomic_int *until_exec, int cgroup)
+                        int *ret_pid, atomic_int *until_exec, int cgroup)
 {
     (void)stack;
     (void)size;
     (void)cgroup;
     if (flags & CLONE_CHILD_CLEARTID)
         atomic_store(until_exec, 0); /* its program runs when we go on */
-    return start(fn, flags, arg, ret_pidfd);
+    return start(fn, flags, arg, ret_pidfd, ret_pid);
 }
 
 static pid_t sim_fork(void)
@@ -136,7 +138,7 @@ struct sim_process *sim_started_elsehow(int elsewhere)
     return p;
 }
 
-/* ---- ending -------------------------------------------------------------- */
+/* ---- ending ------------------------------------------------------------- */
 
 void sim_exit(struct sim_process *p, int status)
 {
@@ -283,7 +285,7 @@ static int sim_waitid(int idtype, id_t id, siginfo_t *info, int options,
     return r;
 }
 
-/* ---- signals ------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------ */
 
 static void deliver(struct sim_process *p, int signo)
 {
@@ -351,7 +353,7 @@ static int sim_pidfd_send_signal(int pidfd, int signo, unsigned flags)
     return 0;
 }
 
-/* ---- the seam ------------------------------------------------------------ */
+/* ---- the seam ----------------------------------------------------------- */
 
 static void no_log(void *user, libxl_log_level level, int errnoval,
                    const char *message)

@@ -61,7 +61,7 @@ static int from_zero(struct fz_input *in, unsigned n, unsigned negative)
     return k < n - negative ? (int)k : (int)k - (int)n;
 }
 
-/* ---- making one ---------------------------------------------------------- */
+/* ---- making one --------------------------------------------------------- */
 
 static void make_program(struct fz_input *in)
 {
@@ -77,13 +77,13 @@ static void make_program(struct fz_input *in)
         made.argv[1] = words[fz_below(in, 4)];
     s->argv = fz_one_in(in, 16) ? NULL : made.argv;
     s->path = paths[fz_below(in, 5)];
-    bad_if(!s->argv || !s->argv[0], "argv");
+    bad_if(!s->argv || !made.argv[0], "argv");
     if (made.nbad)
         return;
     if (s->path)
         bad_if(!*s->path, "path");
     else
-        bad_if(!*s->argv[0], "argv");
+        bad_if(!*made.argv[0], "argv");
 }
 
 static void make_flags(struct fz_input *in)
@@ -277,15 +277,15 @@ static void make_opts(struct fz_input *in)
     bad_if((int)o->linger < 0 || o->linger > LIBXL_LINGER_EOF, "linger");
 }
 
-/* ---- what the child's half gets ------------------------------------------ */
+/* ---- what the child's half gets ----------------------------------------- */
 
 static void look_at_fds(const struct xl_child_setup *image)
 {
     struct fz_trial trial;
 
     memset(&trial, 0, sizeof(trial));
-    trial.map = image->spec->fds; /* an operation's streams are in it */
-    trial.n = image->spec->nfds;
+    trial.map = image->map; /* an operation's streams are in it */
+    trial.n = image->nmap;
     trial.hidden = -1;
     for (int fd = 0; fd < FZ_TABLE; fd++) {
         int flags = fcntl(fd, F_GETFD);
@@ -318,18 +318,22 @@ static void look_at_signals(const struct xl_child_setup *image)
 static void look(const struct xl_child_setup *image, struct sim_process *next)
 {
     const libxl_childproc_spec *s = &made.spec;
-    const char *path = s->path ? s->path : s->argv[0];
+    const char *path = s->path ? s->path : made.argv[0];
 
     (void)next;
     made.looked++;
     FZ_EQ(made.nbad, 0);
     FZ_TRUE(!made.closed_source);
-    FZ_TRUE(image->path == path);
-    FZ_TRUE((const void *)image->argv == (const void *)s->argv);
+    /* an asynchronous operation's are copies */
+    FZ_EQ(strcmp(image->path, path), 0);
+    for (int i = 0; made.argv[i] || image->argv[i]; i++)
+        FZ_EQ(strcmp(image->argv[i], made.argv[i]), 0);
     FZ_TRUE(image->envp != NULL);
     FZ_TRUE(!image->search_path ==
             (!has(LIBXL_SPAWN_SEARCH_PATH) || strchr(path, '/') != NULL));
-    FZ_TRUE(image->cwd == s->cwd);
+    FZ_TRUE(!image->cwd == !s->cwd);
+    if (s->cwd)
+        FZ_EQ(strcmp(image->cwd, s->cwd), 0);
     FZ_TRUE(!image->cgroup_procs == !s->cgroup);
     if (s->cgroup)
         FZ_EQ(strcmp(image->cgroup_procs, "/cg/cgroup.procs"), 0);
@@ -340,7 +344,7 @@ static void look(const struct xl_child_setup *image, struct sim_process *next)
     look_at_signals(image);
 }
 
-/* ---- the target ---------------------------------------------------------- */
+/* ---- the target --------------------------------------------------------- */
 
 static void check_refusal(int rc, const libxl_childproc_failure *failure)
 {

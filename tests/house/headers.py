@@ -10,10 +10,27 @@ import tree  # noqa: E402
 
 DECLARATION = re.compile(
     r"(?P<comment>/\*(?:[^*]|\*(?!/))*\*/)\s*\n"
-    r"LIBXL_API\s+(?P<prototype>[^;]*?\b(?P<name>libxl_\w+)\s*\([^;]*\));")
+    r"LIBXL_API\s+(?P<prototype>[^;]*?\b(?P<name>libxl_\w+)\s*\([^;]*\))"
+    r"\s*LIBXL_SYMBOL\((?P<symbol>\w+)\);")
+
+
+INLINE = re.compile(
+    r"(?P<comment>/\*(?:[^*]|\*(?!/))*\*/)\s*\n"
+    r"static inline\s+(?P<prototype>[^;{]*?\b(?P<name>libxl_\w+)\s*\([^;{]*\))"
+    r"\s*{")
 
 
 def declared():
+    """Names of all public functions, sorted."""
+    return sorted(exported() + inline())
+
+
+def inline():
+    """Those that are compiled into the caller, to pass on its sizes."""
+    return [name for _, name, _, _ in documented(INLINE)]
+
+
+def exported():
     """Names of all functions declared LIBXL_API, sorted."""
     names = []
     for header in tree.public_headers():
@@ -25,12 +42,20 @@ def declared():
     return sorted(names)
 
 
-def documented():
+def symbols():
+    """What the declared functions are called in object files, sorted."""
+    return sorted("xlchild_" + name[len("libxl_"):] for name in exported())
+
+
+def documented(*forms):
     """(header, name, comment, prototype) of every documented declaration."""
     found = []
     for header in tree.public_headers():
+        if header.name == "libxl_compat.h":
+            continue
         body = tree.text(Path("c/include") / header)
-        for match in DECLARATION.finditer(body):
-            found.append((str(header), match["name"], match["comment"],
-                          match["prototype"]))
+        for form in forms or (DECLARATION, INLINE):
+            for match in form.finditer(body):
+                found.append((str(header), match["name"], match["comment"],
+                              match["prototype"]))
     return found

@@ -6,6 +6,7 @@ import pytest
 
 import headers
 import tree
+import variants
 
 WARN = ["-Wall", "-Wextra", "-pedantic", "-Werror", "-fsyntax-only",
         "-I", str(tree.ROOT / "c/include")]
@@ -28,10 +29,51 @@ def test_compiles_alone(header, language):
     assert answer.returncode == 0, answer.stderr
 
 
+ARGV = """
+#include <xlchild.h>
+#include <unistd.h>
+extern char **environ;
+int main(int argc, char **argv)
+{
+    static const char *const constant[] = {"a", 0};
+    const char *half[] = {"a", 0};
+    char *const other[] = {argv[0], 0};
+    libxl_childproc_spec spec;
+
+    (void)argc;
+    libxl_childproc_spec_init(&spec);
+    spec.argv = argv + 1;
+    spec.envp = environ;
+    spec.argv = constant;
+    spec.envp = half;
+    spec.argv = other;
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("compiler", ["gcc -std=c11 -x c", "clang -x c",
+                                      "g++ -x c++", "clang++ -x c++"])
+def test_mains_argv_and_constant_arrays_need_no_cast(compiler):
+    variants.need(compiler.split()[0])
+    answer = subprocess.run(
+        [*compiler.split(), *WARN, "-Wcast-qual", "-"], input=ARGV, text=True,
+        stderr=subprocess.PIPE)
+    assert answer.returncode == 0, answer.stderr
+
+
 def test_every_declaration_has_a_comment():
     """The comment form is read from these, so none may escape it."""
     assert sorted(name for _, name, _, _ in headers.documented()) \
         == headers.declared()
+
+
+def test_X6_every_declaration_has_a_symbol_of_the_librarys_own():
+    """One without would be called libxl_ in object files, as Xen's are."""
+    for header in tree.public_headers():
+        for match in headers.DECLARATION.finditer(
+                tree.text(f"c/include/{header}")):
+            assert "libxl_" + match["symbol"] == match["name"]
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ traced() {
 # does to it: B7.
 nothing_exported() {
     for object in "$out/test/suite.exe" "$out/lib/dllxlchild_stubs.so"; do
-        if nm -D --defined-only "$object" | grep -w 'libxl_[a-z_]*'; then
+        if nm -D --defined-only "$object" | grep -v ' xlchild_ml_' |
+            grep -w -e 'libxl_[a-z_]*' -e 'xlchild_[a-z_]*'; then
             return 1
         fi
     done
@@ -85,12 +86,13 @@ nothing_exported() {
 beside_libxenlight() {
     {
         echo '#include <stdlib.h>'
-        for function in $(sed -n 's/^ *\(libxl_[a-z_]*\);.*/\1/p' \
+        for function in $(sed -n 's/^ *xlchild_\([a-z_]*\);.*/\1/p' \
             c/libxlchild.map); do
-            echo "int $function(void) { abort(); }"
+            echo "int libxl_$function(void) { abort(); }"
+            echo "int xlchild_$function(void) { abort(); }"
         done
     } > "$work/libxenlight.c"
-    grep -q libxl_ctx_alloc "$work/libxenlight.c" &&
+    grep -q xlchild_ctx_alloc "$work/libxenlight.c" &&
         ${CC:-cc} -shared -fPIC -w -o "$work/libxenlight.so" \
             "$work/libxenlight.c" &&
         LD_PRELOAD="$work/libxenlight.so" "$out/test/coexist.exe" libxl 20

@@ -19,7 +19,7 @@
 extern "C" {
 #endif
 
-/* ---- the treaty ------------------------------------------------------- */
+/* ---- the treaty --------------------------------------------------------- */
 
 typedef enum {
     /* The library owns SIGCHLD whenever the ctx has an unreaped child, and
@@ -50,11 +50,12 @@ typedef struct {
     pid_t (*fork_replacement)(void *user);
     /* Only with the owners _libxl and _libxl_always: called when a child was
      * reaped that no ctx of this process started. Returns 0 if the
-     * application recognised it (or keeps no records), ERROR_NOT_READY if the
-     * child is not the application's either (a warning is logged); anything
-     * else is a disaster (libxl_event_hooks). Never called from a signal
-     * handler, but from inside a call that pumps events; may re-enter.
-     * Without it the application is assumed not to start children. */
+     * application recognised it (or keeps no records), ERROR_NOT_READY or
+     * ERROR_UNKNOWN_CHILD, Xen's two codes for it, if the child is not the
+     * application's either (a warning is logged); anything else is a disaster
+     * (libxl_event_hooks). Never called from a signal handler, but from
+     * inside a call that pumps events; may re-enter. Without it the
+     * application is assumed not to start children. */
     int (*childproc_exited_callback)(pid_t, int status, void *user);
     size_t size; /* sizeof(libxl_childproc_hooks); 0 means the fields above */
 } libxl_childproc_hooks;
@@ -64,7 +65,8 @@ typedef struct {
  * logged and changes nothing. */
 LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
                                        const libxl_childproc_hooks *hooks,
-                                       void *user);
+                                       void *user)
+    LIBXL_SYMBOL(childproc_setmode);
 
 /* libxl_childproc_setmode_checked - the same, with an answer
  * Before:   the ctx has no child; best called at initialisation
@@ -86,7 +88,8 @@ LIBXL_API void libxl_childproc_setmode(libxl_ctx *ctx,
  *   ERROR_NOMEM, ERROR_SYSTEM  the self-pipe or handler could not be had */
 LIBXL_API int
 libxl_childproc_setmode_checked(libxl_ctx *ctx,
-                                const libxl_childproc_hooks *hooks, void *user);
+                                const libxl_childproc_hooks *hooks, void *user)
+    LIBXL_SYMBOL(childproc_setmode_checked);
 
 /* libxl_childproc_exited - the host reaped a child: is it ours?
  * Before:   owner mainloop; status is as from waitpid. NOT from a signal
@@ -99,7 +102,8 @@ libxl_childproc_setmode_checked(libxl_ctx *ctx,
  * Returns:  0 ours
  *   ERROR_NOT_READY  not ours, silently -> look among your own; or the owner
  *                    is not mainloop (which is logged). No other error. */
-LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
+LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status)
+    LIBXL_SYMBOL(childproc_exited);
 
 /* libxl_childproc_sigchld_occurred - the host saw a SIGCHLD: look for exits
  * Before:   owner mainloop (other owners: harmless). NOT from a signal handler
@@ -108,7 +112,8 @@ LIBXL_API int libxl_childproc_exited(libxl_ctx *ctx, pid_t, int status);
  * Calls:    callbacks that are due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  nothing */
-LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
+LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
+    LIBXL_SYMBOL(childproc_sigchld_occurred);
 
 /* libxl_postfork_child_noexec - in a child that forked and will not exec
  * Before:   in the child of a fork() by the host, before any other use of the
@@ -122,7 +127,8 @@ LIBXL_API void libxl_childproc_sigchld_occurred(libxl_ctx *ctx);
  * Threads:  the one that forked     Signals: no
  * Fork:     that is what it is for
  * Returns:  nothing (ctx may be NULL: all are treated anyway) */
-LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx);
+LIBXL_API void libxl_postfork_child_noexec(libxl_ctx *ctx)
+    LIBXL_SYMBOL(postfork_child_noexec);
 
 /* ---- what to start ------------------------------------------------------ */
 
@@ -187,15 +193,35 @@ typedef enum libxl_free_policy {
                                                   interpreters ignore for
                                                   themselves, at their default
                                                   even with KEEP_SIGIGN */
+#define LIBXL_SPAWN_KEEP_GROUPS (1u << 17) /* with SET_UID or SET_GID and no
+                                              SET_GROUPS: the caller's
+                                              supplementary groups stay */
+#define LIBXL_SPAWN_HOLD_PID (1u << 18) /* only with LIBXL_REPORT_HOLD: when it
+                                           has ended it is not reaped before
+                                           libxl_childproc_wait takes its result
+                                           or libxl_childproc_detach lets it go,
+                                           so that its pid stays its own. In
+                                           the modes that reap everybody it is
+                                           reaped all the same; what is known of
+                                           it stays */
+
+/* A NULL-terminated array of strings, which is only read: main's argv and
+ * environ (char **) as well as arrays of const char *. C++ converts them all to
+ * one type; in C no type takes them without a cast but a pointer to void. */
+#ifdef __cplusplus
+typedef const char *const *libxl_strings;
+#else
+typedef const void *libxl_strings;
+#endif
 
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
  * call; no fd of the caller's has its flags changed. */
 typedef struct libxl_childproc_spec {
-    size_t size;             /* set by init */
+    size_t size;             /* set by init: the caller's sizeof */
     const char *path;        /* program to execute; NULL: argv[0] */
-    const char *const *argv; /* NULL-terminated, at least one */
-    const char *const *envp; /* NULL-terminated; NULL: the caller's environ */
+    libxl_strings argv;      /* at least one */
+    libxl_strings envp;      /* NULL: the caller's environ */
     const char *search_path; /* for SEARCH_PATH; NULL: PATH in envp, else the
                                 caller's PATH, else /usr/bin:/bin */
     const char *cwd;         /* NULL: the caller's. Entered with the ids that
@@ -224,13 +250,33 @@ typedef struct libxl_childproc_spec {
                                   default SIGKILL to the process, at once */
     int exited_grace_ms;       /* mainloop mode: how long the host may take to
                                   pass a status on; 1000 by default */
+    int reserved;              /* 0 */
+    /* Asked, with no lock held, when a signal has interrupted a start that
+     * waits for its child to become its program, and every 100 ms meanwhile.
+     * Not 0: the start is given up, the child ended and reaped, and the call
+     * returns ERROR_INTERRUPTED. May not re-enter. NULL: the start waits for as
+     * long as it takes */
+    int (*interrupted)(void *user);
+    void *interrupted_user;
 } libxl_childproc_spec;
+
+/* libxl_childproc_spec_init_sized - the defaults, in a struct of the caller's
+ * size. Called through libxl_childproc_spec_init, and by other languages
+ * Before:   spec has size bytes     Effects: none     Owns: none
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  nothing; spec is overwritten */
+LIBXL_API void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec,
+                                               size_t size)
+    LIBXL_SYMBOL(childproc_spec_init_sized);
 
 /* libxl_childproc_spec_init - the defaults
  * Before:   spec not NULL     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; spec is overwritten */
-LIBXL_API void libxl_childproc_spec_init(libxl_childproc_spec *spec);
+static inline void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+{
+    libxl_childproc_spec_init_sized(spec, sizeof *spec);
+}
 
 /* Where starting a child failed. */
 #define LIBXL_STAGES(X)                                                        \
@@ -263,15 +309,17 @@ typedef enum libxl_childproc_stage {
 typedef struct libxl_childproc_failure {
     libxl_childproc_stage stage;
     int errnoval;         /* 0 where no system error belongs to it */
-    const char *argument; /* stage ARGUMENT: the member's name; else NULL.
-                             A constant string */
+    const char *argument; /* stage ARGUMENT: the member's name; stage FDS: the
+                             member of the options whose file could not be
+                             opened; else NULL. A constant string */
 } libxl_childproc_failure;
 
 /* libxl_childproc_stage_name - the text for a stage
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the text; "unknown" for a number that is no stage */
-LIBXL_API const char *libxl_childproc_stage_name(libxl_childproc_stage stage);
+LIBXL_API const char *libxl_childproc_stage_name(libxl_childproc_stage stage)
+    LIBXL_SYMBOL(childproc_stage_name);
 
 /* How a child's end is reported: exactly once, by exactly one of these.
  * (Evenables come on top.) */
@@ -311,6 +359,7 @@ typedef struct libxl_childproc_report {
  *                  ->errnoval say which, and why
  *   ERROR_NOMEM, ERROR_SYSTEM  the parent lacks memory, fds or processes
  *                  (stage PREPARE or FORK)
+ *   ERROR_INTERRUPTED  spec->interrupted gave it up
  *   ERROR_SIGCHLD_UNAVAILABLE  SIGCHLD is ignored or blocked and the kernel
  *                  has no pidfds -> unblock it
  *   ERROR_SIGCHLD_CONFLICT  another ctx is in an incompatible mode -> set
@@ -320,7 +369,8 @@ LIBXL_API int libxl_childproc_spawn(libxl_ctx *ctx,
                                     const libxl_childproc_spec *spec,
                                     const libxl_childproc_report *report,
                                     libxl_childproc_id *ret_id, pid_t *ret_pid,
-                                    libxl_childproc_failure *ret_failure);
+                                    libxl_childproc_failure *ret_failure)
+    LIBXL_SYMBOL(childproc_spawn);
 
 /* One entry of a batch. */
 typedef struct libxl_childproc_batch_entry {
@@ -330,6 +380,7 @@ typedef struct libxl_childproc_batch_entry {
     libxl_childproc_id id;                /* out, 0 unless rc is 0 */
     pid_t pid;                            /* out, -1 unless rc is 0 */
     libxl_childproc_failure failure;      /* out */
+    uint64_t reserved[2];                 /* out, zero */
 } libxl_childproc_batch_entry;
 
 /* libxl_childproc_spawn_many - start a batch of children
@@ -345,7 +396,8 @@ typedef struct libxl_childproc_batch_entry {
  *   ERROR_INVAL  ctx or entries NULL, or too many. Nothing started. */
 LIBXL_API int
 libxl_childproc_spawn_many(libxl_ctx *ctx,
-                           libxl_childproc_batch_entry *entries, size_t n);
+                           libxl_childproc_batch_entry *entries, size_t n)
+    LIBXL_SYMBOL(childproc_spawn_many);
 
 /* libxl_childproc_set_starters - threads that start children for this ctx
  * Before:   n from 0 (the default: the calling thread starts them) to 64
@@ -358,13 +410,19 @@ libxl_childproc_spawn_many(libxl_ctx *ctx,
  *   ERROR_INVAL  n out of range, or a fork_replacement is set
  *   ERROR_BUSY   a batch is running -> call again when it has returned
  *   ERROR_SYSTEM threads could not be made; there are as many as before */
-LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
+LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n)
+    LIBXL_SYMBOL(childproc_set_starters);
 
 /* ---- living children ---------------------------------------------------- */
 
+/* A flag of libxl_childproc_wait: the result stays, for any number of threads
+ * and times, until libxl_childproc_detach lets the child go. */
+#define LIBXL_WAIT_KEEP 2u
+
 /* libxl_childproc_wait - wait for one held child and take its result
  * Before:   id was started with LIBXL_REPORT_HOLD
- * Effects:  pumps the ctx while it waits; on success the child is forgotten
+ * Effects:  pumps the ctx while it waits; on success the child is reaped, and
+ *           forgotten unless flags have LIBXL_WAIT_KEEP
  * Owns:     *ret_result is the caller's
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
@@ -379,7 +437,8 @@ LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n);
  *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
 LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
                                    int timeout_ms, unsigned flags,
-                                   libxl_childproc_result *ret_result);
+                                   libxl_childproc_result *ret_result)
+    LIBXL_SYMBOL(childproc_wait);
 
 /* libxl_childproc_kill - send a signal to a child, never to another process
  * Before:   id is a child of this ctx that has not been reported
@@ -393,7 +452,8 @@ LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
  *                     process with such rights can
  *   ERROR_SYSTEM      errno says why */
 LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
-                                   int signo, libxl_kill_scope scope);
+                                   int signo, libxl_kill_scope scope)
+    LIBXL_SYMBOL(childproc_kill);
 
 /* libxl_childproc_terminate - end a child by policy
  * Before:   as libxl_childproc_kill
@@ -406,7 +466,8 @@ LIBXL_API int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  as libxl_childproc_kill, or an osevent hook's positive code */
 LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
-                                        const libxl_kill_policy *policy);
+                                        const libxl_kill_policy *policy)
+    LIBXL_SYMBOL(childproc_terminate);
 
 /* libxl_childproc_detach - no report for this child any more
  * Before:   as libxl_childproc_kill; also for a held result
@@ -416,7 +477,8 @@ LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0
  *   ERROR_NOTFOUND  no such child, or it was reported -> nothing to do */
-LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
+LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
+    LIBXL_SYMBOL(childproc_detach);
 
 /* libxl_childproc_lookup - the id of a live child by its pid
  * Before:   none     Effects: none     Owns: none     Calls: none
@@ -426,14 +488,16 @@ LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id);
  *                   or is not ours
  *   ERROR_INVAL     an argument is NULL, or pid <= 1 */
 LIBXL_API int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,
-                                     libxl_childproc_id *ret_id);
+                                     libxl_childproc_id *ret_id)
+    LIBXL_SYMBOL(childproc_lookup);
 
 /* libxl_childproc_count - how many children of this ctx are unreported
  * Before:   none     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  the number, detached ones included, >= 0
  *   ERROR_INVAL  ctx NULL, or of the parent process */
-LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
+LIBXL_API int libxl_childproc_count(libxl_ctx *ctx)
+    LIBXL_SYMBOL(childproc_count);
 
 /* libxl_childproc_start_time - names a process beyond its pid
  * Before:   pid > 1 exists     Effects: none     Owns: none     Calls: none
@@ -443,7 +507,8 @@ LIBXL_API int libxl_childproc_count(libxl_ctx *ctx);
  *   ERROR_NOTFOUND  no such process -> it has ended
  *   ERROR_INVAL     pid <= 1 or ret_ticks NULL
  *   ERROR_SYSTEM    /proc could not be read; errno says why */
-LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
+LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
+    LIBXL_SYMBOL(childproc_start_time);
 
 /* libxl_childproc_adopt - watch a process that somebody else started
  * Before:   the process is identified by pidfd (>= 0; pid and start_ticks are
@@ -465,7 +530,8 @@ LIBXL_API int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks);
 LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
                                     uint64_t start_ticks, int pidfd,
                                     const libxl_childproc_report *report,
-                                    libxl_childproc_id *ret_id);
+                                    libxl_childproc_id *ret_id)
+    LIBXL_SYMBOL(childproc_adopt);
 
 /* ---- what is going on --------------------------------------------------- */
 
@@ -478,7 +544,8 @@ LIBXL_API int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid,
 #define LIBXL_FACILITY_VFORK (1u << 4)       /* clone(CLONE_VM|CLONE_VFORK) */
 
 typedef struct libxl_childproc_diagnosis {
-    size_t size;                    /* set by the caller: sizeof */
+    size_t size;                    /* set by the caller: sizeof. Members that
+                                       this library does not know are zero */
     libxl_sigchld_owner mode_asked;
     libxl_sigchld_owner mode_in_force;
     const char *mode_reason;        /* why they differ; NULL if they do not.
@@ -506,20 +573,23 @@ typedef struct libxl_childproc_diagnosis {
 LIBXL_API int
 libxl_childproc_diagnose(libxl_ctx *ctx,
                          libxl_childproc_diagnosis *ret_diagnosis,
-                         char **ret_words);
+                         char **ret_words)
+    LIBXL_SYMBOL(childproc_diagnose);
 
 /* libxl_childproc_owner_name - the name for a mode, as in the enum without
  * its libxl_sigchld_owner_ prefix
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the name; "unknown" for a number that is no mode */
-LIBXL_API const char *libxl_childproc_owner_name(libxl_sigchld_owner owner);
+LIBXL_API const char *libxl_childproc_owner_name(libxl_sigchld_owner owner)
+    LIBXL_SYMBOL(childproc_owner_name);
 
 /* libxl_childproc_lost_text - why a status is lost, in words
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the text; "unknown" for a number that is no reason */
-LIBXL_API const char *libxl_childproc_lost_text(libxl_childproc_lost lost);
+LIBXL_API const char *libxl_childproc_lost_text(libxl_childproc_lost lost)
+    LIBXL_SYMBOL(childproc_lost_text);
 
 #ifdef __cplusplus
 }

@@ -34,6 +34,13 @@ extern "C" {
 #define LIBXL_API __attribute__((visibility("default")))
 #endif
 
+/* In object files a function has a name of this library's own, xlchild_ in
+ * place of libxl_: Xen's libxenlight, whose functions are called the same, may
+ * be in the same program. It is this name that dlsym() knows. */
+#ifndef LIBXL_SYMBOL
+#define LIBXL_SYMBOL(name) __asm__("xlchild_" #name)
+#endif
+
 /* The version of this interface: pass it to libxl_ctx_alloc. */
 #define LIBXL_VERSION 0
 
@@ -80,6 +87,14 @@ typedef enum libxl_log_level {
     LIBXL_LOG_CRITICAL = 4
 } libxl_log_level;
 
+/* Structs that say their size grow at their end in later releases. The size is
+ * the caller's, set where the caller is compiled, so that a program and a
+ * library of different releases work together: members that the program does
+ * not know have their defaults, and one that the library does not know may be
+ * set only to zero, which is the default of every member that is added
+ * (ERROR_INVAL otherwise). The other structs keep their size for good; those
+ * that the library fills have reserved room, which it sets to zero. */
+
 /* Where log messages go. Copied by libxl_ctx_alloc. `log` is called without
  * any lock, on a thread that is inside the library, never from a signal
  * handler, never in a child; it must not call back into the library.
@@ -105,7 +120,8 @@ typedef struct libxl_logger {
  *   ERROR_NOMEM    out of memory
  *   ERROR_SYSTEM   errno says why: EMFILE, ENFILE, ENOMEM -> raise it */
 LIBXL_API int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
-                              const libxl_logger *logger);
+                              const libxl_logger *logger)
+    LIBXL_SYMBOL(ctx_alloc);
 
 /* libxl_ctx_free - end a context; legal while children live
  * Before:   not from inside one of this ctx's callbacks, and with no other
@@ -120,7 +136,8 @@ LIBXL_API int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
  * Fork:     yes; on a parent's ctx it releases memory and closes fds only
  * Returns:  0 (NULL: 0, nothing done)
  *   ERROR_BUSY  in use -> return from the callback, or join the thread first */
-LIBXL_API int libxl_ctx_free(libxl_ctx *ctx);
+LIBXL_API int libxl_ctx_free(libxl_ctx *ctx)
+    LIBXL_SYMBOL(ctx_free);
 
 /* libxl_ctx_fileno - one pollable fd: readable exactly when there is work
  * Before:   none
@@ -132,13 +149,28 @@ LIBXL_API int libxl_ctx_free(libxl_ctx *ctx);
  * Returns:  the fd, >= 0
  *   ERROR_INVAL   ctx NULL, or of the parent process
  *   ERROR_NOMEM, ERROR_SYSTEM  could not be made; errno says why */
-LIBXL_API int libxl_ctx_fileno(libxl_ctx *ctx);
+LIBXL_API int libxl_ctx_fileno(libxl_ctx *ctx)
+    LIBXL_SYMBOL(ctx_fileno);
 
 /* libxl_ctx_disaster_latched - the first disaster that no hook was told
  * Before:   none     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: no     Fork: yes
  * Returns:  0 while there was none, else the ERROR_* of the first one */
-LIBXL_API int libxl_ctx_disaster_latched(libxl_ctx *ctx);
+LIBXL_API int libxl_ctx_disaster_latched(libxl_ctx *ctx)
+    LIBXL_SYMBOL(ctx_disaster_latched);
+
+/* libxl_ctx_log - have the ctx's logger write a message of the host's
+ * Before:   none
+ * Effects:  none
+ * Owns:     message is copied; what is beyond 511 bytes is cut off
+ * Calls:    the logger, where level is not below its min_level; it comes after
+ *           what the library has said before
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_INVAL  an argument is wrong */
+LIBXL_API int libxl_ctx_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
+                            const char *message)
+    LIBXL_SYMBOL(ctx_log);
 
 /* libxl_strerror - the text for a code
  * Before:   none     Effects: none
@@ -146,7 +178,8 @@ LIBXL_API int libxl_ctx_disaster_latched(libxl_ctx *ctx);
  * Calls:    none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  the text; "unknown error" for a code that is none of ours */
-LIBXL_API const char *libxl_strerror(int rc);
+LIBXL_API const char *libxl_strerror(int rc)
+    LIBXL_SYMBOL(strerror);
 
 /* libxl_error_name - the name for a code, without its ERROR_ prefix
  * Before:   none     Effects: none
@@ -154,13 +187,15 @@ LIBXL_API const char *libxl_strerror(int rc);
  * Calls:    none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  the name, or NULL */
-LIBXL_API const char *libxl_error_name(int rc);
+LIBXL_API const char *libxl_error_name(int rc)
+    LIBXL_SYMBOL(error_name);
 
 /* libxl_version_string - the library's release, as "major.minor.patch"
  * Before:   none     Effects: none     Owns: a constant string
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the text */
-LIBXL_API const char *libxl_version_string(void);
+LIBXL_API const char *libxl_version_string(void)
+    LIBXL_SYMBOL(version_string);
 
 #ifdef __cplusplus
 }

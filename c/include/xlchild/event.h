@@ -37,8 +37,11 @@ typedef enum libxl_childproc_lost {
                                   the kernel threw the status away */
     LIBXL_LOST_NOT_PASSED = 3, /* mainloop mode: the host reaped the child and
                                   never called libxl_childproc_exited */
-    LIBXL_LOST_NOT_OURS = 4    /* adopted, not our child: only its parent
+    LIBXL_LOST_NOT_OURS = 4,   /* adopted, not our child: only its parent
                                   learnt the status */
+    LIBXL_LOST_NUMBER_REUSED = 5 /* another wait() took it, and its pid is
+                                    another process's by now; there was no
+                                    pidfd to ask */
 } libxl_childproc_lost;
 
 /* How the status reached us. */
@@ -60,9 +63,17 @@ typedef struct libxl_childproc_result {
     libxl_childproc_source source;
     int has_rusage;       /* rusage is the kernel's (LIBXL_SOURCE_REAPED) */
     struct rusage rusage; /* of the child and what it waited for */
+    uint64_t reserved[2]; /* zero */
 } libxl_childproc_result;
 
 typedef enum libxl_event_type {
+#ifdef XLCHILD_LIBXL_COMPAT_H /* for programs written for Xen's: none occurs */
+#define XLCHILD_EVENT_TYPES_OF_XEN 1
+    LIBXL_EVENT_TYPE_DOMAIN_SHUTDOWN = 1,
+    LIBXL_EVENT_TYPE_DOMAIN_DEATH = 2,
+    LIBXL_EVENT_TYPE_DISK_EJECT = 3,
+    LIBXL_EVENT_TYPE_DOMAIN_CREATE_CONSOLE_AVAILABLE = 5,
+#endif
     LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4, /* Xen's number */
     LIBXL_EVENT_TYPE_CHILDPROC_EXIT = 32,
     LIBXL_EVENT_TYPE_CHILDPROC_STARTED = 33, /* progress of an operation */
@@ -73,9 +84,19 @@ typedef enum libxl_event_type {
 #define LIBXL_EVENTMASK_ALL (~UINT64_C(0))
 #define LIBXL_EVENTMASK(type) (UINT64_C(1) << (type))
 
+/* As in the tail queues of BSD's <sys/queue.h>. */
+typedef struct libxl_ev_link {
+    struct libxl_event *tqe_next;
+    struct libxl_event **tqe_prev;
+} libxl_ev_link;
+
 typedef struct libxl_event {
-    struct libxl_event *next; /* the library's, then whoever owns the event's */
+    union { /* the library's, then whoever owns the event's */
+        struct libxl_event *next;
+        libxl_ev_link link;
+    };
     libxl_event_type type;
+    uint32_t domid;         /* 0; Xen's events are about a domain */
     libxl_ev_user for_user; /* as given when the event was asked for */
     union {
         struct {
@@ -112,7 +133,8 @@ typedef int libxl_event_predicate(const libxl_event *event, void *user);
 LIBXL_API int libxl_event_check(libxl_ctx *ctx, libxl_event **ret_event,
                                 uint64_t typemask,
                                 libxl_event_predicate *predicate,
-                                void *predicate_user);
+                                void *predicate_user)
+    LIBXL_SYMBOL(event_check);
 
 /* libxl_event_wait - wait for an event and take it
  * As libxl_event_check, but blocks until an event matches. Signals do not
@@ -123,7 +145,8 @@ LIBXL_API int libxl_event_check(libxl_ctx *ctx, libxl_event **ret_event,
 LIBXL_API int libxl_event_wait(libxl_ctx *ctx, libxl_event **ret_event,
                                uint64_t typemask,
                                libxl_event_predicate *predicate,
-                               void *predicate_user);
+                               void *predicate_user)
+    LIBXL_SYMBOL(event_wait);
 
 /* Flags of the calls that block. */
 #define LIBXL_WAIT_INTERRUPTIBLE 1u /* return ERROR_INTERRUPTED after a signal
@@ -145,14 +168,16 @@ LIBXL_API int libxl_event_wait(libxl_ctx *ctx, libxl_event **ret_event,
  *   ERROR_SYSTEM, ERROR_NOMEM  the thread could not wait */
 LIBXL_API int libxl_event_wait_many(libxl_ctx *ctx, libxl_event **ret_events,
                                     int max, uint64_t typemask, int timeout_ms,
-                                    unsigned flags);
+                                    unsigned flags)
+    LIBXL_SYMBOL(event_wait_many);
 
 /* libxl_event_free - give an event back
  * Before:   the event was taken from, or handed over by, this ctx
  * Effects:  none     Owns: the event is gone (NULL: no-op)     Calls: none
  * Threads:  any     Signals: no     Fork: yes
  * Returns:  nothing */
-LIBXL_API void libxl_event_free(libxl_ctx *ctx, libxl_event *event);
+LIBXL_API void libxl_event_free(libxl_ctx *ctx, libxl_event *event)
+    LIBXL_SYMBOL(event_free);
 
 /* The host's event hooks. Copied. */
 typedef struct libxl_event_hooks {
@@ -179,7 +204,8 @@ typedef struct libxl_event_hooks {
  *                changed. */
 LIBXL_API int libxl_event_register_callbacks(libxl_ctx *ctx,
                                              const libxl_event_hooks *hooks,
-                                             void *user);
+                                             void *user)
+    LIBXL_SYMBOL(event_register_callbacks);
 
 typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
 
@@ -198,7 +224,8 @@ typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
  *   ERROR_NOMEM          nothing changed */
 LIBXL_API int
 libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
-                              libxl_evgen_childproc_exit **ret_evgen);
+                              libxl_evgen_childproc_exit **ret_evgen)
+    LIBXL_SYMBOL(evenable_childproc_exit);
 
 /* libxl_evdisable_childproc_exit - no more such events
  * Before:   evgen came from this ctx and was not disabled yet
@@ -208,7 +235,8 @@ libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
  * Returns:  nothing */
 LIBXL_API void
 libxl_evdisable_childproc_exit(libxl_ctx *ctx,
-                               libxl_evgen_childproc_exit *evgen);
+                               libxl_evgen_childproc_exit *evgen)
+    LIBXL_SYMBOL(evdisable_childproc_exit);
 
 /* How an asynchronous operation reports its completion. With a callback, it
  * is called; without one, an OPERATION_COMPLETE event with for_event in
@@ -243,7 +271,8 @@ typedef struct libxl_asyncprogress_how {
  *   ERROR_NOTFOUND  no such operation, or it is finished -> nothing to do
  *   ERROR_ABORTED   asked already -> await the completion
  *   ERROR_INVAL     an argument is NULL */
-LIBXL_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how);
+LIBXL_API int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)
+    LIBXL_SYMBOL(ao_abort);
 
 #ifdef __cplusplus
 }

@@ -19,7 +19,9 @@ typedef enum libxl_stream_kind {
     LIBXL_STREAM_NULL = 1,    /* /dev/null */
     LIBXL_STREAM_FD = 2,      /* fd, borrowed during the call */
     LIBXL_STREAM_FILE = 3,    /* path: opened for reading as stdin, created
-                                 (0666 less umask) and truncated otherwise */
+                                 (0666 less umask) and truncated otherwise.
+                                 The child opens it: a FIFO without a peer keeps
+                                 nobody else waiting, and the timeout counts */
     LIBXL_STREAM_APPEND = 4,  /* path: as FILE, appended to */
     LIBXL_STREAM_BUFFER = 5,  /* stdin only: data, copied by an asynchronous
                                  call, borrowed by a synchronous one */
@@ -46,7 +48,7 @@ typedef enum libxl_linger {
 } libxl_linger;
 
 typedef struct libxl_childproc_exec_opts {
-    size_t size; /* set by init */
+    size_t size; /* set by init: the caller's sizeof */
     libxl_stream stdin_stream;
     libxl_stream stdout_stream;
     libxl_stream stderr_stream;
@@ -62,13 +64,27 @@ typedef struct libxl_childproc_exec_opts {
     const libxl_asyncprogress_how *started;
 } libxl_childproc_exec_opts;
 
+/* libxl_childproc_exec_opts_init_sized - the defaults, in a struct of the
+ * caller's size. Called through libxl_childproc_exec_opts_init, and by other
+ * languages
+ * Before:   opts has size bytes     Effects: none     Owns: none
+ * Calls:    none     Threads: any     Signals: yes     Fork: yes
+ * Returns:  nothing; opts is overwritten */
+LIBXL_API void
+libxl_childproc_exec_opts_init_sized(libxl_childproc_exec_opts *opts,
+                                     size_t size)
+    LIBXL_SYMBOL(childproc_exec_opts_init_sized);
+
 /* libxl_childproc_exec_opts_init - the defaults: stdin from /dev/null, stdout
  * and stderr inherited, no timeout
  * Before:   opts not NULL     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: yes     Fork: yes
  * Returns:  nothing; opts is overwritten */
-LIBXL_API void
-libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts);
+static inline void
+libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts)
+{
+    libxl_childproc_exec_opts_init_sized(opts, sizeof *opts);
+}
 
 typedef struct libxl_captured {
     char *data;       /* malloc'ed, always followed by a NUL; NULL if nothing
@@ -86,6 +102,8 @@ typedef struct libxl_childproc_exec_result {
     size_t stdin_written; /* bytes of the buffer that the child's pipe took */
     libxl_captured out;
     libxl_captured err;
+    libxl_childproc_failure failure; /* with the completion ERROR_SPAWN */
+    uint64_t reserved[4]; /* zero */
 } libxl_childproc_exec_result;
 
 /* libxl_childproc_exec - run a command to completion
@@ -108,6 +126,9 @@ typedef struct libxl_childproc_exec_result {
  *                  by itself at that moment) -> the result is filled
  *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
  *                  filled, with less
+ *   ERROR_SPAWN    the call had returned before the child could execute its
+ *                  program, for opening a file or executing took its time, and
+ *                  then that failed -> ret_result->failure
  *   ERROR_FAIL     a pipe could no longer be watched, for want of kernel
  *                  memory; it was killed -> the result is filled, with less
  *  and what libxl_childproc_spawn returns, always from the call itself */
@@ -116,7 +137,8 @@ LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
                                    const libxl_childproc_exec_opts *opts,
                                    libxl_childproc_exec_result *ret_result,
                                    libxl_childproc_failure *ret_failure,
-                                   const libxl_asyncop_how *how);
+                                   const libxl_asyncop_how *how)
+    LIBXL_SYMBOL(childproc_exec);
 
 /* libxl_childproc_exec_result_dispose - free what a result holds
  * Before:   the operation has completed, or never started
@@ -124,7 +146,8 @@ LIBXL_API int libxl_childproc_exec(libxl_ctx *ctx,
  * Calls:    none     Threads: any     Signals: no     Fork: yes
  * Returns:  nothing */
 LIBXL_API void
-libxl_childproc_exec_result_dispose(libxl_childproc_exec_result *result);
+libxl_childproc_exec_result_dispose(libxl_childproc_exec_result *result)
+    LIBXL_SYMBOL(childproc_exec_result_dispose);
 
 #ifdef __cplusplus
 }

@@ -63,7 +63,8 @@ typedef struct libxl_osevent_hooks {
  *                last; another thread may be inside a hook */
 LIBXL_API int libxl_osevent_register_hooks(libxl_ctx *ctx,
                                            const libxl_osevent_hooks *hooks,
-                                           void *user);
+                                           void *user)
+    LIBXL_SYMBOL(osevent_register_hooks);
 
 /* libxl_osevent_beforepoll - what to poll() for
  * Before:   *nfds_io is the room in fds (fds may be NULL if it is 0)
@@ -79,7 +80,8 @@ LIBXL_API int libxl_osevent_register_hooks(libxl_ctx *ctx,
  *   ERROR_NOMEM, ERROR_SYSTEM  the fd could not be made; errno says why */
 LIBXL_API int libxl_osevent_beforepoll(libxl_ctx *ctx, int *nfds_io,
                                        struct pollfd *fds, int *timeout_io,
-                                       struct timeval now);
+                                       struct timeval now)
+    LIBXL_SYMBOL(osevent_beforepoll);
 
 /* libxl_osevent_afterpoll - what poll() said
  * Before:   fds as filled in by poll(), which may contain others' entries
@@ -90,7 +92,8 @@ LIBXL_API int libxl_osevent_beforepoll(libxl_ctx *ctx, int *nfds_io,
  * Returns:  nothing. Then use libxl_event_check. */
 LIBXL_API void libxl_osevent_afterpoll(libxl_ctx *ctx, int nfds,
                                        const struct pollfd *fds,
-                                       struct timeval now);
+                                       struct timeval now)
+    LIBXL_SYMBOL(osevent_afterpoll);
 
 /* libxl_osevent_occurred_fd - a registered fd became ready
  * Before:   for_libxl came from fd_register on this ctx, at any time before
@@ -101,7 +104,8 @@ LIBXL_API void libxl_osevent_afterpoll(libxl_ctx *ctx, int nfds,
  * Threads:  any     Signals: no     Fork: no
  * Returns:  nothing */
 LIBXL_API void libxl_osevent_occurred_fd(libxl_ctx *ctx, void *for_libxl,
-                                         int fd, short events, short revents);
+                                         int fd, short events, short revents)
+    LIBXL_SYMBOL(osevent_occurred_fd);
 
 /* libxl_osevent_occurred_timeout - a registered timeout passed
  * The registration is gone with it: the library does not deregister a
@@ -109,7 +113,8 @@ LIBXL_API void libxl_osevent_occurred_fd(libxl_ctx *ctx, void *for_libxl,
  * from another thread, so that the host keeps its record till then; and it
  * waits for a hook that another thread is in, so that the host may hold no
  * lock which its hooks take. Otherwise as libxl_osevent_occurred_fd. */
-LIBXL_API void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl);
+LIBXL_API void libxl_osevent_occurred_timeout(libxl_ctx *ctx, void *for_libxl)
+    LIBXL_SYMBOL(osevent_occurred_timeout);
 
 #ifdef __cplusplus
 }

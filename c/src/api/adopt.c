@@ -167,7 +167,7 @@ static int adopt(libxl_ctx *ctx, pid_t pid, int pidfd, int shared,
     child->adopted = !is_our_child(pidfd);
     child->pidfd_shared = shared != 0;
     child->leads_group = getpgid(pid) == pid;
-    if (xl_registry_insert(&child->reg, pid) != 0) {
+    if (xl_registry_insert(&child->reg, pid, pidfd) != 0) {
         xl_registry_unreserve();
         xl_child_discard(ctx, child);
         return ERROR_INVAL;

@@ -12,6 +12,7 @@
 #include "child/child.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/defer.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
@@ -26,12 +27,20 @@
 
 /* ---- making ------------------------------------------------------------- */
 
-static int bad_logger(const libxl_logger *logger)
+/* NULL is: warnings and worse, to stderr. */
+static int take_logger(libxl_logger *own, const libxl_logger *logger)
 {
-    return logger != NULL &&
-           (logger->size < sizeof *logger || logger->log == NULL ||
-            logger->min_level < LIBXL_LOG_DEBUG ||
-            logger->min_level > LIBXL_LOG_CRITICAL);
+    memset(own, 0, sizeof *own);
+    own->min_level = LIBXL_LOG_WARNING;
+    if (logger == NULL)
+        return 0;
+    if (xl_sized_take(own, sizeof *own, logger, logger->size,
+                      XL_SIZE_WITH(libxl_logger, user)) != 0)
+        return -1;
+    return own->log == NULL || own->min_level < LIBXL_LOG_DEBUG ||
+                   own->min_level > LIBXL_LOG_CRITICAL
+               ? -1
+               : 0;
 }
 
 static int init_locks(libxl_ctx *ctx)
@@ -48,11 +57,10 @@ static int init_locks(libxl_ctx *ctx)
 static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
 {
     ctx->generation = xl_process_generation();
-    ctx->log.logger.min_level = LIBXL_LOG_WARNING;
-    if (logger != NULL)
-        ctx->log.logger = *logger;
+    ctx->log.logger = *logger;
     ctx->tick.fire = xl_reap_tick;
     xl_queue_init(&ctx->deferred);
+    xl_queue_init(&ctx->postponed);
     ctx->events.tail = &ctx->events.head;
     xl_list_init(&ctx->events.evgens);
     xl_list_init(&ctx->starting);
@@ -61,6 +69,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
+    xl_list_init(&ctx->minded);
     xl_list_init(&ctx->pump.waiters);
 }
 
@@ -68,6 +77,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
                     const libxl_logger *logger)
 {
     libxl_ctx *ctx = NULL;
+    libxl_logger own;
     int saved;
 
     if (ret_ctx == NULL)
@@ -75,7 +85,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
     *ret_ctx = NULL;
     if (version != LIBXL_VERSION)
         return ERROR_VERSION;
-    if (flags != 0 || bad_logger(logger))
+    if (flags != 0 || take_logger(&own, logger) != 0)
         return ERROR_INVAL;
     if (xl_atfork_missing())
         return ERROR_NOMEM;
@@ -86,7 +96,7 @@ int libxl_ctx_alloc(libxl_ctx **ret_ctx, int version, unsigned flags,
         xl_free(ctx);
         return ERROR_NOMEM;
     }
-    init_members(ctx, logger);
+    init_members(ctx, &own);
     if (xl_ctx_open_fds(ctx) != 0) {
         saved = errno;
         xl_ctx_close_fds(ctx);
@@ -120,6 +130,9 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
         (void)xl_send(child, SIGKILL, child->kill.scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
+        /* One that is not its program yet still needs memory of ours: that is
+         * the host's, too, from now on. */
+        xl_child_settle_start(child);
         free_child(child);
         return;
     }
@@ -192,14 +205,18 @@ int libxl_ctx_free(libxl_ctx *ctx)
         return xl_leave(ctx, ERROR_BUSY);
     }
     xl_starters_stop(ctx);
+    xl_defer_postponed(ctx); /* operations may have completed in passing */
+    xl_dispatch(ctx);
     while (!xl_list_empty(&ctx->aos))
         xl_operation_free(
             ctx, xl_container(ctx->aos.next, struct xl_operation, link));
+    xl_reaper_thread_forget(ctx);
+    xl_reap_limbo(ctx, 1);
     release_children(ctx);
     xl_mode_release(ctx);
     xl_registration_release(ctx);
     xl_timer_disarm(&ctx->timers, &ctx->tick);
-    xl_registry_limbo_forget(&ctx->wakeup);
+    xl_defer_postponed(ctx);
     xl_dispatch(ctx); /* what has occurred is still reported */
     xl_process_remove(ctx);
     pthread_mutex_unlock(&ctx->lock);
@@ -208,6 +225,22 @@ int libxl_ctx_free(libxl_ctx *ctx)
     (void)pthread_mutex_destroy(&ctx->lock);
     free_memory(ctx);
     return 0;
+}
+
+int libxl_ctx_log(libxl_ctx *ctx, libxl_log_level level, int errnoval,
+                  const char *message)
+{
+    int rc = xl_enter(ctx);
+
+    if (rc != 0)
+        return rc;
+    if (level < LIBXL_LOG_DEBUG || level > LIBXL_LOG_CRITICAL ||
+        message == NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_ctx_log: bad argument");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
+    xl_log(ctx, level, errnoval, "%s", message);
+    return xl_leave(ctx, 0);
 }
 
 int libxl_ctx_disaster_latched(libxl_ctx *ctx)

@@ -9,8 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ctx/log.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "kernel/facility.h"
+#include "child/child.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 
@@ -75,7 +78,8 @@ static void look(libxl_ctx *ctx, libxl_childproc_diagnosis *d)
     d->handler_wanted = xl_mode_wants_handler(ctx);
     d->children = ctx->nlive;
     for (node = ctx->held.next; node != &ctx->held; node = node->next)
-        d->children++;
+        d->children +=
+            xl_container(node, struct xl_child, link)->guardian == NULL;
     if (xl_sigchld_look(&state) != 0)
         return;
     d->handler_installed = state.installed;
@@ -121,17 +125,22 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
                              libxl_childproc_diagnosis *ret_diagnosis,
                              char **ret_words)
 {
+    const size_t least = XL_SIZE_WITH(libxl_childproc_diagnosis, mode_in_force);
     libxl_childproc_diagnosis d;
     char *words = NULL;
     size_t size;
     FILE *out;
     int rc;
 
-    if (ret_diagnosis != NULL && ret_diagnosis->size != sizeof d)
-        return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    if (ret_diagnosis != NULL &&
+        (ret_diagnosis->size < least || ret_diagnosis->size > XL_SIZED_MOST)) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_childproc_diagnose: bad argument: size");
+        return xl_leave(ctx, ERROR_INVAL);
+    }
     look(ctx, &d);
     rc = xl_leave(ctx, 0);
     if (ret_words != NULL) {
@@ -145,7 +154,9 @@ int libxl_childproc_diagnose(libxl_ctx *ctx,
         }
         *ret_words = words;
     }
-    if (ret_diagnosis != NULL)
-        *ret_diagnosis = d;
+    if (ret_diagnosis != NULL) {
+        d.size = ret_diagnosis->size; /* what is longer stays unknown: zero */
+        xl_sized_give(ret_diagnosis, d.size, &d, sizeof d);
+    }
     return rc;
 }

@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "ctx/defer.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "ctx/events.h"
+#include "ctx/log.h"
 #include "loop/pump.h"
 #include "ctx/waiters.h"
 
@@ -169,20 +171,24 @@ int libxl_event_register_callbacks(libxl_ctx *ctx,
                                    const libxl_event_hooks *hooks, void *user)
 {
     const size_t founding = offsetof(libxl_event_hooks, size);
+    const char *wrong = NULL;
     libxl_event_hooks copy;
-    int rc;
+    int rc = xl_enter(ctx);
 
-    memset(&copy, 0, sizeof copy);
-    if (hooks != NULL) {
-        if (hooks->size != 0 && hooks->size != sizeof copy)
-            return ERROR_INVAL;
-        memcpy(&copy, hooks, founding);
-        if (copy.event_occurs_mask != 0 && copy.event_occurs == NULL)
-            return ERROR_INVAL;
-    }
-    rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    memset(&copy, 0, sizeof copy);
+    if (hooks != NULL &&
+        xl_sized_take(&copy, sizeof copy, hooks,
+                      hooks->size != 0 ? hooks->size : founding, founding) != 0)
+        wrong = "hooks.size";
+    else if (copy.event_occurs_mask != 0 && copy.event_occurs == NULL)
+        wrong = "hooks.event_occurs";
+    if (wrong != NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_event_register_callbacks: bad argument: %s", wrong);
+        return xl_leave(ctx, ERROR_INVAL);
+    }
     ctx->events.hooks = copy;
     ctx->events.user = user;
     return xl_leave(ctx, 0);

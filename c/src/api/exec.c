@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "api/operation.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "ctx/log.h"
 #include "loop/pump.h"
@@ -21,7 +22,7 @@
 #include "ctx/waiters.h"
 #include "start/wiring.h"
 
-void libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts)
+static void defaults(libxl_childproc_exec_opts *opts)
 {
     memset(opts, 0, sizeof *opts);
     opts->size = sizeof *opts;
@@ -29,6 +30,16 @@ void libxl_childproc_exec_opts_init(libxl_childproc_exec_opts *opts)
     opts->stdin_stream.fd = -1;
     opts->stdout_stream.fd = -1;
     opts->stderr_stream.fd = -1;
+}
+
+void libxl_childproc_exec_opts_init_sized(libxl_childproc_exec_opts *opts,
+                                          size_t size)
+{
+    libxl_childproc_exec_opts own;
+
+    defaults(&own);
+    own.size = size;
+    xl_sized_give(opts, size, &own, sizeof own);
 }
 
 void libxl_childproc_exec_result_dispose(libxl_childproc_exec_result *result)
@@ -65,10 +76,23 @@ static int bad_stream(const libxl_stream *s, int which)
     return 1;
 }
 
+/* *opts becomes room, in this release's size and with the defaults for what it
+ * lacks. NULL, or the member at fault. */
+static const char *take_opts(const libxl_childproc_exec_opts **opts,
+                             libxl_childproc_exec_opts *room)
+{
+    defaults(room);
+    if (*opts != NULL &&
+        xl_sized_take(room, sizeof *room, *opts, (*opts)->size,
+                      XL_SIZE_WITH(libxl_childproc_exec_opts, linger)) != 0)
+        return "opts.size";
+    room->size = sizeof *room;
+    *opts = room;
+    return NULL;
+}
+
 static const char *bad_member(const libxl_childproc_exec_opts *opts)
 {
-    if (opts->size != sizeof *opts)
-        return "opts.size";
     if (bad_stream(&opts->stdin_stream, 0))
         return "stdin_stream";
     if (bad_stream(&opts->stdout_stream, 1))
@@ -87,6 +111,10 @@ static const char *bad_member(const libxl_childproc_exec_opts *opts)
 }
 
 /* ---- the operation ------------------------------------------------------ */
+
+/* How long the call waits for its child to become its program, so that a
+ * failure is told at once; after that the child's end tells it. */
+#define PATIENCE_MS 20
 
 static int ao_done(libxl_ctx *ctx, void *user)
 {
@@ -127,7 +155,6 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  libxl_childproc_failure *failure)
 {
     struct xl_wiring w;
-    libxl_childproc_spec own = *spec;
     libxl_childproc_fd *map = NULL;
     struct xl_spawn spawn;
     int timeout = opts->timeout_ms > 0 ? opts->timeout_ms : LIBXL_WAIT_FOREVER;
@@ -148,10 +175,13 @@ static int start(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         rc = prepare_failed(failure, LIBXL_STAGE_PREPARE, errno, NULL);
         goto out;
     }
-    own.nfds = xl_wiring_merge(
+    spawn.nmap = xl_wiring_merge(
         &w, spec, opts->stderr_stream.kind == LIBXL_STREAM_MERGE, map);
-    own.fds = map;
-    spawn.spec = &own;
+    spawn.map = map;
+    spawn.files = w.files;
+    spawn.opens = w.opens;
+    spawn.spec = spec;
+    spawn.patience_ms = PATIENCE_MS;
     spawn.ao = ao;
     spawn.due = xl_after_ms(timeout);
     ao->due = spawn.due;
@@ -171,17 +201,14 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                          libxl_childproc_failure *ret_failure,
                          const libxl_asyncop_how *how)
 {
-    libxl_childproc_exec_opts defaults;
+    libxl_childproc_exec_opts opts_room;
+    libxl_childproc_spec spec_room;
     libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
     struct xl_operation *ao = NULL;
     const char *member;
     int saved = 0;
     int rc;
 
-    if (opts == NULL) {
-        libxl_childproc_exec_opts_init(&defaults);
-        opts = &defaults;
-    }
     rc = xl_enter(ctx);
     if (rc != 0) {
         (void)prepare_failed(&failure, LIBXL_STAGE_ARGUMENT, 0, "ctx");
@@ -192,6 +219,8 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     else if (spec == NULL)
         member = "spec";
     else
+        member = take_opts(&opts, &opts_room);
+    if (member == NULL)
         member = bad_member(opts);
     if (member != NULL) {
         rc = prepare_failed(&failure, LIBXL_STAGE_ARGUMENT, 0, member);
@@ -200,7 +229,7 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         goto leave;
     }
     memset(ret_result, 0, sizeof *ret_result);
-    rc = xl_spec_check(spec, &failure);
+    rc = xl_spec_check(&spec, &spec_room, &failure);
     if (rc != 0)
         goto leave;
     ao = xl_operation_new(ctx, spec, opts, ret_result, how);
@@ -228,6 +257,10 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
             xl_pump_yield(ctx);
         }
         rc = ao->rc;
+        if (rc == ERROR_SPAWN) {
+            failure = ret_result->failure;
+            saved = failure.errnoval;
+        }
         xl_operation_free(ctx, ao);
     }
 leave:

@@ -5,12 +5,14 @@
  * libxl_childproc_detach forgoes it.
  */
 #include "child/child.h"
+#include "child/reaper_thread.h"
 #include "loop/enter.h"
 #include "loop/pump.h"
 #include "ctx/waiters.h"
 
 struct request {
     libxl_childproc_id id;
+    int keep; /* the result stays for others, and for another time */
     int rc;
     libxl_childproc_result *ret_result;
 };
@@ -27,7 +29,9 @@ static int ended(libxl_ctx *ctx, void *user)
     if (!child->ended)
         return 0;
     *r->ret_result = child->box.event.u.childproc_exit;
-    xl_child_forget(ctx, child);
+    xl_child_asked(child);
+    if (!r->keep)
+        xl_child_forget(ctx, child);
     r->rc = 0;
     return 1;
 }
@@ -35,13 +39,13 @@ static int ended(libxl_ctx *ctx, void *user)
 int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
                          unsigned flags, libxl_childproc_result *ret_result)
 {
-    struct request r = {id, 0, ret_result};
+    struct request r = {id, (flags & LIBXL_WAIT_KEEP) != 0, 0, ret_result};
     struct xl_waiter waiter;
     struct xl_child *child;
     int rc;
 
     if (ret_result == NULL || timeout_ms < LIBXL_WAIT_FOREVER ||
-        (flags & ~LIBXL_WAIT_INTERRUPTIBLE) != 0)
+        (flags & ~(LIBXL_WAIT_INTERRUPTIBLE | LIBXL_WAIT_KEEP)) != 0)
         return ERROR_INVAL;
     rc = xl_enter(ctx);
     if (rc != 0)
@@ -76,6 +80,10 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     } else {
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;
+        if (child->pid > 0) {
+            xl_child_let_go(ctx, child);
+            xl_reaper_thread_mind(ctx);
+        }
         ctx->nstops -= child->wants_stops; /* those are reports, too */
         child->wants_stops = 0;
         xl_waiters_wake_child(ctx, id);
@@ -112,6 +120,6 @@ int libxl_childproc_count(libxl_ctx *ctx)
         return rc;
     n = ctx->nlive;
     for (node = ctx->held.next; node != &ctx->held; node = node->next)
-        n++;
+        n += xl_container(node, struct xl_child, link)->guardian == NULL;
     return xl_leave(ctx, n);
 }

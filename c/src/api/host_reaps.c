@@ -12,18 +12,32 @@
 #include "child/reap.h"
 #include "child/send.h"
 
-/* Its grace was over before the host passed it on (reap.c). */
-static int is_late(libxl_ctx *ctx, pid_t pid)
+/* Its grace was over before the host passed it on (reap.c). What ended
+ * otherwise is another process of that number. */
+static int is_late(libxl_ctx *ctx, pid_t pid, int status)
 {
     unsigned i;
 
     for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++) {
-        if (ctx->mode.late[i] == pid) {
-            ctx->mode.late[i] = 0;
+        struct xl_late *late = &ctx->mode.late[i];
+
+        if (late->pid == pid && (!late->known || late->status == status)) {
+            late->pid = 0;
             return 1;
         }
     }
     return 0;
+}
+
+/* The number is another process's by now, which has ended so: the kernel has it
+ * that ours, which nobody has told us of, ended otherwise. */
+static int is_anothers(const struct xl_child *child, int status)
+{
+    struct xl_exit_info info = {0, 0};
+
+    return (WIFEXITED(status) || WIFSIGNALED(status)) && child->pidfd >= 0 &&
+           xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known &&
+           info.status != status;
 }
 
 int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
@@ -39,12 +53,19 @@ int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
                libxl_childproc_owner_name(ctx->mode.asked));
         goto out;
     }
+    if ((WIFEXITED(status) || WIFSIGNALED(status)) &&
+        xl_registry_start_passed(&ctx->wakeup, pid, status)) {
+        rc = 0; /* its start is in flight, and will tell */
+        goto out;
+    }
     child = xl_child_by_pid(ctx, pid);
     if (child == NULL) {
-        if (is_late(ctx, pid))
+        if (is_late(ctx, pid, status))
             rc = 0;
         goto out;
     }
+    if (is_anothers(child, status))
+        goto out;
     rc = 0;
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
         xl_send_rest_late(child);
@@ -66,12 +87,15 @@ void libxl_childproc_sigchld_occurred(libxl_ctx *ctx)
         xl_pump_once(ctx);
         goto out;
     }
+    ctx->mode.occurred++; /* for starts in flight: spawn.c */
     if (ctx->nunwatched > 0) {
         xl_reap_unannounced(ctx, 1);
         goto out;
     }
     ctx->mode.host_reaps_through_us = 1;
-    xl_pump_once(ctx);
+    do /* one word of the host's may stand for any number of ends */
+        xl_pump_once(ctx);
+    while (ctx->pump.more);
     ctx->mode.host_reaps_through_us = 0;
     for (node = ctx->live.next; ctx->mode.nzombies > 0 && node != &ctx->live;) {
         struct xl_child *child = xl_container(node, struct xl_child, link);

@@ -6,11 +6,7 @@
 #include "api/kill.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
+#include <signal.h>
 
 #include "loop/enter.h"
 #include "loop/registration.h"
@@ -31,6 +27,12 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     libxl_kill_scope before = child->end_scope;
     int64_t due;
     int rc;
+
+    xl_child_settle_start(child);
+    if (child->pid < 0 || child->setting_up != NULL) {
+        /* it is not its program yet: nobody could make use of a grace */
+        return xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
+    }
 
     /* Of two scopes that were asked for the wider one counts. It is set before
      * the signal, which may be the end of the child. */
@@ -72,11 +74,16 @@ static int bad_scope(libxl_kill_scope scope)
     return scope < LIBXL_KILL_PROCESS || scope > LIBXL_KILL_CGROUP;
 }
 
-static struct xl_child *living(libxl_ctx *ctx, libxl_childproc_id id)
+/* Who is left of a group or cgroup can be reached after the child's end, as
+ * long as there is a handle. */
+static struct xl_child *reachable(libxl_ctx *ctx, libxl_childproc_id id,
+                                  libxl_kill_scope scope)
 {
     struct xl_child *child = xl_child_get(ctx, id);
 
-    return child != NULL && !child->ended && child->pid > 1 ? child : NULL;
+    return child != NULL && (!child->ended || scope != LIBXL_KILL_PROCESS)
+               ? child
+               : NULL;
 }
 
 int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
@@ -91,12 +98,23 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
-    child = living(ctx, id);
+    child = reachable(ctx, id, scope);
     rc = child != NULL ? xl_send(child, signo, scope) : ERROR_NOTFOUND;
     saved = errno;
     rc = xl_leave(ctx, rc);
     errno = saved;
     return rc;
+}
+
+static struct xl_child *to_terminate(libxl_ctx *ctx, libxl_childproc_id id,
+                                     const libxl_kill_policy *policy)
+{
+    struct xl_child *child = xl_child_get(ctx, id);
+
+    return child == NULL ? NULL
+                         : reachable(ctx, id,
+                                     policy != NULL ? policy->scope
+                                                    : child->kill.scope);
 }
 
 int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
@@ -112,7 +130,7 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
-    child = living(ctx, id);
+    child = to_terminate(ctx, id, policy);
     if (child == NULL) {
         rc = ERROR_NOTFOUND;
         goto out;
@@ -120,7 +138,8 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
     rc = xl_registration_arm(
         ctx,
         xl_after_ms(policy != NULL ? policy->grace_ms : child->kill.grace_ms));
-    child = living(ctx, id); /* the hooks ran without the lock */
+    /* the hooks ran without the lock */
+    child = to_terminate(ctx, id, policy);
     if (rc == 0)
         rc = child != NULL
                  ? xl_terminate(ctx, child,

@@ -12,6 +12,7 @@
 #include "loop/enter.h"
 #include "ctx/events.h"
 #include "api/kill.h"
+#include "child/send.h"
 #include "ctx/waiters.h"
 
 /* ---- ending ------------------------------------------------------------- */
@@ -38,6 +39,8 @@ static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
          * that output is lost is told all the same. */
         if (rc != ERROR_ABORTED)
             ao->rc = rc;
+        if (ao->leader != NULL) /* … but for whoever is left of its group */
+            (void)xl_send(ao->leader, SIGKILL, ao->kill.scope);
         stop_lingering(ctx, ao);
         return;
     }
@@ -113,10 +116,27 @@ static void timed_out(libxl_ctx *ctx, struct xl_timer *timer)
     advance(ctx, ao);
 }
 
-static void child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
-                        const libxl_childproc_result *result)
+/* Somebody may hold its output open when it has ended, and may have to be ended
+ * with its group. */
+static int keeps_leader(const struct xl_operation *ao)
+{
+    return ao->rc == 0 && ao->linger == LIBXL_LINGER_EOF &&
+           ao->kill.scope != LIBXL_KILL_PROCESS &&
+           !(xl_stream_settled(&ao->streams[1]) &&
+             xl_stream_settled(&ao->streams[2]));
+}
+
+static int child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
+                       const libxl_childproc_result *result,
+                       const libxl_childproc_failure *failure)
 {
     struct xl_operation *ao = (struct xl_operation *)(void *)guardian;
+
+    if (failure != NULL) {
+        ao->result->failure = *failure;
+        if (ao->rc == 0)
+            ao->rc = ERROR_SPAWN;
+    }
 
     ao->result->child = *result;
     ao->child_ended = 1;
@@ -128,7 +148,10 @@ static void child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
         xl_stream_drain(ctx, &ao->streams[1]);
         xl_stream_drain(ctx, &ao->streams[2]);
     }
+    if (keeps_leader(ao))
+        ao->leader = xl_child_get(ctx, ao->child);
     advance(ctx, ao);
+    return ao->leader != NULL;
 }
 
 static struct xl_operation *owner(struct xl_stream *stream)
@@ -180,12 +203,17 @@ static void tell_started(libxl_ctx *ctx, struct xl_operation *ao, pid_t pid)
     xl_defer(ctx, &box->deferred, &ao->strand, 0);
 }
 
-void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
-                                libxl_childproc_id id, pid_t pid)
+void xl_operation_starts(libxl_ctx *ctx, struct xl_operation *ao,
+                         libxl_childproc_id id)
 {
     ao->child = id;
     xl_timer_arm(&ctx->timers, &ao->timer, ao->due);
     xl_list_append(&ctx->aos, &ao->link);
+}
+
+void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
+                                pid_t pid)
+{
     tell_started(ctx, ao, pid);
 }
 
@@ -268,6 +296,8 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
     }
     xl_timer_disarm(&ctx->timers, &ao->timer);
     xl_list_remove(&ao->link);
+    if (ao->leader != NULL)
+        xl_child_forget(ctx, ao->leader);
     xl_free(ao->completion_event);
     xl_free(ao->started);
     xl_free(ao->data_copy);

@@ -22,6 +22,7 @@ struct xl_operation {
     int rc; /* what ended it early; 0 */
     int abort_asked;
     int child_ended;
+    struct xl_child *leader; /* it has ended; its group may be wanted; NULL */
     int complete;
     libxl_childproc_id child;
     libxl_kill_policy kill;
@@ -47,8 +48,12 @@ struct xl_operation *xl_operation_new(libxl_ctx *ctx,
                                       const libxl_asyncop_how *how);
 /* Without completing it: it has, or never started, or the ctx goes. */
 void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao);
-/* spawn.c tells, before anything else can happen to the child. */
+/* spawn.c tells: its child is about to be made. From now on it can be aborted,
+ * and time out. */
+void xl_operation_starts(libxl_ctx *ctx, struct xl_operation *ao,
+                         libxl_childproc_id id);
+/* Before anything else can happen to the child. */
 void xl_operation_child_started(libxl_ctx *ctx, struct xl_operation *ao,
-                                libxl_childproc_id id, pid_t pid);
+                                pid_t pid);
 
 #endif

@@ -44,7 +44,9 @@ static int begin(libxl_ctx *ctx, struct flight *f, const xl_sigset *mask,
     f->spawn.spec = entry->spec;
     f->spawn.report = entry->report;
     f->spawn.due = XL_NEVER;
+    f->spawn.patience_ms = -1;
     f->spawn.caller_mask = mask;
+    memset(entry->reserved, 0, sizeof entry->reserved);
     entry->id = 0;
     entry->pid = -1;
     entry->rc = xl_enter(ctx);

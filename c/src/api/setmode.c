@@ -7,9 +7,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "ctx/log.h"
 #include "child/mode.h"
+#include "child/reap.h"
 #include "ctx/process.h"
 
 static int known_owner(libxl_sigchld_owner owner)
@@ -18,17 +20,24 @@ static int known_owner(libxl_sigchld_owner owner)
            owner <= libxl_sigchld_owner_none;
 }
 
+/* On failure *ret_wrong may name the member at fault. */
 static int copy_hooks(libxl_childproc_hooks *copy,
-                      const libxl_childproc_hooks *hooks)
+                      const libxl_childproc_hooks *hooks,
+                      const char **ret_wrong)
 {
-    const size_t founding = offsetof(libxl_childproc_hooks, size);
+    size_t size;
 
     memset(copy, 0, sizeof *copy);
     if (hooks == NULL)
         return 0; /* all zero: owner libxl, no hooks */
-    if (hooks->size != 0 && hooks->size != sizeof *copy)
+    /* without a size: the founding text's members */
+    size =
+        hooks->size != 0 ? hooks->size : offsetof(libxl_childproc_hooks, size);
+    if (xl_sized_take(copy, sizeof *copy, hooks, size,
+                      offsetof(libxl_childproc_hooks, size)) != 0) {
+        *ret_wrong = ": hooks.size";
         return ERROR_INVAL;
-    memcpy(copy, hooks, founding);
+    }
     if (!known_owner(copy->chldowner))
         return ERROR_INVAL;
     if (copy->childproc_exited_callback != NULL &&
@@ -50,13 +59,17 @@ static void set_hooks(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
 static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
                   void *user)
 {
-    struct xl_mode before = ctx->mode;
+    struct xl_mode before;
     const char *reason;
     libxl_sigchld_owner owner;
     int rc;
 
+    /* what was reaped for somebody else is told by the hooks it was reaped
+     * under */
+    xl_reap_limbo(ctx, 1);
     if (ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos))
         return ERROR_BUSY;
+    before = ctx->mode;
     owner = xl_mode_effective(hooks->chldowner, hooks->fork_replacement != NULL,
                               &reason);
     rc = xl_process_claim(ctx, owner);
@@ -97,19 +110,20 @@ int libxl_childproc_setmode_checked(libxl_ctx *ctx,
                                     void *user)
 {
     libxl_childproc_hooks copy;
+    const char *wrong = "";
     int saved = 0;
     int rc;
 
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
-    rc = copy_hooks(&copy, hooks);
+    rc = copy_hooks(&copy, hooks, &wrong);
     if (rc == 0)
         rc = change(ctx, &copy, user);
     if (rc != 0) {
         saved = errno;
         xl_log(ctx, LIBXL_LOG_ERROR, rc == ERROR_SYSTEM ? errno : 0,
-               "libxl_childproc_setmode: %s", libxl_strerror(rc));
+               "libxl_childproc_setmode: %s%s", libxl_strerror(rc), wrong);
     }
     rc = xl_leave(ctx, rc);
     if (rc == ERROR_SYSTEM)

@@ -16,6 +16,13 @@
 #include "api/spawn.h"
 #include "start/spec.h"
 #include "start/start.h"
+#include "start/wiring.h"
+#include "child/reap.h"
+#include "child/reaper_thread.h"
+#include "child/send.h"
+#include "ctx/defer.h"
+#include "ctx/events.h"
+#include "loop/pump.h"
 #include "child/exit_watch.h"
 
 /* ---- stacks ------------------------------------------------------------- */
@@ -59,6 +66,83 @@ void xl_spawn_free_stacks(libxl_ctx *ctx)
         xl_list_remove(&head->link);
         xl_munmap(head, XL_STACK_SIZE);
     }
+}
+
+/* ---- starts that may outlive the call ----------------------------------- */
+
+/* The child's half goes on when the call has returned: see struct
+ * xl_setting_up. */
+struct xl_pending_start {
+    struct xl_setting_up setting_up; /* first */
+    struct xl_start start;
+    libxl_childproc_spec *spec; /* a copy, where the caller's may go; NULL */
+};
+
+static struct xl_start *start_of(struct xl_setting_up *setting_up)
+{
+    return &((struct xl_pending_start *)(void *)setting_up)->start;
+}
+
+static int pending_settled(struct xl_setting_up *setting_up)
+{
+    return xl_start_settled(start_of(setting_up));
+}
+
+static int pending_failed(struct xl_setting_up *setting_up,
+                          libxl_childproc_failure *ret_failure)
+{
+    struct xl_start *start = start_of(setting_up);
+
+    if (!xl_start_came_to_nothing(start))
+        return 0;
+    *ret_failure = start->request.failure;
+    ret_failure->argument = xl_wiring_name(start->request.failed_file);
+    return 1;
+}
+
+static void free_pending(struct xl_setting_up *setting_up)
+{
+    struct xl_start *start = start_of(setting_up);
+
+    xl_start_release(start);
+    if (start->request.stack != NULL)
+        xl_munmap(start->request.stack, XL_STACK_SIZE);
+    xl_free(((struct xl_pending_start *)(void *)setting_up)->spec);
+    xl_free(setting_up);
+}
+
+/* Does the caller go on before the child is its program? */
+static int may_outlive(const struct xl_spawn *spawn)
+{
+    return spawn->patience_ms >= 0 || spawn->spec->interrupted != NULL;
+}
+
+static int make_start(struct xl_spawn *spawn)
+{
+    spawn->start = &spawn->own;
+    if (!may_outlive(spawn))
+        return 0;
+    spawn->pending = xl_sys.calloc(1, sizeof *spawn->pending);
+    if (spawn->pending == NULL)
+        return ERROR_NOMEM;
+    spawn->pending->setting_up.settled = pending_settled;
+    spawn->pending->setting_up.failed = pending_failed;
+    spawn->pending->setting_up.free = free_pending;
+    spawn->start = &spawn->pending->start;
+    if (spawn->ao != NULL && !spawn->ao->synchronous) {
+        spawn->pending->spec = xl_spec_copy(spawn->spec);
+        if (spawn->pending->spec == NULL)
+            return ERROR_NOMEM;
+    }
+    return 0;
+}
+
+static void drop_start(struct xl_spawn *spawn)
+{
+    if (spawn->pending != NULL)
+        xl_free(spawn->pending->spec);
+    xl_free(spawn->pending);
+    spawn->pending = NULL;
 }
 
 /* ---- starting ----------------------------------------------------------- */
@@ -108,7 +192,7 @@ static int refuse(libxl_ctx *ctx, struct xl_spawn *spawn)
 
 static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
-    if (xl_spec_check(spawn->spec, &spawn->failure) != 0)
+    if (xl_spec_check(&spawn->spec, &spawn->room, &spawn->failure) != 0)
         return refuse(ctx, spawn);
     if (!xl_report_ok(spawn->report)) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");
@@ -119,7 +203,14 @@ static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
         return refuse(ctx, spawn);
     }
-    return xl_spec_sources(spawn->spec, &spawn->failure);
+    if ((spawn->spec->flags & LIBXL_SPAWN_HOLD_PID) &&
+        (spawn->ao != NULL || (spawn->report != NULL &&
+                               spawn->report->kind != LIBXL_REPORT_HOLD))) {
+        set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
+        return refuse(ctx, spawn);
+    }
+    return spawn->map != NULL ? 0
+                              : xl_spec_sources(spawn->spec, &spawn->failure);
 }
 
 /* The spawn is under way (delta 1), or over (-1). */
@@ -145,14 +236,15 @@ static int arm(libxl_ctx *ctx, struct xl_spawn *spawn)
 }
 
 /* All that can fail in the parent. */
-static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int overlap)
+static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
 {
-    struct xl_start_request *request = &spawn->start.request;
+    struct xl_start_request *request;
     int saved;
     int rc = check(ctx, spawn);
 
     if (rc != 0)
         return rc;
+    xl_pump_in_passing(ctx);
     set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
     count(ctx, spawn, 1);
     rc = arm(ctx, spawn);
@@ -160,18 +252,31 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int overlap)
         spawn->failure.errnoval = rc == ERROR_SYSTEM ? errno : 0;
         goto out;
     }
-    rc = xl_child_new(ctx, spawn->spec, spawn->report, &spawn->child);
+    rc = make_start(spawn);
+    if (rc == 0)
+        rc = xl_child_new(ctx, spawn->spec, spawn->report, &spawn->child);
     if (rc != 0) {
+        drop_start(spawn);
         spawn->failure.errnoval = ENOMEM;
         goto out;
     }
-    if (spawn->ao != NULL)
+    if (spawn->ao != NULL) {
         spawn->child->guardian = &spawn->ao->guardian;
-    request->spec = spawn->spec;
+        xl_operation_starts(ctx, spawn->ao, spawn->child->id);
+    }
+    spawn->occurred = ctx->mode.occurred;
+    request = &spawn->start->request;
+    request->spec = spawn->pending != NULL && spawn->pending->spec != NULL
+                        ? spawn->pending->spec
+                        : spawn->spec;
     request->fork_replacement = ctx->mode.hooks.fork_replacement;
     request->fork_user = ctx->mode.user;
     request->caller_mask = spawn->caller_mask;
-    request->overlap = overlap;
+    request->map = spawn->map;
+    request->nmap = spawn->nmap;
+    request->files = spawn->files;
+    request->opens = spawn->opens;
+    request->apart = apart || may_outlive(spawn);
     request->stat_fd = ctx->stat_fd;
     request->entry = &spawn->child->reg;
     if (request->fork_replacement == NULL)
@@ -184,33 +289,99 @@ out:
     return rc;
 }
 
+/* It was given up while it slept in the kernel: whenever it wakes it ends, and
+ * nobody is told. */
+static void leave_behind(libxl_ctx *ctx, struct xl_child *child)
+{
+    child->guardian = NULL;
+    child->report = LIBXL_REPORT_NONE;
+    child->detached = 1;
+    xl_notices_send(ctx, &child->notices, NULL);
+}
+
+/* The start has a child. What has been heard of it meanwhile? */
+static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    const struct xl_start_request *request = &spawn->start->request;
+    struct xl_child *child = spawn->child;
+
+    if (request->news == XL_START_REAPED) {
+        xl_child_ended(ctx, child, request->status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_REAPED, &request->rusage);
+    } else if (request->news == XL_START_PASSED) {
+        xl_send_rest_late(child);
+        xl_child_ended(ctx, child, request->status, LIBXL_LOST_NONE,
+                       LIBXL_SOURCE_PASSED, NULL);
+    } else if (child->early) {
+        xl_child_ended_early(ctx, child);
+    } else {
+        if (child->early_signal != 0)
+            (void)xl_send(child, child->early_signal, LIBXL_KILL_PROCESS);
+        if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&
+            spawn->occurred != ctx->mode.occurred)
+            (void)xl_reap_look(ctx, child); /* perhaps it was about this one */
+    }
+}
+
 /* Only what cannot fail. rc: what the start has come to. */
 static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
 {
-    const struct xl_start_request *request = &spawn->start.request;
+    struct xl_start *start = spawn->start;
+    const struct xl_start_request *request = &start->request;
     struct xl_child *child = spawn->child;
     int saved = errno;
 
-    give_stack(ctx, request->stack);
+    if (!start->unsettled)
+        give_stack(ctx, request->stack);
     count(ctx, spawn, -1);
     if (rc != 0) {
         spawn->failure = request->failure;
+        spawn->failure.argument = xl_wiring_name(request->failed_file);
+    }
+    if (rc != 0 && !start->unsettled) {
         xl_child_discard(ctx, child);
+        drop_start(spawn);
         errno = saved;
         return;
     }
+    if (rc != 0)
+        leave_behind(ctx, child);
     spawn->id = child->id;
     spawn->pid = request->pid;
-    set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
+    if (rc == 0)
+        set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
+    if (start->unsettled) {
+        child->setting_up = &spawn->pending->setting_up;
+        spawn->pending = NULL;
+    }
     xl_child_started(ctx, child, request->pid, request->pidfd);
     xl_exit_watch_new(ctx, child);
-    if (spawn->ao != NULL)
-        xl_operation_child_started(ctx, spawn->ao, spawn->id, spawn->pid);
-    if (request->reaped)
-        xl_child_ended(ctx, child, request->status, LIBXL_LOST_NONE,
-                       LIBXL_SOURCE_REAPED, NULL);
-    else
-        xl_child_ended_early(ctx, child);
+    if (child->let_go)
+        xl_reaper_thread_mind(ctx);
+    if (child->guardian != NULL)
+        xl_operation_child_started(ctx, spawn->ao, spawn->pid);
+    catch_up(ctx, spawn);
+    drop_start(spawn);
+    errno = saved;
+}
+
+static int end_start(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    struct xl_start_limits limits = {
+        .patience_ms = spawn->patience_ms,
+        .give_up = spawn->spec->interrupted,
+        .user = spawn->spec->interrupted_user,
+    };
+    int rc;
+
+    if (limits.give_up != NULL)
+        xl_hook_mark(1);
+    rc = xl_start_end(spawn->start, may_outlive(spawn) ? &limits : NULL);
+    if (limits.give_up != NULL)
+        xl_hook_mark(-1);
+    pthread_mutex_lock(&ctx->lock);
+    after_start(ctx, spawn, rc);
+    return rc;
 }
 
 int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
@@ -220,11 +391,8 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
-    xl_start_begin(&spawn->start);
-    rc = xl_start_end(&spawn->start);
-    pthread_mutex_lock(&ctx->lock);
-    after_start(ctx, spawn, rc);
-    return rc;
+    xl_start_begin(spawn->start);
+    return end_start(ctx, spawn);
 }
 
 int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn)
@@ -234,20 +402,15 @@ int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
-    xl_start_begin(&spawn->start);
+    xl_start_begin(spawn->start);
     pthread_mutex_lock(&ctx->lock);
     return 0;
 }
 
 int xl_spawn_end(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
-    int rc;
-
     pthread_mutex_unlock(&ctx->lock);
-    rc = xl_start_end(&spawn->start);
-    pthread_mutex_lock(&ctx->lock);
-    after_start(ctx, spawn, rc);
-    return rc;
+    return end_start(ctx, spawn);
 }
 
 int libxl_childproc_spawn(libxl_ctx *ctx, const libxl_childproc_spec *spec,
@@ -262,6 +425,7 @@ int libxl_childproc_spawn(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     spawn.spec = spec;
     spawn.report = report;
     spawn.due = XL_NEVER;
+    spawn.patience_ms = -1;
     rc = xl_enter(ctx);
     if (rc != 0) {
         if (ret_failure != NULL) {

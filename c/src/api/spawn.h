@@ -16,13 +16,23 @@ struct xl_spawn {
     struct xl_operation *ao;
     int64_t due;                  /* a timeout to arm for; XL_NEVER */
     const xl_sigset *caller_mask; /* NULL: the calling thread's */
+    /* the fds of an operation, in place of the spec's; NULL: none */
+    const libxl_childproc_fd *map;
+    size_t nmap;
+    const struct xl_child_file *files;
+    int opens;       /* one of them may block for ever when it is opened */
+    int patience_ms; /* for the child to become its program; -1: until it has */
     /* out; the child may have been reported when this returns */
     libxl_childproc_id id;
     pid_t pid;
     libxl_childproc_failure failure;
     /* between the halves */
-    struct xl_start start;
+    libxl_childproc_spec room; /* of a spec that has another release's size */
+    struct xl_pending_start *pending; /* where start is, if it may outlive us */
+    struct xl_start own;
+    struct xl_start *start;
     struct xl_child *child;
+    unsigned occurred; /* ctx->mode.occurred, when the start began */
 };
 
 /* Under the lock, which it gives up while the child starts. */

@@ -8,12 +8,19 @@
 #include "child/child.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "ctx/defer.h"
 #include "ctx/events.h"
 #include "ctx/log.h"
+#include "kernel/numbers.h"
 #include "ctx/waiters.h"
+
+struct xl_strand *xl_child_strand(struct xl_child *child)
+{
+    return child->has_strand ? (struct xl_strand *)(void *)(child + 1) : NULL;
+}
 
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  const libxl_childproc_report *report,
@@ -28,10 +35,11 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
 
     if (child == NULL)
         return ERROR_NOMEM;
-    child->ctx = ctx;
     child->pid = -1;
     child->pidfd = -1;
     child->reg.owner = &ctx->wakeup;
+    child->reg.pidfd = -1;
+    child->hold_pid = (spec->flags & LIBXL_SPAWN_HOLD_PID) != 0;
     xl_list_init(&child->link);
     xl_list_init(&child->notices);
     child->on_free = spec->on_free;
@@ -42,8 +50,8 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                         LIBXL_SPAWN_SET_CTTY)) != 0;
     if (stops) {
         child->wants_stops = 1;
-        child->strand = (struct xl_strand *)(void *)(child + 1);
-        xl_strand_init(child->strand);
+        child->has_strand = 1;
+        xl_strand_init(xl_child_strand(child));
     }
     if (report != NULL) {
         child->report = report->kind;
@@ -105,9 +113,11 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     xl_list_append(&ctx->live, &child->link);
     ctx->nlive++;
     ctx->nstops += child->wants_stops;
+    if (child->report == LIBXL_REPORT_NONE && child->guardian == NULL)
+        xl_child_let_go(ctx, child);
     for (i = 0; i < sizeof ctx->mode.late / sizeof ctx->mode.late[0]; i++)
-        if (ctx->mode.late[i] == pid)
-            ctx->mode.late[i] = 0; /* the number has a new bearer */
+        if (ctx->mode.late[i].pid == pid)
+            ctx->mode.late[i].pid = 0; /* the number has a new bearer */
 }
 
 static void run_report(libxl_ctx *ctx, struct xl_deferred *d)
@@ -137,24 +147,21 @@ static void run_free(libxl_ctx *ctx, struct xl_deferred *d)
  * being told, for their strand is a part of it. */
 static void let_go(libxl_ctx *ctx, struct xl_child *child)
 {
-    if (child->strand == NULL || !child->strand->busy) {
+    struct xl_strand *strand = xl_child_strand(child);
+
+    if (strand == NULL || !strand->busy) {
         xl_free(child);
         return;
     }
     child->box.deferred.run = run_free;
-    xl_defer(ctx, &child->box.deferred, child->strand, 1);
-}
-
-void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
-{
-    xl_list_remove(&child->link);
-    xl_slots_remove(&ctx->children, child->id);
-    let_go(ctx, child);
+    xl_defer(ctx, &child->box.deferred, strand, 1);
 }
 
 /* The epoll would go on watching what the host's own pidfd keeps open. */
 static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
 {
+    if (child->pidfd < 0)
+        return;
     if (child->pidfd_shared)
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);
@@ -162,11 +169,146 @@ static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
     child->pidfd = -1;
 }
 
-void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
-                    libxl_childproc_lost lost, libxl_childproc_source source,
-                    const struct rusage *rusage)
+/* ---- numbers that stay -------------------------------------------------- */
+
+#define MAX_KEPT_FDS 64
+
+/* Does a kept pidfd name the group of a leader that has been reaped (Linux
+ * 6.9)? */
+static int pidfd_names_group(const struct xl_child *child)
+{
+    static atomic_int known; /* 1: yes, 2: no */
+    int r;
+
+    if (child->pidfd < 0)
+        return 0;
+    if (atomic_load(&known) == 0) {
+        r = xl_sys.pidfd_send_signal(child->pidfd, 0,
+                                     XL_PIDFD_SIGNAL_PROCESS_GROUP);
+        if (r != 0 && errno != ESRCH && errno != EINVAL && errno != ENOSYS)
+            return 0; /* this does not tell */
+        atomic_store(&known, r != 0 && errno != ESRCH ? 2 : 1);
+    }
+    return atomic_load(&known) == 1;
+}
+
+/* Who is left of its group can only be reached by its number. */
+static int group_needs_number(const struct xl_child *child)
+{
+    return child->leads_group && child->kill.scope == LIBXL_KILL_GROUP &&
+           !pidfd_names_group(child);
+}
+
+int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
+{
+    if (child->adopted || child->let_go || child->reg.pid <= 0 ||
+        child->reg.handed_over ||
+        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        return 0;
+    if (child->guardian != NULL)
+        return group_needs_number(child);
+    return child->report == LIBXL_REPORT_HOLD &&
+           ((child->hold_pid && !child->asked) || group_needs_number(child));
+}
+
+/* It has ended, and stays a zombie. A few keep their pidfds: most are asked for
+ * soon. */
+static void keep_number(libxl_ctx *ctx, struct xl_child *child)
+{
+    int close_it = child->pidfd >= 0 && !child->leads_group &&
+                   ctx->nkept_fds >= MAX_KEPT_FDS;
+
+    xl_numbers_keep(&child->reg, close_it);
+    if (close_it) {
+        close_pidfd(ctx, child);
+    } else if (child->pidfd >= 0) {
+        child->kept_fd = 1;
+        ctx->nkept_fds++;
+    }
+}
+
+void xl_child_asked(struct xl_child *child)
+{
+    child->asked = 1;
+    if (child->ended && child->reg.kept && !group_needs_number(child))
+        xl_numbers_reap_kept(&child->reg);
+}
+
+/* What an ended child may still have: its number, its pidfd for the sake of
+ * its group, its cgroup's name. */
+static void release_remains(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_timer_disarm(&ctx->timers, &child->timer);
+    if (child->reg.kept)
+        xl_numbers_reap_kept(&child->reg);
+    xl_registry_remove(&child->reg);
+    ctx->nkept_fds -= child->kept_fd;
+    child->kept_fd = 0;
+    close_pidfd(ctx, child);
+    xl_free(child->cgroup);
+    child->cgroup = NULL;
+}
+
+void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_list_remove(&child->link);
+    xl_slots_remove(&ctx->children, child->id);
+    release_remains(ctx, child);
+    let_go(ctx, child);
+}
+
+void xl_child_let_go(libxl_ctx *ctx, struct xl_child *child)
+{
+    child->let_go = 1;
+    ctx->nletgo++;
+}
+
+void xl_child_settle_start(struct xl_child *child)
+{
+    struct xl_setting_up *setting_up = child->setting_up;
+
+    if (setting_up == NULL || !setting_up->settled(setting_up))
+        return;
+    child->setting_up = NULL;
+    setting_up->free(setting_up);
+}
+
+/* ---- the end ------------------------------------------------------------ */
+
+/* 1, and why, if it never became its program. */
+static int never_became(struct xl_child *child,
+                        libxl_childproc_failure *ret_failure)
+{
+    struct xl_setting_up *setting_up = child->setting_up;
+    int failed;
+
+    if (setting_up == NULL)
+        return 0;
+    failed = setting_up->failed(setting_up, ret_failure);
+    child->setting_up = NULL;
+    setting_up->free(setting_up);
+    return failed;
+}
+
+/* After the end of one that has a handle, or whose operation goes on: its group
+ * may be wanted. */
+static void keep_remains(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (!child->reg.kept && !(child->leads_group && pidfd_names_group(child)))
+        close_pidfd(ctx, child);
+    else if (child->pidfd >= 0) /* it would go on telling what we know */
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
+                               NULL);
+    xl_list_append(&ctx->held, &child->link);
+}
+
+static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                  libxl_childproc_lost lost, libxl_childproc_source source,
+                  const struct rusage *rusage, int unreaped)
 {
     libxl_childproc_result *result = &child->box.event.u.childproc_exit;
+    libxl_childproc_failure failure;
+    int failed;
 
     result->status = lost == LIBXL_LOST_NONE ? status : 0;
     result->lost = lost;
@@ -183,17 +325,20 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
         return;
     }
     child->ended = 1;
-    xl_registry_remove(&child->reg);
+    if (unreaped)
+        keep_number(ctx, child);
+    else
+        xl_registry_remove(&child->reg);
+    failed = never_became(child, &failure);
     xl_list_remove(&child->link);
     xl_timer_disarm(&ctx->timers, &child->timer);
     ctx->nlive--;
     ctx->nstops -= child->wants_stops;
     ctx->nrecent -= child->recent;
     ctx->nunwatched -= child->unwatched;
+    ctx->nletgo -= child->let_go;
+    ctx->nbackground -= child->background;
     ctx->mode.nzombies -= child->zombie;
-    close_pidfd(ctx, child);
-    xl_free(child->cgroup);
-    child->cgroup = NULL;
 
     child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
     result->id = child->id;
@@ -201,31 +346,52 @@ void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     xl_notices_send(ctx, &child->notices, result);
 
     if (child->guardian != NULL) {
+        if (child->guardian->child_ended(ctx, child->guardian, result,
+                                         failed ? &failure : NULL)) {
+            keep_remains(ctx, child);
+            return;
+        }
         xl_slots_remove(&ctx->children, child->id);
-        child->guardian->child_ended(ctx, child->guardian, result);
+        release_remains(ctx, child);
         let_go(ctx, child);
         return;
     }
     switch (child->report) {
     case LIBXL_REPORT_HOLD:
-        xl_list_append(&ctx->held, &child->link);
+        keep_remains(ctx, child);
         xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_EVENT:
+        release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
-        xl_event_occurred(ctx, &child->box, child->strand, 1);
+        xl_event_occurred(ctx, &child->box, xl_child_strand(child), 1);
         break;
     case LIBXL_REPORT_CALLBACK:
+        release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         child->box.deferred.run = run_report;
-        xl_defer(ctx, &child->box.deferred, child->strand, 1);
+        xl_defer(ctx, &child->box.deferred, xl_child_strand(child), 1);
         xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
+        release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         let_go(ctx, child);
         break;
     }
+}
+
+void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
+                    libxl_childproc_lost lost, libxl_childproc_source source,
+                    const struct rusage *rusage)
+{
+    ended(ctx, child, status, lost, source, rusage, 0);
+}
+
+void xl_child_ended_unreaped(libxl_ctx *ctx, struct xl_child *child, int status,
+                             const struct rusage *rusage)
+{
+    ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED, rusage, 1);
 }
 
 void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
@@ -245,7 +411,7 @@ void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
     box->event.u.childproc_stopped.id = child->id;
     box->event.u.childproc_stopped.pid = child->pid;
     box->event.u.childproc_stopped.signo = signo;
-    xl_event_occurred(ctx, box, child->strand, 0);
+    xl_event_occurred(ctx, box, xl_child_strand(child), 0);
 }
 
 struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)

@@ -20,13 +20,26 @@
 /* An operation that a child belongs to: told of the end instead of the host.
  * First member of whatever it is. */
 struct xl_guardian {
-    void (*child_ended)(libxl_ctx *ctx, struct xl_guardian *guardian,
-                        const libxl_childproc_result *result);
+    /* failure: it never became its program; else NULL. 1: the child is kept
+     * for the sake of its group, until xl_child_forget. */
+    int (*child_ended)(libxl_ctx *ctx, struct xl_guardian *guardian,
+                       const libxl_childproc_result *result,
+                       const libxl_childproc_failure *failure);
+};
+
+/* A child that has not become its program yet, and may still fail to: what it
+ * needs of us, and finding out. First member of whatever it is. */
+struct xl_setting_up {
+    /* It has become its program, or ended. */
+    int (*settled)(struct xl_setting_up *setting_up);
+    /* It has ended: 1 if it never became its program, and why. */
+    int (*failed)(struct xl_setting_up *setting_up,
+                  libxl_childproc_failure *ret_failure);
+    void (*free)(struct xl_setting_up *setting_up);
 };
 
 struct xl_child {
     struct xl_box box; /* the report. First: see libxl_event_free */
-    libxl_ctx *ctx;
     struct xl_registry_entry reg;
     libxl_childproc_id id;
     pid_t pid;
@@ -36,10 +49,12 @@ struct xl_child {
     libxl_kill_scope end_scope : 8; /* who goes with it, at the latest */
     libxl_kill_policy kill;
     int exited_grace_ms;
-    unsigned short retries; /* of learning a status that was taken */
+    unsigned short retries;     /* of learning a status that was taken */
+    unsigned char early_signal; /* for a child that is not made yet; 0 */
     unsigned leads_group : 1;
     unsigned adopted : 1;      /* may be no child of ours */
     unsigned pidfd_shared : 1; /* a copy of one that the host may keep open */
+    unsigned has_strand : 1;   /* of its events; else it has only its end */
     unsigned wants_stops : 1;
     unsigned recent : 1;    /* not put under watch yet … */
     unsigned looks : 2;     /* … after so many looks at it */
@@ -48,14 +63,23 @@ struct xl_child {
     unsigned reaped : 1;    /* … and has been reaped, status not passed */
     unsigned ended : 1;
     unsigned detached : 1;
-    unsigned early : 1;  /* its end was seen before xl_child_started */
-    struct xl_list link; /* ctx->live, then ctx->held */
+    unsigned hold_pid : 1;    /* not to be reaped before it is asked for … */
+    unsigned asked : 1;       /* … which it has been */
+    unsigned let_go : 1;      /* nobody will ask for it … */
+    unsigned background : 1;  /* … and the reaper thread watches it */
+    unsigned kept_fd : 1;     /* its pidfd is one of ctx->nkept_fds */
+    unsigned host_warned : 1; /* mainloop mode: that it waits to be reaped */
+    unsigned early : 1;       /* its end was seen before xl_child_started */
+    struct xl_list link;      /* ctx->live, then ctx->held */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
-    struct xl_strand *strand;     /* of its events; NULL: it has only its end */
     char *cgroup;                 /* NULL: none of its own */
     struct xl_guardian *guardian; /* NULL: it is the host's */
+    struct xl_setting_up *setting_up; /* NULL: it has become its program */
 };
+
+/* Behind the child, where it has one; or NULL. */
+struct xl_strand *xl_child_strand(struct xl_child *child);
 
 /* 0, or ERROR_NOMEM, ERROR_LIMIT and nothing happened. */
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
@@ -68,11 +92,23 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
 void xl_child_ended(libxl_ctx *ctx, struct xl_child *child, int status,
                     libxl_childproc_lost lost, libxl_childproc_source source,
                     const struct rusage *rusage);
+/* The same for one that was only looked at: it keeps its number. */
+void xl_child_ended_unreaped(libxl_ctx *ctx, struct xl_child *child, int status,
+                             const struct rusage *rusage);
+/* It stays unreaped for now when it ends: see LIBXL_SPAWN_HOLD_PID. */
+int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child);
+/* Nobody will ask for it any more. */
+void xl_child_let_go(libxl_ctx *ctx, struct xl_child *child);
+/* Its result has been asked for: the number may go. */
+void xl_child_asked(struct xl_child *child);
+/* What its start needed, if that is over. */
+void xl_child_settle_start(struct xl_child *child);
 /* After xl_child_started: if its end was seen before. The child may go. */
 void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child);
 void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,
                       libxl_event_type type, int signo);
-/* A held child whose result has been taken, or that has no report. */
+/* A held child whose result has been taken, or that has no report. Reaps it if
+ * that has not happened. */
 void xl_child_forget(libxl_ctx *ctx, struct xl_child *child);
 /* NULL: no such child. A held one is found, with ->ended. */
 struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id);

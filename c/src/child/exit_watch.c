@@ -66,6 +66,17 @@ int xl_exit_watch_adopted(libxl_ctx *ctx, const struct xl_child *child,
     return xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_ADD, pidfd, &event);
 }
 
+/* What it is to be told of. Level-triggered: between the epoll and the lock a
+ * thread may stand with an event that another one must not miss. */
+static unsigned interest(const struct xl_child *child, int again)
+{
+    /* An adopted process's status is there only when its parent has reaped
+     * it: that is EPOLLHUP, which comes unasked. */
+    if ((again && child->adopted) || child->retries > 0)
+        return EPOLLONESHOT;
+    return child->adopted ? EPOLLIN | EPOLLONESHOT : EPOLLIN;
+}
+
 void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again)
 {
     struct epoll_event event;
@@ -73,13 +84,7 @@ void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again)
 
     if (child->pidfd < 0)
         goto unwatched;
-    event.events = EPOLLIN | EPOLLONESHOT;
-    /* An adopted process's status is there only when its parent has reaped
-     * it, and in mainloop mode the end and the host's reaping are two facts. */
-    if (again && (child->adopted || child->retries > 0))
-        event.events = EPOLLONESHOT; /* EPOLLHUP comes unasked */
-    else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
-        event.events = EPOLLIN | EPOLLET;
+    event.events = interest(child, again);
     event.data.u64 = tag(child);
     if (xl_sys.epoll_ctl(ctx->pump.epfd, op, child->pidfd, &event) == 0)
         return;
@@ -87,6 +92,29 @@ unwatched:
     /* the child runs: look for its end by ourselves */
     xl_exit_watch_unannounced(ctx, child);
     xl_exit_watch_tick_soon(ctx);
+}
+
+void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct epoll_event event = {.events = EPOLLONESHOT, .data.u64 = tag(child)};
+
+    (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_MOD, child->pidfd, &event);
+    xl_exit_watch_unannounced(ctx, child);
+    xl_exit_watch_tick_soon(ctx);
+}
+
+void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct epoll_event event = {.events = 0, .data.u64 = tag(child)};
+
+    if (child->pidfd < 0)
+        return;
+    if (child->reaped)
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
+                               &event);
+    else
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_MOD, child->pidfd,
+                               &event);
 }
 
 /* ---- the last few that were started ------------------------------------- */

@@ -21,6 +21,11 @@ int xl_exit_watch_adopted(libxl_ctx *ctx, const struct xl_child *child,
                           int pidfd);
 /* Has epoll watch for the (next) change of the child's state. */
 void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again);
+/* Its pidfd tells of an end that cannot be waited for yet (a debugger has it):
+ * the tick looks again. */
+void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child);
+/* Mainloop mode: its end has been told, the host's reaping is to be. */
+void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child);
 /* No epoll will tell: the tick looks. */
 void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
 

@@ -17,30 +17,14 @@
 #include "ctx/log.h"
 #include "child/mode.h"
 #include "ctx/process.h"
-#include "kernel/registry.h"
+#include "kernel/numbers.h"
+#include "kernel/stop_point.h"
 #include "child/send.h"
 #include "child/exit_watch.h"
 
 #define STRANGERS_PER_WAKE 256
 #define STATUS_RETRIES 100
 #define MAX_LOOKS 2 /* at a recent one, before it is put under watch */
-
-int xl_wait_status(const siginfo_t *info)
-{
-    switch (info->si_code) {
-    case CLD_EXITED:
-        return (info->si_status & 0xff) << 8;
-    case CLD_DUMPED:
-        return (info->si_status & 0x7f) | 0x80;
-    case CLD_KILLED:
-        return info->si_status & 0x7f;
-    case CLD_STOPPED:
-    case CLD_TRAPPED:
-        return (info->si_status & 0xff) << 8 | 0x7f;
-    default:
-        return 0xffff; /* continued */
-    }
-}
 
 /* ---- a status that somebody else took ----------------------------------- */
 
@@ -50,6 +34,8 @@ static libxl_childproc_lost why_lost(const struct xl_child *child)
 
     if (child->adopted)
         return LIBXL_LOST_NOT_OURS;
+    if (child->pidfd < 0 && !xl_registry_has_number(&child->reg))
+        return LIBXL_LOST_NUMBER_REUSED;
     if (xl_sigchld_look(&state) == 0 && state.ignored)
         return LIBXL_LOST_IGNORED;
     return LIBXL_LOST_STOLEN;
@@ -61,6 +47,7 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
     struct xl_exit_info info = {0, 0};
     int status;
 
+    xl_send_rest_late(child);
     if (xl_registry_handed_over(&child->reg, &status)) {
         xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
                        NULL);
@@ -109,11 +96,15 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
 {
     struct rusage rusage;
     siginfo_t info;
+    int keeps = xl_child_keeps_number(ctx, child);
     int r;
 
     if (!xl_send_rest(child))
         return 0;
-    r = xl_wait_one(child, WEXITED, &info, &rusage);
+    r = xl_wait_one(child,
+                    WEXITED | (keeps ? WNOWAIT : 0) |
+                        (ctx->thorough ? XL_WAIT_PROVED : 0),
+                    &info, &rusage);
     if (r == 0)
         return 0;
     if (r < 0 && ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
@@ -122,6 +113,11 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child)
     }
     if (r < 0)
         return recover(ctx, child);
+    XL_STOP_POINT("reap: taken by its pid");
+    if (keeps) {
+        xl_child_ended_unreaped(ctx, child, xl_wait_status(&info), &rusage);
+        return 1;
+    }
     xl_child_ended(ctx, child, xl_wait_status(&info), LIBXL_LOST_NONE,
                    LIBXL_SOURCE_REAPED, &rusage);
     return 1;
@@ -195,11 +191,19 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
     struct xl_exit_info info = {0, 0};
+    struct xl_late *late;
     siginfo_t si;
 
     if (!child->reaped) {
         child->reaped = xl_wait_one(child, WEXITED | WNOWAIT, &si, NULL) < 0 &&
                         errno == ECHILD;
+        if (!child->reaped && !child->host_warned) {
+            child->host_warned = 1;
+            xl_log(ctx, LIBXL_LOG_WARNING, 0,
+                   "child %d has ended, and the application has neither reaped "
+                   "it nor called libxl_childproc_sigchld_occurred",
+                   (int)child->pid);
+        }
         give_grace(ctx, child);
         return;
     }
@@ -207,11 +211,14 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
            "child %d: the application reaped it and did not call "
            "libxl_childproc_exited in time",
            (int)child->pid);
-    ctx->mode.late[ctx->mode.late_at++ %
-                   (sizeof ctx->mode.late / sizeof ctx->mode.late[0])] =
-        child->pid;
-    if (child->pidfd >= 0 && xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 &&
-        info.known)
+    if (child->pidfd >= 0)
+        (void)xl_sys.pidfd_exit_info(child->pidfd, &info);
+    late = &ctx->mode.late[ctx->mode.late_at++ % (sizeof ctx->mode.late /
+                                                  sizeof ctx->mode.late[0])];
+    late->pid = child->pid;
+    late->status = info.status;
+    late->known = info.known;
+    if (info.known)
         xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_PIDFD, NULL);
     else
@@ -231,6 +238,7 @@ static void watch_host(libxl_ctx *ctx, struct xl_child *child, unsigned events)
     }
     if (events & EPOLLHUP)
         child->reaped = 1;
+    xl_exit_watch_for_reaping(ctx, child);
     (void)xl_send_rest(child);
     give_grace(ctx, child);
 }
@@ -241,9 +249,8 @@ void xl_reap_announced(libxl_ctx *ctx, struct xl_child *child, unsigned events)
         look_at_adopted(ctx, child, events);
     } else if (ctx->mode.in_force == libxl_sigchld_owner_mainloop) {
         watch_host(ctx, child, events);
-    } else {
-        if (!xl_reap_look(ctx, child) && child->retries == 0)
-            xl_exit_watch(ctx, child, 1);
+    } else if (!xl_reap_look(ctx, child) && child->retries == 0) {
+        xl_exit_watch_later(ctx, child);
     }
 }
 
@@ -265,7 +272,7 @@ static void stranger(libxl_ctx *ctx, pid_t pid, int status,
     }
     if (rc == 0)
         return;
-    if (rc != ERROR_NOT_READY) {
+    if (rc != ERROR_NOT_READY && rc != ERROR_UNKNOWN_CHILD) {
         xl_disaster(ctx, 0, rc, 0,
                     "childproc_exited_callback failed: the status of a child "
                     "of the application is lost");
@@ -295,37 +302,6 @@ static void found_nobody(libxl_ctx *ctx)
         xl_timer_arm(&ctx->timers, &ctx->tick, due);
 }
 
-static int wait_by(int idtype, pid_t pid, int options, siginfo_t *info,
-                   struct rusage *rusage)
-{
-    int r;
-
-    do {
-        info->si_pid = 0;
-        r = xl_sys.waitid(idtype, (id_t)pid, info, options | WEXITED | WNOHANG,
-                          rusage);
-    } while (r != 0 && errno == EINTR);
-    return r;
-}
-
-/* As waitid gives it. Where somebody's group goes with its leader, which would
- * give its number free, a look comes first. */
-static int wait_for_anybody(siginfo_t *info, struct rusage *rusage)
-{
-    int r;
-
-    do {
-        if (!xl_registry_some_group_goes())
-            return wait_by(P_ALL, 0, 0, info, rusage);
-        r = wait_by(P_ALL, 0, WNOWAIT, info, NULL);
-        if (r != 0 || info->si_pid == 0)
-            return r;
-        xl_registry_last_of_group(info->si_pid);
-        r = wait_by(P_PID, info->si_pid, 0, info, rusage);
-    } while (r != 0 && errno == ECHILD); /* somebody was quicker */
-    return r;
-}
-
 /* Every child of the process, ours or not, until there is none. */
 static void reap_all(libxl_ctx *ctx, int sigchld_came)
 {
@@ -333,40 +309,41 @@ static void reap_all(libxl_ctx *ctx, int sigchld_came)
 
     for (n = 0; n < STRANGERS_PER_WAKE; n++) {
         struct xl_registry_entry *entry;
-        enum xl_registry_answer answer;
+        struct xl_child *child;
         struct rusage rusage;
         siginfo_t info;
         int status;
-        int r;
+        int blind;
 
         if (xl_registry_limbo_full())
             break;
-        xl_registry_reaping(1);
-        r = wait_for_anybody(&info, &rusage);
-        if (r != 0 || info.si_pid == 0) {
-            xl_registry_reaping(-1);
+        switch (xl_numbers_reap_anybody(&ctx->wakeup, &entry, &info, &rusage)) {
+        case XL_NUMBER_NONE:
             if (n == 0 && sigchld_came)
                 found_nobody(ctx);
             return;
-        }
-        status = xl_wait_status(&info);
-        answer = xl_registry_reaped(&ctx->wakeup, info.si_pid, status, &entry);
-        xl_registry_reaping(-1);
-        switch (answer) {
-        case XL_PID_OURS:
-            xl_send_rest_late(xl_container(entry, struct xl_child, reg));
-            xl_child_ended(ctx, xl_container(entry, struct xl_child, reg),
-                           status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
-                           &rusage);
+        case XL_NUMBER_OURS:
+            XL_STOP_POINT("reap: taken by wait(-1)");
+            child = xl_container(entry, struct xl_child, reg);
+            blind = child->unwatched || child->pidfd < 0;
+            xl_send_rest_late(child);
+            xl_child_ended(ctx, child, xl_wait_status(&info), LIBXL_LOST_NONE,
+                           LIBXL_SOURCE_REAPED, &rusage);
+            if (ctx->nunwatched == 0 && ctx->nlive > 0 && !blind)
+                goto later; /* the epoll knows of the others, at less cost */
             break;
-        case XL_PID_HANDED:
-        case XL_PID_LIMBO:
+        case XL_NUMBER_HANDED:
+        case XL_NUMBER_KEPT:
+        case XL_NUMBER_LIMBO:
             break;
-        case XL_PID_STRANGER:
+        case XL_NUMBER_STRANGER:
+            XL_STOP_POINT("reap: taken by wait(-1)");
+            status = xl_wait_status(&info);
             stranger(ctx, info.si_pid, status, &ctx->wakeup);
             break;
         }
     }
+later:
     /* for the sake of the others on this loop, the rest comes later */
     ctx->mode.sigchld_due = XL_SIGCHLD_CAME;
     ctx->pump.more = 1;
@@ -447,13 +424,13 @@ void xl_reap_handed(libxl_ctx *ctx)
     }
 }
 
-void xl_reap_limbo(libxl_ctx *ctx)
+void xl_reap_limbo(libxl_ctx *ctx, int all)
 {
     struct xl_wakeup *origin;
     pid_t pid;
     int status;
 
-    while (xl_registry_limbo_take(&ctx->wakeup, &pid, &status, &origin))
+    while (xl_registry_limbo_take(&ctx->wakeup, all, &pid, &status, &origin))
         stranger(ctx, pid, status, origin);
 }
 
@@ -463,8 +440,10 @@ void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer)
 {
     (void)timer;
     xl_mode_check_displaced(ctx);
+    ctx->thorough = 1;
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
         xl_reap_unannounced(ctx, 0);
+    ctx->thorough = 0;
     if (xl_sigchld_subscribed(&ctx->selfpipe) &&
         ctx->mode.sigchld_due == XL_SIGCHLD_SEEN)
         ctx->mode.sigchld_due = XL_SIGCHLD_TICK;

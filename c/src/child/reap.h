@@ -15,8 +15,9 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child);
 void xl_reap_sigchld(libxl_ctx *ctx);
 /* Other ctxs' wait(-1) took statuses of ours. */
 void xl_reap_handed(libxl_ctx *ctx);
-/* Strangers came out of limbo. */
-void xl_reap_limbo(libxl_ctx *ctx);
+/* Strangers came out of limbo; all: also those that may be a blind start's, for
+ * the ctx goes, or takes another mode. Calls the host's callback. */
+void xl_reap_limbo(libxl_ctx *ctx, int all);
 
 /* Looks at the last few that were started; those that go on living are put
  * under watch by the second look. Returns how many have ended. */
@@ -25,8 +26,5 @@ int xl_reap_recent(libxl_ctx *ctx);
 void xl_reap_unannounced(libxl_ctx *ctx, int all);
 /* The tick that finds what nothing announces. */
 void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer);
-
-/* As waitpid gives it, from what waitid gave. */
-int xl_wait_status(const siginfo_t *info);
 
 #endif

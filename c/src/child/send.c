@@ -17,10 +17,7 @@
 #include <sys/wait.h>
 
 #include "child/wait_one.h"
-
-#ifndef PIDFD_SIGNAL_PROCESS_GROUP
-#define PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
-#endif
+#include "kernel/numbers.h"
 
 static int answer(int r)
 {
@@ -35,7 +32,7 @@ enum { LIVES, ENDED, GONE };
 
 /* Whether the pid is that of our child still (not reaped by anybody), and
  * whether that has ended: the kernel takes signals for zombies. */
-static int state(const struct xl_child *child)
+static int state(struct xl_child *child)
 {
     siginfo_t info;
 
@@ -50,7 +47,7 @@ static int state(const struct xl_child *child)
 }
 
 /* An adopted process cannot be waited for, but its pidfd tells. */
-static int has_ended(const struct xl_child *child)
+static int has_ended(struct xl_child *child)
 {
     struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
 
@@ -59,11 +56,9 @@ static int has_ended(const struct xl_child *child)
     return state(child) != LIVES;
 }
 
-static int kill_by_number(const struct xl_child *child, int signo, int group)
+static int kill_by_number(struct xl_child *child, int signo, int group)
 {
-    if (child->pid <= 1 || state(child) == GONE)
-        return ERROR_NOTFOUND;
-    return answer(xl_sys.kill(group ? -child->pid : child->pid, signo));
+    return answer(xl_numbers_kill(&child->reg, signo, group));
 }
 
 /* The next pid of a cgroup.procs; -1: no more */
@@ -154,6 +149,18 @@ static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
            (scope == LIBXL_KILL_GROUP && !child->leads_group);
 }
 
+/* Its start is in flight: whatever the scope, there is nobody but itself. */
+static int send_early(struct xl_child *child, int signo)
+{
+    if (xl_numbers_kill_starting(&child->reg, signo) == 0)
+        return 0;
+    /* It is not there yet, or has just come out of its start: whoever starts
+     * it will see to it. */
+    if (child->early_signal != SIGKILL)
+        child->early_signal = (unsigned char)signo;
+    return 0;
+}
+
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
     int group = scope == LIBXL_KILL_GROUP;
@@ -161,15 +168,17 @@ int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 
     if (out_of_scope(child, scope))
         return ERROR_INVAL;
+    if (child->pid < 0)
+        return send_early(child, signo);
     if (scope == LIBXL_KILL_CGROUP)
         return kill_cgroup(child, signo);
     /* a group may outlive its leader, whose number it keeps */
-    if (!group && has_ended(child))
+    if (!group && (child->ended || has_ended(child)))
         return ERROR_NOTFOUND;
     if (child->pidfd < 0)
         return kill_by_number(child, signo, group);
     r = xl_sys.pidfd_send_signal(child->pidfd, signo,
-                                 group ? PIDFD_SIGNAL_PROCESS_GROUP : 0);
+                                 group ? XL_PIDFD_SIGNAL_PROCESS_GROUP : 0);
     if (r != 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
         int refused = errno;
 
@@ -191,7 +200,7 @@ libxl_kill_scope xl_send_goes_with(struct xl_child *child,
 
     child->end_scope = scope;
     if ((before == LIBXL_KILL_GROUP) != (scope == LIBXL_KILL_GROUP) &&
-        !child->adopted)
+        !child->adopted && !child->ended)
         xl_registry_group_goes(&child->reg, scope == LIBXL_KILL_GROUP);
     return before;
 }
@@ -206,15 +215,15 @@ int xl_send_rest(struct xl_child *child)
         now = state(child);
     if (now == LIVES)
         return 0;
-    /* no number is needed to name a cgroup */
-    if (now == ENDED || child->end_scope == LIBXL_KILL_CGROUP)
-        (void)xl_send(child, SIGKILL, child->end_scope);
+    /* neither a pidfd nor a cgroup's name needs the number, and where it is
+     * needed it is proved */
+    (void)xl_send(child, SIGKILL, child->end_scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     return 1;
 }
 
 void xl_send_rest_late(struct xl_child *child)
 {
-    if (child->end_scope == LIBXL_KILL_CGROUP)
-        (void)xl_send(child, SIGKILL, LIBXL_KILL_CGROUP);
+    if (child->end_scope != LIBXL_KILL_PROCESS)
+        (void)xl_send(child, SIGKILL, child->end_scope);
 }

@@ -14,8 +14,8 @@ libxl_kill_scope xl_send_goes_with(struct xl_child *child,
  * adopted one: when it has ended. 0: it has not ended, and must not be reaped
  * by a wait that could find it ended by then. */
 int xl_send_rest(struct xl_child *child);
-/* The same when a wait for everybody has reaped it, and its group was seen to
- * before that: its cgroup. */
+/* The same when somebody has reaped it: as far as its cgroup's name or a pidfd
+ * reaches. */
 void xl_send_rest_late(struct xl_child *child);
 
 #endif

@@ -9,10 +9,10 @@
 #include <errno.h>
 #include <sys/wait.h>
 
-#include "kernel/registry.h"
+#include "kernel/numbers.h"
 #include "kernel/sys.h"
 
-int xl_wait_one(const struct xl_child *child, int options, siginfo_t *info,
+int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
                 struct rusage *rusage)
 {
     int by_pidfd = child->pidfd >= 0;
@@ -20,14 +20,10 @@ int xl_wait_one(const struct xl_child *child, int options, siginfo_t *info,
 
     for (;;) {
         info->si_pid = 0;
-        if (!by_pidfd && !xl_registry_has_number(&child->reg)) {
-            errno = ECHILD;
-            return -1;
-        }
-        r = by_pidfd ? xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
-                                     options | WNOHANG, rusage)
-                     : xl_sys.waitid(P_PID, (id_t)child->pid, info,
-                                     options | WNOHANG, rusage);
+        if (!by_pidfd)
+            return xl_numbers_wait(&child->reg, options, info, rusage);
+        r = xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
+                          (options & ~XL_WAIT_PROVED) | WNOHANG, rusage);
         if (r == 0)
             return info->si_pid != 0;
         if (errno == EINTR)

@@ -10,9 +10,9 @@
 
 #include "child/child.h"
 
-/* waitid for this child alone, with options and WNOHANG, by its pidfd or by a
+/* waitid for this child alone, with options (also XL_WAIT_PROVED) and WNOHANG, by its pidfd or by a
  * number that is its own still. 1 and *info; 0: not yet; -1 and errno. */
-int xl_wait_one(const struct xl_child *child, int options, siginfo_t *info,
+int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
                 struct rusage *rusage);
 
 #endif

@@ -115,6 +115,7 @@ struct xl_pump {
     int64_t leader_due;       /* until when */
     int idle_fds[8];          /* eventfds for followers */
     int nidle_fds;
+    int idle_starts; /* since somebody pumped last */
     int more; /* work was left over for the sake of fairness */
 };
 
@@ -122,6 +123,13 @@ enum xl_sigchld_due {
     XL_SIGCHLD_SEEN = 0,
     XL_SIGCHLD_CAME, /* or may have, before we could hear of it */
     XL_SIGCHLD_TICK  /* a look for safety's sake, nothing came */
+};
+
+/* A child whose end was reported without the host's word. */
+struct xl_late {
+    pid_t pid; /* 0: unused */
+    int status;
+    int known; /* the kernel told the status */
 };
 
 struct xl_mode {
@@ -133,8 +141,9 @@ struct xl_mode {
     int claimed; /* listed among the owners of this process */
     int displaced_warned;
     int host_reaps_through_us; /* inside libxl_childproc_sigchld_occurred */
+    unsigned occurred;         /* how often that was called */
     int nzombies;              /* mainloop: live ones seen to have ended */
-    pid_t late[64];            /* reported after the grace period; 0: unused */
+    struct xl_late late[64];   /* reported after the grace period */
     unsigned late_at;
     enum xl_sigchld_due sigchld_due; /* and nobody has looked yet */
 };
@@ -166,6 +175,8 @@ struct libxl_ctx {
     int inside;          /* calls under way, those in callbacks included */
     struct xl_log log;
     struct xl_deferred_queue deferred;
+    struct xl_deferred_queue postponed; /* due, but for a call that pumps */
+    int in_passing;                     /* what becomes due is postponed */
     struct xl_mode mode;
     struct xl_events events;
     struct xl_pump pump;
@@ -184,6 +195,13 @@ struct libxl_ctx {
     int nstops;            /* live ones with REPORT_STOPS */
     int nrecent;           /* live ones that epoll does not watch yet */
     int nunwatched;        /* live ones that no epoll watches */
+    int nletgo;            /* live ones nobody will ask for … */
+    int nbackground;       /* … and those of them the reaper thread watches */
+    int thorough;          /* the looks of a tick: is it the child still? */
+    int nkept_fds;         /* ended, unreaped ones with an open pidfd */
+    struct xl_list minded; /* under the reaper thread's lock: it looks here */
+    int64_t mind_at;       /* under the same: when next; XL_NEVER */
+    int mind_all;          /* under the same: at those it watches, too */
     int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
     int latched;           /* the first disaster that no hook was told */

@@ -80,7 +80,15 @@ static void make_due(libxl_ctx *ctx, struct xl_deferred *d)
 {
     if (d->last)
         d->strand = NULL; /* it may not be there afterwards */
-    append(&ctx->deferred, d);
+    append(ctx->in_passing ? &ctx->postponed : &ctx->deferred, d);
+}
+
+void xl_defer_postponed(libxl_ctx *ctx)
+{
+    struct xl_deferred *d;
+
+    while ((d = xl_defer_take(&ctx->postponed)) != NULL)
+        append(&ctx->deferred, d);
 }
 
 void xl_defer(libxl_ctx *ctx, struct xl_deferred *d, struct xl_strand *strand,

@@ -26,6 +26,8 @@ void xl_strand_init(struct xl_strand *s);
  * before has returned. last: the strand may go then. */
 void xl_defer(libxl_ctx *ctx, struct xl_deferred *d, struct xl_strand *strand,
               int last);
+/* What became due while nobody pumped is due now. */
+void xl_defer_postponed(libxl_ctx *ctx);
 /* The next call that is due, or NULL. */
 struct xl_deferred *xl_defer_take(struct xl_deferred_queue *q);
 /* A call of this strand (NULL: of none) has returned. */

@@ -77,6 +77,9 @@ const char *libxl_childproc_lost_text(libxl_childproc_lost lost)
     case LIBXL_LOST_NOT_PASSED:
         return "the application reaped the child and never passed the status "
                "on";
+    case LIBXL_LOST_NUMBER_REUSED:
+        return "another wait in this process took the status, the pid is "
+               "another process's by now, and there was no pidfd to ask";
     case LIBXL_LOST_NOT_OURS:
         return "not a child of this process: only its parent learnt the "
                "status";

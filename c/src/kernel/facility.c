@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "kernel/probe_child.h"
+#include "kernel/stop_point.h"
 #include "kernel/sys.h"
 #include "xlchild/childproc.h"
 
@@ -48,7 +49,8 @@ static int try_child(int (*fn)(void *), void *stack, int flags, int *ret_pidfd)
         return -1;
     open_pidfd = *ret_pidfd == OPEN_PIDFD;
     *ret_pidfd = -1;
-    pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd);
+    pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, NULL, ret_pidfd,
+                       NULL);
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     if (pid <= 1)
         return -1;
@@ -124,6 +126,7 @@ unsigned xl_facilities(void)
     /* two threads may probe at once: no lock that a fork could leave held */
     if (!(found & DONE)) {
         found = probe() | DONE;
+        XL_STOP_POINT("facility: probed");
         atomic_store(&probed, found);
     }
     return found & ~DONE & ~atomic_load(&refused);

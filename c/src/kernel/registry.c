@@ -1,17 +1,14 @@
 /* registry.c - which child of which ctx a pid is, for the whole process
  *
- * Called by both ways of starting (announce, insert), reap.c (look up) and
- * child.c (remove). Chained hash whose entries are embedded in the children;
- * it grows by moving a few buckets at each insertion, so that no insertion
- * stalls.
+ * Called by both ways of starting (announce, insert), numbers.c (whose is it)
+ * and child.c (remove). Chained hash whose entries are embedded in the
+ * children; it grows by moving a few buckets at each insertion, so that no
+ * insertion stalls.
  */
 #define _GNU_SOURCE
 #include "kernel/registry.h"
 
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <string.h>
 
 #include "kernel/sys.h"
@@ -20,6 +17,7 @@
 #define FIRST_BUCKETS 64
 #define MOVED_PER_INSERT 4
 #define LIMBO_MAX 256
+#define WORDS_MAX 64
 
 struct table {
     struct xl_registry_entry **buckets;
@@ -27,11 +25,18 @@ struct table {
 };
 
 struct limbo_entry {
-    struct xl_wakeup *owner;  /* NULL: gone, but it may be a start's child */
+    struct xl_wakeup *owner;  /* who is to be told */
     struct xl_wakeup *origin; /* who reaped it */
     pid_t pid;
     int status;
     uint64_t ticket; /* starts up to this one were under way */
+};
+
+/* What a host said of a pid that may turn out to be a blind start's. */
+struct word {
+    struct xl_wakeup *owner; /* NULL: unused */
+    pid_t pid;
+    int status;
 };
 
 static struct {
@@ -45,10 +50,9 @@ static struct {
     uint64_t last_ticket;
     struct limbo_entry limbo[LIMBO_MAX];
     size_t nlimbo;
+    struct word words[WORDS_MAX]; /* the oldest is overwritten */
+    unsigned words_at;
 } reg = {.lock = PTHREAD_MUTEX_INITIALIZER};
-
-static atomic_int reaping;
-static atomic_int ngroups; /* entries whose group goes with them */
 
 void xl_registry_lock(void)
 {
@@ -169,20 +173,16 @@ static void unlink_handed(struct xl_registry_entry *entry)
     }
 }
 
-static void set_group_goes(struct xl_registry_entry *entry, int goes)
-{
-    atomic_fetch_add(&ngroups, goes - entry->group_goes);
-    entry->group_goes = goes;
-}
-
 static void unlink_at(struct xl_registry_entry **at)
 {
     struct xl_registry_entry *entry = *at;
 
-    set_group_goes(entry, 0);
+    entry->group_goes = 0;
+    entry->kept = 0;
     *at = entry->hash_next;
     entry->hash_next = NULL;
     entry->pid = 0;
+    entry->pidfd = -1;
     reg.count--;
 }
 
@@ -195,30 +195,45 @@ static void hand_over(struct xl_registry_entry *entry)
     xl_wakeup_post(entry->owner, XL_WAKE_HANDED);
 }
 
-static void insert(struct xl_registry_entry *entry, pid_t pid)
+static void retire(struct xl_registry_entry **at)
+{
+    struct xl_registry_entry *entry = *at;
+    int told = entry->kept;
+
+    unlink_at(at);
+    entry->number_gone = 1;
+    if (!entry->handed_over && !told)
+        hand_over(entry);
+}
+
+static void insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
 {
     struct xl_registry_entry **at = find(pid);
     struct xl_registry_entry **head;
 
     /* The kernel gave the pid to a new process, so the old one has been
      * reaped by somebody: its owner may have no pidfd that tells. */
-    if (at != NULL) {
-        struct xl_registry_entry *old = *at;
-
-        unlink_at(at);
-        old->number_gone = 1;
-        if (!old->handed_over)
-            hand_over(old);
-    }
+    if (at != NULL)
+        retire(at);
     /* the reservation, counted already, becomes the entry */
     entry->pid = pid;
+    entry->pidfd = pidfd;
     head = &reg.now.buckets[slot(&reg.now, pid)];
     entry->hash_next = *head;
     *head = entry;
 }
 
-void xl_registry_start_begin(struct xl_registry_start *start)
+/* ---- starts in flight --------------------------------------------------- */
+
+void xl_registry_start_begin(struct xl_registry_start *start,
+                             struct xl_registry_entry *entry)
 {
+    start->entry = entry;
+    atomic_init(&start->pid, 0);
+    atomic_init(&start->pidfd, -1);
+    start->blind = 0;
+    start->reaped = 0;
+    start->passed = 0;
     pthread_mutex_lock(&reg.lock);
     start->ticket = ++reg.last_ticket;
     start->next = reg.starts;
@@ -226,67 +241,165 @@ void xl_registry_start_begin(struct xl_registry_start *start)
     pthread_mutex_unlock(&reg.lock);
 }
 
-static uint64_t oldest_start(void)
+void xl_registry_start_blind(struct xl_registry_start *start)
+{
+    pthread_mutex_lock(&reg.lock);
+    start->blind = 1;
+    pthread_mutex_unlock(&reg.lock);
+}
+
+/* The ticket of the oldest start whose child may be there unseen. */
+static uint64_t oldest_blind(void)
 {
     struct xl_registry_start *start;
     uint64_t oldest = UINT64_MAX;
 
     for (start = reg.starts; start != NULL; start = start->next)
-        if (start->ticket < oldest)
+        if (start->blind && start->ticket < oldest)
             oldest = start->ticket;
     return oldest;
 }
 
-int xl_registry_start_end(struct xl_registry_start *start,
-                          struct xl_registry_entry *entry, pid_t pid,
-                          int *ret_status)
+static int some_blind(const struct xl_wakeup *owner)
 {
-    struct xl_registry_start **at;
-    size_t i;
-    int taken = 0;
+    struct xl_registry_start *start;
 
-    pthread_mutex_lock(&reg.lock);
-    for (at = &reg.starts; *at != start; at = &(*at)->next)
-        ;
-    *at = start->next;
-    for (i = 0; i < reg.nlimbo && pid > 0; i++) {
+    for (start = reg.starts; start != NULL; start = start->next)
+        if (start->blind && start->entry->owner == owner)
+            return 1;
+    return 0;
+}
+
+/* Those whose turn has come to be strangers are told of. */
+static void wake_limbo(void)
+{
+    uint64_t oldest;
+    size_t i;
+
+    if (reg.nlimbo == 0)
+        return;
+    oldest = oldest_blind();
+    for (i = 0; i < reg.nlimbo; i++)
+        if (reg.limbo[i].ticket < oldest)
+            xl_wakeup_post(reg.limbo[i].owner, XL_WAKE_LIMBO);
+}
+
+static void drop_word(size_t i)
+{
+    reg.words[i].owner = NULL;
+}
+
+/* A blind start's child is pid: has anything been heard of it? */
+static void hear_of(struct xl_registry_start *start, pid_t pid)
+{
+    size_t i;
+
+    for (i = 0; i < reg.nlimbo; i++) {
         if (reg.limbo[i].pid == pid && reg.limbo[i].ticket != 0) {
-            *ret_status = reg.limbo[i].status;
-            taken = 1;
+            start->reaped = 1;
+            start->status = reg.limbo[i].status;
+            memset(&start->rusage, 0, sizeof start->rusage);
             reg.limbo[i] = reg.limbo[--reg.nlimbo];
             break;
         }
     }
-    if (entry != NULL && !taken)
-        insert(entry, pid);
-    if (entry != NULL && taken) {
-        reg.count--; /* no need for the reservation */
-    }
-    if (reg.nlimbo > 0) {
-        uint64_t oldest = oldest_start();
-
-        for (i = 0; i < reg.nlimbo;) {
-            if (reg.limbo[i].ticket >= oldest) {
-                i++;
-            } else if (reg.limbo[i].owner != NULL) {
-                xl_wakeup_post(reg.limbo[i].owner, XL_WAKE_LIMBO);
-                i++;
-            } else { /* a stranger, and nobody left to ask about it */
-                reg.limbo[i] = reg.limbo[--reg.nlimbo];
-            }
+    for (i = 0; i < WORDS_MAX; i++) {
+        if (reg.words[i].owner == start->entry->owner &&
+            reg.words[i].owner != NULL && reg.words[i].pid == pid) {
+            start->passed = 1;
+            start->status = reg.words[i].status;
+            drop_word(i);
         }
     }
-    pthread_mutex_unlock(&reg.lock);
-    return taken;
 }
 
-int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid)
+void xl_registry_start_sees(struct xl_registry_start *start, pid_t pid)
+{
+    size_t i;
+
+    pthread_mutex_lock(&reg.lock);
+    if (start->blind && pid > 1) {
+        atomic_store(&start->pid, pid);
+        hear_of(start, pid);
+    }
+    start->blind = 0;
+    for (i = 0; i < WORDS_MAX; i++)
+        if (reg.words[i].owner != NULL && !some_blind(reg.words[i].owner))
+            drop_word(i);
+    wake_limbo();
+    pthread_mutex_unlock(&reg.lock);
+}
+
+static void remove_start(struct xl_registry_start *start)
+{
+    struct xl_registry_start **at;
+
+    for (at = &reg.starts; *at != start; at = &(*at)->next)
+        ;
+    *at = start->next;
+}
+
+void xl_registry_start_failed(struct xl_registry_start *start)
+{
+    pthread_mutex_lock(&reg.lock);
+    remove_start(start);
+    reg.count--; /* the reservation */
+    wake_limbo();
+    pthread_mutex_unlock(&reg.lock);
+}
+
+enum xl_start_news xl_registry_start_end(struct xl_registry_start *start,
+                                         pid_t pid, int pidfd)
+{
+    enum xl_start_news news = XL_START_RUNS;
+
+    pthread_mutex_lock(&reg.lock);
+    remove_start(start);
+    if (start->reaped)
+        news = XL_START_REAPED;
+    else if (start->passed)
+        news = XL_START_PASSED;
+    if (news == XL_START_RUNS)
+        insert(start->entry, pid, pidfd);
+    else
+        reg.count--; /* no need for the reservation */
+    wake_limbo();
+    pthread_mutex_unlock(&reg.lock);
+    return news;
+}
+
+int xl_registry_start_passed(struct xl_wakeup *owner, pid_t pid, int status)
+{
+    struct xl_registry_start *start;
+    int r = 0;
+
+    pthread_mutex_lock(&reg.lock);
+    start = xl_registry_start_of(pid);
+    if (start != NULL && start->entry->owner == owner && !start->passed &&
+        !start->reaped) {
+        start->passed = 1;
+        start->status = status;
+        r = 1;
+    } else if (some_blind(owner)) {
+        struct word *word = &reg.words[reg.words_at++ % WORDS_MAX];
+
+        word->owner = owner;
+        word->pid = pid;
+        word->status = status;
+    }
+    pthread_mutex_unlock(&reg.lock);
+    return r;
+}
+
+/* ---- entries ------------------------------------------------------------ */
+
+int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
 {
     int r = -1;
 
     pthread_mutex_lock(&reg.lock);
     if (find(pid) == NULL) {
-        insert(entry, pid);
+        insert(entry, pid, pidfd);
         r = 0;
     }
     pthread_mutex_unlock(&reg.lock);
@@ -316,13 +429,17 @@ void xl_registry_disown(struct xl_registry_entry *entry)
 
 struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid)
 {
-    struct xl_registry_entry **at;
-    struct xl_registry_entry *entry = NULL;
+    struct xl_registry_entry *entry;
 
     pthread_mutex_lock(&reg.lock);
-    at = find(pid);
-    if (at != NULL && (*at)->owner == owner)
-        entry = *at;
+    entry = xl_registry_entry_of(pid);
+    if (entry == NULL || entry->owner != owner) {
+        struct xl_registry_start *start = xl_registry_start_of(pid);
+
+        entry = start != NULL ? start->entry : NULL;
+    }
+    if (entry != NULL && entry->owner != owner)
+        entry = NULL;
     pthread_mutex_unlock(&reg.lock);
     return entry;
 }
@@ -331,93 +448,21 @@ void xl_registry_group_goes(struct xl_registry_entry *entry, int goes)
 {
     pthread_mutex_lock(&reg.lock);
     if (entry->pid > 0)
-        set_group_goes(entry, goes);
+        entry->group_goes = goes != 0;
     pthread_mutex_unlock(&reg.lock);
-    if (goes)
-        xl_registry_settle();
-}
-
-int xl_registry_some_group_goes(void)
-{
-    return atomic_load(&ngroups) > 0;
-}
-
-/* Whoever reaps it first comes by here, or by its owner, who takes the mark
- * back: as long as it is there the number is the group's. */
-void xl_registry_last_of_group(pid_t pid)
-{
-    struct xl_registry_entry **at;
-
-    pthread_mutex_lock(&reg.lock);
-    at = find(pid);
-    if (at != NULL && (*at)->group_goes && pid > 1) {
-        (void)xl_sys.kill(-pid, SIGKILL);
-        set_group_goes(*at, 0);
-    }
-    pthread_mutex_unlock(&reg.lock);
-}
-
-void xl_registry_reaping(int delta)
-{
-    atomic_fetch_add(&reaping, delta);
-}
-
-enum xl_registry_answer xl_registry_reaped(struct xl_wakeup *owner, pid_t pid,
-                                           int status,
-                                           struct xl_registry_entry **ret_entry)
-{
-    enum xl_registry_answer answer;
-    struct xl_registry_entry **at;
-
-    pthread_mutex_lock(&reg.lock);
-    at = find(pid);
-    if (at != NULL && !(*at)->handed_over) {
-        struct xl_registry_entry *entry = *at;
-
-        if (entry->owner == owner) {
-            *ret_entry = entry;
-            answer = XL_PID_OURS;
-        } else {
-            entry->handed_over = 1;
-            entry->status = status;
-            answer = XL_PID_HANDED;
-            hand_over(entry);
-        }
-    } else if (reg.starts != NULL && reg.nlimbo < LIMBO_MAX) {
-        struct limbo_entry *l = &reg.limbo[reg.nlimbo++];
-
-        l->owner = owner;
-        l->origin = owner;
-        l->pid = pid;
-        l->status = status;
-        l->ticket = reg.last_ticket;
-        answer = XL_PID_LIMBO;
-    } else {
-        answer = XL_PID_STRANGER;
-    }
-    pthread_mutex_unlock(&reg.lock);
-    return answer;
 }
 
 int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status)
 {
-    int tries;
     int r = 0;
 
-    for (tries = 0;; tries++) {
-        /* asked first: whoever has finished by now has left word */
-        int under_way = atomic_load(&reaping) != 0;
-
-        pthread_mutex_lock(&reg.lock);
-        if (entry->handed_over) {
-            *ret_status = entry->status;
-            r = 1;
-        }
-        pthread_mutex_unlock(&reg.lock);
-        if (r || !under_way || tries > 10000)
-            return r;
-        sched_yield();
+    pthread_mutex_lock(&reg.lock);
+    if (entry->handed_over) {
+        *ret_status = entry->status;
+        r = 1;
     }
+    pthread_mutex_unlock(&reg.lock);
+    return r;
 }
 
 int xl_registry_has_number(const struct xl_registry_entry *entry)
@@ -430,24 +475,6 @@ int xl_registry_has_number(const struct xl_registry_entry *entry)
     return r;
 }
 
-void xl_registry_settle(void)
-{
-    int tries;
-
-    for (tries = 0; atomic_load(&reaping) != 0 && tries < 1000; tries++)
-        sched_yield();
-}
-
-int xl_registry_limbo_full(void)
-{
-    int full;
-
-    pthread_mutex_lock(&reg.lock);
-    full = reg.nlimbo == LIMBO_MAX;
-    pthread_mutex_unlock(&reg.lock);
-    return full;
-}
-
 struct xl_registry_entry *xl_registry_take_handed(struct xl_wakeup *owner)
 {
     struct xl_registry_entry *entry;
@@ -458,6 +485,18 @@ struct xl_registry_entry *xl_registry_take_handed(struct xl_wakeup *owner)
         owner->handed = entry->handed_next;
     pthread_mutex_unlock(&reg.lock);
     return entry;
+}
+
+/* ---- strangers ---------------------------------------------------------- */
+
+int xl_registry_limbo_full(void)
+{
+    int full;
+
+    pthread_mutex_lock(&reg.lock);
+    full = reg.nlimbo == LIMBO_MAX;
+    pthread_mutex_unlock(&reg.lock);
+    return full;
 }
 
 int xl_registry_forward(struct xl_wakeup *owner, pid_t pid, int status,
@@ -481,7 +520,7 @@ int xl_registry_forward(struct xl_wakeup *owner, pid_t pid, int status,
     return r;
 }
 
-int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
+int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
                            int *ret_status, struct xl_wakeup **ret_origin)
 {
     size_t i;
@@ -489,7 +528,7 @@ int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
 
     pthread_mutex_lock(&reg.lock);
     if (reg.nlimbo > 0) {
-        uint64_t oldest = oldest_start();
+        uint64_t oldest = all ? UINT64_MAX : oldest_blind();
 
         for (i = 0; i < reg.nlimbo; i++) {
             if (reg.limbo[i].owner != owner || reg.limbo[i].ticket >= oldest)
@@ -508,26 +547,6 @@ int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
     return r;
 }
 
-void xl_registry_limbo_forget(struct xl_wakeup *owner)
-{
-    size_t i = 0;
-    uint64_t oldest;
-
-    pthread_mutex_lock(&reg.lock);
-    oldest = oldest_start();
-    while (i < reg.nlimbo) {
-        if (reg.limbo[i].owner != owner) {
-            i++;
-        } else if (reg.limbo[i].ticket >= oldest) {
-            /* another ctx's start may be waiting for this status */
-            reg.limbo[i++].owner = NULL;
-        } else {
-            reg.limbo[i] = reg.limbo[--reg.nlimbo];
-        }
-    }
-    pthread_mutex_unlock(&reg.lock);
-}
-
 void xl_registry_postfork(void)
 {
     if (reg.old.n != 0)
@@ -537,9 +556,68 @@ void xl_registry_postfork(void)
     memset(&reg.now, 0, sizeof reg.now);
     memset(&reg.old, 0, sizeof reg.old);
     memset(reg.first_buckets, 0, sizeof reg.first_buckets);
+    memset(reg.words, 0, sizeof reg.words);
     reg.count = 0;
     reg.starts = NULL;
     reg.nlimbo = 0;
-    atomic_store(&reaping, 0);
-    atomic_store(&ngroups, 0);
+}
+
+/* ---- under the lock, for numbers.c -------------------------------------- */
+
+struct xl_registry_entry *xl_registry_entry_of(pid_t pid)
+{
+    struct xl_registry_entry **at = find(pid);
+
+    return at != NULL ? *at : NULL;
+}
+
+struct xl_registry_start *xl_registry_start_of(pid_t pid)
+{
+    struct xl_registry_start *start;
+
+    for (start = reg.starts; start != NULL; start = start->next)
+        if (atomic_load(&start->pid) == pid)
+            return start;
+    return NULL;
+}
+
+struct xl_registry_start *
+xl_registry_start_by_entry(const struct xl_registry_entry *entry)
+{
+    struct xl_registry_start *start;
+
+    for (start = reg.starts; start != NULL; start = start->next)
+        if (start->entry == entry)
+            return start;
+    return NULL;
+}
+
+void xl_registry_retire(struct xl_registry_entry *entry)
+{
+    struct xl_registry_entry **at = find(entry->pid);
+
+    if (at != NULL && *at == entry)
+        retire(at);
+}
+
+void xl_registry_hand_over(struct xl_registry_entry *entry, int status)
+{
+    entry->handed_over = 1;
+    entry->status = status;
+    hand_over(entry);
+}
+
+int xl_registry_limbo_add(struct xl_wakeup *owner, pid_t pid, int status)
+{
+    struct limbo_entry *l;
+
+    if (oldest_blind() == UINT64_MAX || reg.nlimbo == LIMBO_MAX)
+        return 0;
+    l = &reg.limbo[reg.nlimbo++];
+    l->owner = owner;
+    l->origin = owner;
+    l->pid = pid;
+    l->status = status;
+    l->ticket = reg.last_ticket;
+    return 1;
 }

@@ -2,17 +2,21 @@
  *
  * One table for all ctxs, so that whoever reaps a pid (C1: the one ctx that
  * waits for all) can tell whose it is. A start announces itself before it
- * forks; a pid that is reaped by somebody before its starter has registered
- * it waits in limbo until every start that was under way has ended, and only
- * then counts as a stranger.
+ * forks, and the kernel writes the new child's number into that announcement
+ * before the child can run: a start in flight is known by its number as a
+ * child is. Where the kernel cannot (a fork), the start is blind until the
+ * fork has returned; a pid that is reaped meanwhile and is nobody's waits in
+ * limbo, and counts as a stranger when no blind start is left.
  *
- * The lock here is a leaf: nothing else of the library's is called while it is
- * held.
+ * Whether a number is believed is decided in numbers.c, under this lock. The
+ * lock is a leaf: nothing else of the library's is called while it is held.
  */
 #ifndef XL_REGISTRY_H
 #define XL_REGISTRY_H
 
+#include <stdatomic.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 struct xl_wakeup;
@@ -20,88 +24,114 @@ struct xl_wakeup;
 /* Embedded in whatever represents a child. */
 struct xl_registry_entry {
     struct xl_registry_entry *hash_next;
-    struct xl_wakeup *owner; /* whose ctx's; NULL: nobody's (orphan) */
-    pid_t pid;               /* 0: not in the table */
+    struct xl_wakeup *owner;               /* whose ctx's; NULL: nobody's */
     struct xl_registry_entry *handed_next; /* in owner->handed */
-    int handed_over; /* somebody else's wait(-1) took the status … */
-    int status;      /* … and this is it */
-    int number_gone; /* its pid is another child's by now: it has been reaped */
-    int group_goes;  /* who is left of its group is to be killed before it is
-                        reaped, whoever reaps it */
+    uint64_t mark; /* proof without a pidfd: see identity.h; 0: none */
+    pid_t pid;     /* 0: not in the table */
+    int pidfd;     /* proof; the child's, open while this is in the table */
+    int status;    /* handed over: this is it */
+    unsigned handed_over : 1; /* somebody else's wait(-1) took the status */
+    unsigned number_gone : 1; /* its pid is another process's by now */
+    unsigned group_goes : 1;  /* who is left of its group is to be killed before
+                                 it is reaped, whoever reaps it */
+    unsigned kept : 1;        /* has ended and been told of; unreaped all the
+                                 same, so that the number stays its own */
 };
 
 /* On the stack of a start in progress. */
 struct xl_registry_start {
     struct xl_registry_start *next;
+    struct xl_registry_entry *entry;
     uint64_t ticket;
+    atomic_int pid;   /* written by the kernel; 0: not made yet */
+    atomic_int pidfd; /* the same; -1 */
+    int blind;        /* a child of it may exist that pid does not tell of */
+    int reaped;       /* a wait of ours has taken its end: */
+    int passed;       /* the host has taken and passed it on: */
+    int status;
+    struct rusage rusage; /* with reaped */
 };
 
-enum xl_registry_answer {
-    XL_PID_OURS,     /* a child of the asking owner: *ret_entry */
-    XL_PID_HANDED,   /* another ctx's, or an orphan; it has been told */
-    XL_PID_LIMBO,    /* perhaps that of a start in progress: kept */
-    XL_PID_STRANGER, /* nobody's here */
+/* What has become of a child while it was being started. */
+enum xl_start_news {
+    XL_START_RUNS,
+    XL_START_REAPED, /* it has ended; a wait of this library took its status */
+    XL_START_PASSED, /* the host said that it has ended, and how */
 };
 
-void xl_registry_lock(void); /* for atfork.c */
+/* Also for atfork.c, and for numbers.c, which decides under it. */
+void xl_registry_lock(void);
 void xl_registry_unlock(void);
 
 /* Room for one more entry, so that insert cannot fail. 0 or -1 (ENOMEM). */
 int xl_registry_reserve(void);
 void xl_registry_unreserve(void);
 
-void xl_registry_start_begin(struct xl_registry_start *start);
-/* The start is over. With an entry, it is inserted under pid, using up a
- * reservation. Returns 1 if the pid was reaped in the meantime: *ret_status. */
-int xl_registry_start_end(struct xl_registry_start *start,
-                          struct xl_registry_entry *entry, pid_t pid,
-                          int *ret_status);
+/* ---- starts in flight --------------------------------------------------- */
+
+void xl_registry_start_begin(struct xl_registry_start *start,
+                             struct xl_registry_entry *entry);
+/* Its child is about to be made, and its number may be told only later … */
+void xl_registry_start_blind(struct xl_registry_start *start);
+/* … now: pid, or -1. */
+void xl_registry_start_sees(struct xl_registry_start *start, pid_t pid);
+/* The start is over, and its child is not to be known. */
+void xl_registry_start_failed(struct xl_registry_start *start);
+/* The start is over: its entry is inserted under pid, using up a reservation,
+ * unless the news are that the child has ended: then start tells how. */
+enum xl_start_news xl_registry_start_end(struct xl_registry_start *start,
+                                         pid_t pid, int pidfd);
+/* The host of owner's ctx says that pid has ended. 1: it is the child of one
+ * of owner's starts, which has been told. 0: not known; if it should turn out
+ * to be a blind start's, that will be told. */
+int xl_registry_start_passed(struct xl_wakeup *owner, pid_t pid, int status);
+
+/* ---- entries ------------------------------------------------------------ */
 
 /* Without a start: for adopted processes. Returns -1 if pid is there. */
-int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid);
+int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid, int pidfd);
 void xl_registry_remove(struct xl_registry_entry *entry);
 void xl_registry_disown(struct xl_registry_entry *entry); /* owner = NULL */
+/* A child of owner's, also one whose start is in flight. */
 struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid);
-
-/* From now on (or no longer) its group goes with it. Once this returns no
- * wait(-1) is under way that does not know. */
-void xl_registry_group_goes(struct xl_registry_entry *entry, int goes);
-/* Is there any such? Then a wait(-1) has to look first whom it would reap … */
-int xl_registry_some_group_goes(void);
-/* … and before it does so call this, which kills that one's group. */
-void xl_registry_last_of_group(pid_t pid);
-
-/* Brackets a wait(-1) and its lookup. */
-void xl_registry_reaping(int delta);
-/* owner (who waits for all) reaped pid. A limbo entry remembers owner. */
-enum xl_registry_answer
-xl_registry_reaped(struct xl_wakeup *owner, pid_t pid, int status,
-                   struct xl_registry_entry **ret_entry);
-/* Was our status taken by a wait(-1) of this library? Waits for those under
- * way. 1: *ret_status is it. */
-int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status);
-
-/* Waits for the wait(-1)s under way to have looked up what they took. */
-void xl_registry_settle(void);
-
 /* May its process be asked for by its pid? */
 int xl_registry_has_number(const struct xl_registry_entry *entry);
 
+/* From now on (or no longer) its group goes with it. */
+void xl_registry_group_goes(struct xl_registry_entry *entry, int goes);
+
+/* Was our status taken by a wait of this library? 1: *ret_status is it. */
+int xl_registry_handed_over(struct xl_registry_entry *entry, int *ret_status);
 /* The next entry of owner's whose status was handed over, or whose number is
  * gone; or NULL. */
 struct xl_registry_entry *xl_registry_take_handed(struct xl_wakeup *owner);
 
+/* ---- strangers ---------------------------------------------------------- */
+
 /* Room in limbo; when there is none, wait(-1) must pause. */
 int xl_registry_limbo_full(void);
-/* Takes a limbo entry of owner that has turned out a stranger. */
-int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
+/* Takes a limbo entry of owner that has turned out a stranger; with all, also
+ * one that may still be a blind start's. */
+int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
                            int *ret_status, struct xl_wakeup **ret_origin);
 /* A stranger that origin reaped and does not know: owner is asked. -1: full. */
 int xl_registry_forward(struct xl_wakeup *owner, pid_t pid, int status,
                         struct xl_wakeup *origin);
-void xl_registry_limbo_forget(struct xl_wakeup *owner);
 
 /* In a forked child: the parent's children are not ours. */
 void xl_registry_postfork(void);
+
+/* ---- under the lock, for numbers.c -------------------------------------- */
+
+struct xl_registry_entry *xl_registry_entry_of(pid_t pid);  /* or NULL */
+struct xl_registry_start *xl_registry_start_of(pid_t pid);  /* or NULL */
+struct xl_registry_start *
+xl_registry_start_by_entry(const struct xl_registry_entry *entry);
+/* Its process has been reaped by somebody: the number is not its own. */
+void xl_registry_retire(struct xl_registry_entry *entry);
+/* Its status has been taken for it. */
+void xl_registry_hand_over(struct xl_registry_entry *entry, int status);
+/* 1: the stranger may be a blind start's child, and is kept. */
+int xl_registry_limbo_add(struct xl_wakeup *owner, pid_t pid, int status);
 
 #endif

@@ -45,9 +45,15 @@ static struct sigaction previous_records[2];
 static int previous_at;
 static _Atomic(const struct sigaction *) previous;
 
-/* The host may chain to us from a handler that we chain to. */
-static __thread volatile sig_atomic_t depth
-    __attribute__((tls_model("initial-exec")));
+/* The host may chain to us from a handler that we chain to. glibc would
+ * allocate at the first use otherwise; musl does so when the object is loaded,
+ * and loads none with this. */
+#ifdef __GLIBC__
+#define AT_ONCE __attribute__((tls_model("initial-exec")))
+#else
+#define AT_ONCE
+#endif
+static __thread volatile sig_atomic_t depth AT_ONCE;
 
 static void handler(int signo, siginfo_t *info, void *context)
 {

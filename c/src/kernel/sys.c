@@ -88,9 +88,9 @@ static int real_sigprocmask(int how, const xl_sigset *set, xl_sigset *ret_old)
 }
 
 static pid_t real_clone(int (*fn)(void *), void *stack_top, int flags,
-                        void *arg, int *ret_pidfd)
+                        void *arg, int *ret_pidfd, int *ret_pid)
 {
-    return clone(fn, stack_top, flags, arg, ret_pidfd, NULL, NULL);
+    return clone(fn, stack_top, flags, arg, ret_pidfd, NULL, ret_pid);
 }
 
 /* The kernel's struct clone_args; its members are facts of the ABI. */
@@ -162,7 +162,7 @@ static long clone3_call(struct clone3_args *args, size_t size,
 
 static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
                          uint64_t flags, void *arg, int *ret_pidfd,
-                         atomic_int *until_exec, int cgroup)
+                         int *ret_pid, atomic_int *until_exec, int cgroup)
 {
     struct clone3_args args;
     long r;
@@ -173,6 +173,8 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
     args.exit_signal = SIGCHLD;
     args.stack = (uint64_t)(uintptr_t)stack;
     args.stack_size = stack_size;
+    if (flags & CLONE_PARENT_SETTID)
+        args.parent_tid = (uint64_t)(uintptr_t)ret_pid;
     if (flags & CLONE_CHILD_CLEARTID)
         args.child_tid = (uint64_t)(uintptr_t)until_exec;
     if (cgroup >= 0) {

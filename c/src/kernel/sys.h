@@ -23,6 +23,8 @@
 
 /* waitid's P_PIDFD, which older headers lack and newer ones have as an enum */
 #define XL_P_PIDFD 3
+/* pidfd_send_signal's flag for a group (Linux 6.9) */
+#define XL_PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
 
 /* The kernel's own signal set: libc's leaves some signals out. */
 typedef struct xl_sigset {
@@ -63,14 +65,16 @@ struct xl_sys {
                      struct sigaction *ret_old);
     int (*sigprocmask)(int how, const xl_sigset *set, xl_sigset *ret_old);
     pid_t (*fork)(void);
-    /* libc's clone: with CLONE_PIDFD *ret_pidfd is written */
+    /* libc's clone: with CLONE_PIDFD *ret_pidfd is written by the kernel, and
+     * with CLONE_CHILD_SETTID *ret_pid by the child, in shared memory */
     pid_t (*clone)(int (*fn)(void *), void *stack_top, int flags, void *arg,
-                   int *ret_pidfd);
+                   int *ret_pidfd, int *ret_pid);
     /* clone3 with CLONE_CLEAR_SIGHAND, and CLONE_INTO_CGROUP if cgroup >= 0.
-     * With CLONE_CHILD_CLEARTID the kernel
-     * writes 0 to *until_exec when the child executes a program or ends. */
+     * With CLONE_PARENT_SETTID the kernel writes *ret_pid before the child
+     * runs; with CLONE_CHILD_CLEARTID it writes 0 to *until_exec when the
+     * child executes a program or ends. */
     pid_t (*clone3)(int (*fn)(void *), void *stack, size_t stack_size,
-                    uint64_t flags, void *arg, int *ret_pidfd,
+                    uint64_t flags, void *arg, int *ret_pidfd, int *ret_pid,
                     atomic_int *until_exec, int cgroup);
     /* While *word is value; shared with the kernel, as *until_exec is */
     int (*futex_wait)(atomic_int *word, int value, int timeout_ms);

@@ -66,7 +66,8 @@ out:
 static void settle_level(libxl_ctx *ctx)
 {
     struct xl_pump *pump = &ctx->pump;
-    int wanted = ctx->events.head != NULL || pump->more;
+    int wanted = ctx->events.head != NULL || pump->more ||
+                 ctx->postponed.head != NULL;
     uint64_t count = 1;
 
     if (wanted == pump->level_set)

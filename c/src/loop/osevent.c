@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "ctx/log.h"
+#include "kernel/sized.h"
 #include "loop/enter.h"
 #include "loop/fileno.h"
 #include "loop/pump.h"
@@ -27,28 +29,44 @@ int libxl_ctx_fileno(libxl_ctx *ctx)
     return rc;
 }
 
+/* NULL, or the member at fault. */
+static const char *copy_hooks(libxl_osevent_hooks *copy,
+                              const libxl_osevent_hooks *hooks)
+{
+    const size_t founding = offsetof(libxl_osevent_hooks, size);
+
+    memset(copy, 0, sizeof *copy);
+    if (hooks == NULL)
+        return NULL;
+    if (xl_sized_take(copy, sizeof *copy, hooks,
+                      hooks->size != 0 ? hooks->size : founding, founding) != 0)
+        return "hooks.size";
+    if (copy->fd_register == NULL || copy->fd_modify == NULL ||
+        copy->fd_deregister == NULL || copy->timeout_register == NULL ||
+        copy->timeout_modify == NULL || copy->timeout_deregister == NULL)
+        return "hooks";
+    return NULL;
+}
+
 int libxl_osevent_register_hooks(libxl_ctx *ctx,
                                  const libxl_osevent_hooks *hooks, void *user)
 {
-    const size_t founding = offsetof(libxl_osevent_hooks, size);
     libxl_osevent_hooks copy;
     struct xl_os before;
+    const char *wrong;
     int saved = 0;
     int rc;
 
-    memset(&copy, 0, sizeof copy);
-    if (hooks != NULL) {
-        if (hooks->size != 0 && hooks->size != sizeof copy)
-            return ERROR_INVAL;
-        memcpy(&copy, hooks, founding);
-        if (copy.fd_register == NULL || copy.fd_modify == NULL ||
-            copy.fd_deregister == NULL || copy.timeout_register == NULL ||
-            copy.timeout_modify == NULL || copy.timeout_deregister == NULL)
-            return ERROR_INVAL;
-    }
     rc = xl_enter(ctx);
     if (rc != 0)
         return rc;
+    wrong = copy_hooks(&copy, hooks);
+    if (wrong != NULL) {
+        xl_log(ctx, LIBXL_LOG_ERROR, 0,
+               "libxl_osevent_register_hooks: bad argument: %s", wrong);
+        rc = ERROR_INVAL;
+        goto out;
+    }
     if (ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos) ||
         ctx->os.busy) {
         rc = ERROR_BUSY;
@@ -107,7 +125,8 @@ int libxl_osevent_beforepoll(libxl_ctx *ctx, int *nfds_io, struct pollfd *fds,
     } else if (room < *nfds_io) {
         rc = ERROR_BUFFERFULL;
     }
-    left = ctx->events.head != NULL || ctx->pump.more
+    left = ctx->events.head != NULL || ctx->pump.more ||
+                   ctx->postponed.head != NULL
                ? 0
                : xl_ms_until(xl_timers_soonest(&ctx->timers));
     if (left >= 0 && (*timeout_io < 0 || left < *timeout_io))

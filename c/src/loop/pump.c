@@ -10,7 +10,9 @@
 #include <errno.h>
 
 #include "child/child.h"
+#include "ctx/defer.h"
 #include "loop/enter.h"
+#include "kernel/stop_point.h"
 #include "ctx/process.h"
 #include "child/reap.h"
 #include "ctx/waiters.h"
@@ -36,7 +38,7 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
         if (reasons & XL_WAKE_HANDED)
             xl_reap_handed(ctx);
         if (reasons & XL_WAKE_LIMBO)
-            xl_reap_limbo(ctx);
+            xl_reap_limbo(ctx, 0);
         break;
     case XL_TAG_SELFPIPE:
         if (xl_selfpipe_drain(&ctx->selfpipe))
@@ -73,11 +75,19 @@ static void handle_all(libxl_ctx *ctx, const struct epoll_event *events, int n)
         xl_reap_sigchld(ctx); /* a tick asked for it */
 }
 
+/* Whatever became due while nobody pumped is due now. */
+static void begin(libxl_ctx *ctx)
+{
+    ctx->pump.idle_starts = 0;
+    xl_defer_postponed(ctx);
+}
+
 void xl_pump_once(libxl_ctx *ctx)
 {
     struct epoll_event events[BATCH];
     int round;
 
+    begin(ctx);
     ctx->pump.more = 0;
     (void)xl_reap_recent(ctx);
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
@@ -90,6 +100,33 @@ void xl_pump_once(libxl_ctx *ctx)
     ctx->pump.more = 1;
 }
 
+void xl_pump_in_passing(libxl_ctx *ctx)
+{
+    struct epoll_event events[BATCH];
+    int round;
+    int n = BATCH;
+    int i;
+
+    if (ctx->pump.idle_starts++ == 0 || ctx->pump.leader != NULL ||
+        ctx->nlive == 0)
+        return;
+    ctx->in_passing = 1;
+    (void)xl_reap_recent(ctx);
+    for (round = 0; round < BATCHES_PER_PUMP && n == BATCH; round++) {
+        n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
+        for (i = 0; i < n; i++) {
+            uint64_t kind = events[i].data.u64 & XL_TAG_MASK;
+
+            if (kind == XL_TAG_CHILD || kind == XL_TAG_STREAM)
+                handle(ctx, &events[i]);
+            else if (kind == XL_TAG_SELFPIPE && ctx->nunwatched > 0 &&
+                     !xl_owner_reaps_all(ctx->mode.in_force))
+                xl_reap_unannounced(ctx, 0);
+        }
+    }
+    ctx->in_passing = 0;
+}
+
 /* ---- blocking ----------------------------------------------------------- */
 
 /* Blocks on the epoll. 0, or -1 and errno. */
@@ -100,6 +137,9 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     int saved;
     int n;
 
+    begin(ctx);
+    if (ctx->deferred.head != NULL)
+        return 0;
     if (xl_reap_recent(ctx) > 0) {
         /* the handler may go with it: first see to strangers that ended */
         if (ctx->nlive == 0 && xl_owner_reaps_all(ctx->mode.in_force))
@@ -113,9 +153,11 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     if (ctx->pump.more)
         ctx->pump.leader_due = 0;
     pthread_mutex_unlock(&ctx->lock);
+    XL_STOP_POINT("pump: about to sleep");
     n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH,
                           xl_ms_until(ctx->pump.leader_due));
     saved = errno;
+    XL_STOP_POINT("pump: woken");
     pthread_mutex_lock(&ctx->lock);
     ctx->pump.leader = NULL;
     ctx->pump.more = n == BATCH;

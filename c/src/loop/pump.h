@@ -12,6 +12,11 @@
 /* Does the work that is due, without blocking. */
 void xl_pump_once(libxl_ctx *ctx);
 
+/* At a start: where nobody has pumped since the one before, those that have
+ * ended meanwhile are not to cost anything any more. What there is to tell is
+ * left for a call that pumps. */
+void xl_pump_in_passing(libxl_ctx *ctx);
+
 /* Pumps until done() says so. done is called under the lock, which it may
  * give up. 0, ERROR_TIMEDOUT, ERROR_INTERRUPTED, ERROR_SYSTEM. */
 int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,

@@ -63,7 +63,7 @@ static _Noreturn void leave(int status)
 
 static int open_file(const char *path, int flags)
 {
-    return (int)call(SYS_openat, AT_FDCWD, address(path), flags);
+    return (int)xl_rawcall(SYS_openat, AT_FDCWD, address(path), flags, 0666);
 }
 
 static void close_fd(int fd)
@@ -178,9 +178,9 @@ static void close_each(int low, int high, int spare_fd)
             close_fd(fd);
 }
 
-static int make_null(int target)
+static int open_as(const char *path, int flags, int target)
 {
-    int fd = open_file("/dev/null", O_RDWR);
+    int fd = open_file(path, flags);
     int r = 0;
 
     if (fd < 0)
@@ -224,7 +224,13 @@ static int move_fds(struct xl_child_setup *im)
             r = (int)call(SYS_fcntl, op->a, F_SETFD, 0);
             break;
         case XL_FD_NULL:
-            r = make_null(op->b);
+            r = open_as("/dev/null", O_RDWR, op->b);
+            break;
+        case XL_FD_OPEN:
+            im->file = op->a;
+            r = open_as(im->files[op->a].path, im->files[op->a].flags, op->b);
+            if (r >= 0)
+                im->file = -1;
             break;
         case XL_FD_CLOSE:
             close_range_of(im, op);
@@ -355,6 +361,7 @@ static void check(struct xl_child_setup *im, libxl_childproc_stage stage,
         return;
     failure.errnoval = (int)-r;
     failure.stage = (int)stage;
+    failure.file = im->file;
     im->errnoval = failure.errnoval;
     im->stage = failure.stage;
     if (im->tell_fd >= 0)
@@ -368,6 +375,7 @@ int xl_child_setup_run(void *arg)
     const libxl_childproc_spec *spec = im->spec;
 
     im->ran = 1;
+    im->file = -1;
     im->tell_fd = im->error_fd;
     if (im->shared_files && call(SYS_close_range, im->fds.highest_needed + 1,
                                  ~0U, CLOSE_RANGE_UNSHARE) != 0) {
@@ -375,6 +383,7 @@ int xl_child_setup_run(void *arg)
         im->unshare_refused = 1;
         leave(127);
     }
+    im->under_way = 1;
     if (im->gate_fd >= 0)
         wait_at_gate(im);
     check(im, LIBXL_STAGE_SESSION, session(spec));

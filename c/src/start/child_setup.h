@@ -13,6 +13,14 @@
 
 #define XL_PATH_MAX 4096
 
+#define XL_CHILD_FILES 3 /* as many as an operation has streams */
+
+/* A file that the child opens. */
+struct xl_child_file {
+    const char *path;
+    int flags;
+};
+
 struct xl_child_setup {
     /* what to execute */
     const char *path;
@@ -25,8 +33,11 @@ struct xl_child_setup {
 
     /* fds */
     struct xl_fd_plan fds;
+    const libxl_childproc_fd *map; /* what it was made of: not the child's */
+    size_t nmap;
     int shared_files; /* the fd table is the parent's until we unshare it */
     int no_close_range;
+    const struct xl_child_file *files; /* for XL_FD_OPEN */
     int gate_fd;  /* wait for a byte here first; -1 */
     int error_fd; /* tell failures here; -1. Planned as the hidden fd */
 
@@ -42,14 +53,17 @@ struct xl_child_setup {
     /* out */
     volatile int stage; /* LIBXL_STAGE_NONE unless a step failed */
     volatile int errnoval;
+    volatile int file;            /* … and it was this one's open */
     volatile int ran;             /* the child came as far as to say so */
     volatile int unshare_refused; /* nothing was done; start again unshared */
+    volatile int under_way;       /* neither is to be feared any more */
 };
 
 /* What goes through error_fd. */
 struct xl_child_setup_failure {
     int stage;
     int errnoval;
+    int file; /* the one that could not be opened; -1 */
 };
 
 /* Runs in the child; does not return. arg is a struct xl_child_setup. */

@@ -180,9 +180,15 @@ void xl_fdplan_make(const libxl_childproc_fd *map, size_t n, int hidden,
     for (i = 0; i < n; i++) {
         if (map[i].source == LIBXL_FD_NULL)
             emit(&p, XL_FD_NULL, -1, map[i].target);
+        if (XL_SOURCE_IS_FILE(map[i].source))
+            emit(&p, XL_FD_OPEN, XL_SOURCE_FILE(0) - map[i].source,
+                 map[i].target);
         if (map[i].source == LIBXL_FD_CLOSED)
             emit(&p, XL_FD_CLOSE, map[i].target, map[i].target);
     }
+    for (i = 0; i < n; i++)
+        if (map[i].source == XL_SOURCE_AS_STDOUT)
+            emit(&p, XL_FD_DUP, 1, map[i].target);
     if (spare_below < 0)
         close_others(&p);
 

@@ -15,8 +15,16 @@ enum xl_fd_op_kind {
     XL_FD_DUP_HIDDEN, /* a becomes b, close-on-exec */
     XL_FD_KEEP,       /* a loses close-on-exec */
     XL_FD_NULL,       /* /dev/null becomes b */
+    XL_FD_OPEN,       /* the file of number a becomes b */
     XL_FD_CLOSE,      /* a .. b are closed */
 };
+
+/* Sources that are files for the child to open, so that an open that blocks
+ * holds up nobody else: number 0, 1, … of a list. */
+#define XL_SOURCE_FILE(number) (-16 - (number))
+#define XL_SOURCE_IS_FILE(source) ((source) <= -16)
+/* What target 1 has become by then. */
+#define XL_SOURCE_AS_STDOUT (-8)
 
 struct xl_fd_op {
     enum xl_fd_op_kind kind;

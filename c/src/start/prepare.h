@@ -16,9 +16,9 @@ struct xl_prepared {
 /* image.gate_fd and error_fd are set by the caller before. 0, or -1: no
  * memory. p->block is the caller's to free. */
 int xl_prepare(const struct xl_start_request *request, struct xl_prepared *p);
-/* Waits for a child that never became what it should: it has ended, or is
- * about to. Closes pidfd. */
-void xl_start_bury(pid_t pid, int pidfd);
+/* The child runs: the registry has it from now on. */
+void xl_start_runs(struct xl_start_request *request,
+                   struct xl_registry_start *registered, pid_t pid, int pidfd);
 /* Notes the failure, sets errno, and returns the ERROR_* for it. */
 int xl_start_failed(struct xl_start_request *request,
                     libxl_childproc_stage stage, int errnoval);

@@ -10,11 +10,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "kernel/sized.h"
 #include "start/child_setup.h"
 
-void libxl_childproc_spec_init(libxl_childproc_spec *spec)
+static void defaults(libxl_childproc_spec *spec)
 {
     memset(spec, 0, sizeof *spec);
     spec->size = sizeof *spec;
@@ -22,9 +25,18 @@ void libxl_childproc_spec_init(libxl_childproc_spec *spec)
     spec->exited_grace_ms = 1000;
 }
 
+void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec, size_t size)
+{
+    libxl_childproc_spec own;
+
+    defaults(&own);
+    own.size = size;
+    xl_sized_give(spec, size, &own, sizeof own);
+}
+
 static int known_flags(unsigned flags)
 {
-    return (flags & ~((LIBXL_SPAWN_RESTORE_SIGPIPE << 1) - 1)) == 0;
+    return (flags & ~((LIBXL_SPAWN_HOLD_PID << 1) - 1)) == 0;
 }
 
 static const char *bad_fds(const libxl_childproc_spec *spec)
@@ -51,14 +63,13 @@ static int bad_signal(int signo)
 
 static const char *bad_member(const libxl_childproc_spec *spec)
 {
+    const char *const *argv = spec->argv;
     unsigned flags = spec->flags;
     size_t i;
 
-    if (spec->size != sizeof *spec)
-        return "size";
-    if (spec->argv == NULL || spec->argv[0] == NULL)
+    if (argv == NULL || argv[0] == NULL)
         return "argv";
-    if (spec->path != NULL ? spec->path[0] == '\0' : spec->argv[0][0] == '\0')
+    if (spec->path != NULL ? spec->path[0] == '\0' : argv[0][0] == '\0')
         return spec->path != NULL ? "path" : "argv";
     if (!known_flags(flags))
         return "flags";
@@ -108,14 +119,35 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "kill";
     if (spec->exited_grace_ms < 0)
         return "exited_grace_ms";
+    if (spec->reserved != 0)
+        return "reserved";
     return bad_fds(spec);
 }
 
-int xl_spec_check(const libxl_childproc_spec *spec,
+/* NULL, or why it cannot be read. */
+static const char *in_own_size(const libxl_childproc_spec **spec,
+                               libxl_childproc_spec *room)
+{
+    if (*spec == NULL)
+        return "spec";
+    if ((*spec)->size == sizeof **spec)
+        return NULL;
+    defaults(room);
+    if (xl_sized_take(room, sizeof *room, *spec, (*spec)->size,
+                      XL_SIZE_WITH(libxl_childproc_spec, flags)) != 0)
+        return "size";
+    room->size = sizeof *room;
+    *spec = room;
+    return NULL;
+}
+
+int xl_spec_check(const libxl_childproc_spec **spec, libxl_childproc_spec *room,
                   libxl_childproc_failure *failure)
 {
-    const char *member = spec == NULL ? "spec" : bad_member(spec);
+    const char *member = in_own_size(spec, room);
 
+    if (member == NULL)
+        member = bad_member(*spec);
     if (member == NULL)
         return 0;
     failure->stage = LIBXL_STAGE_ARGUMENT;
@@ -139,6 +171,92 @@ int xl_spec_sources(const libxl_childproc_spec *spec,
         }
     }
     return 0;
+}
+
+/* ---- a copy ------------------------------------------------------------- */
+
+/* Room that is handed out; without a base it is only added up. */
+struct room {
+    char *base;
+    size_t used;
+};
+
+static void *take(struct room *room, const void *data, size_t size)
+{
+    size_t at = room->used;
+
+    room->used += (size + 15) / 16 * 16;
+    if (room->base == NULL)
+        return NULL;
+    return data == NULL ? NULL : memcpy(room->base + at, data, size);
+}
+
+static const char *take_string(struct room *room, const char *string)
+{
+    return string == NULL ? NULL : take(room, string, strlen(string) + 1);
+}
+
+static char **take_strings(struct room *room, char *const *strings)
+{
+    char **copy;
+    size_t n = 0;
+    size_t i;
+
+    if (strings == NULL)
+        return NULL;
+    while (strings[n] != NULL)
+        n++;
+    copy = take(room, strings, (n + 1) * sizeof *strings);
+    for (i = 0; i < n; i++) {
+        const char *string = take_string(room, strings[i]);
+
+        if (copy != NULL)
+            copy[i] = (char *)(uintptr_t)string;
+    }
+    return copy;
+}
+
+static libxl_childproc_spec *lay_out(struct room *room,
+                                     const libxl_childproc_spec *spec)
+{
+    libxl_childproc_spec copy = *spec;
+    libxl_childproc_spec *at = take(room, spec, sizeof *spec);
+
+    copy.path = take_string(room, spec->path);
+    copy.argv = (void *)take_strings(room, (void *)(uintptr_t)spec->argv);
+    copy.envp = (void *)take_strings(
+        room, spec->envp != NULL ? (void *)(uintptr_t)spec->envp : environ);
+    copy.search_path = take_string(
+        room, spec->search_path == NULL && spec->envp == NULL
+                  ? getenv("PATH")
+                  : spec->search_path);
+    copy.cwd = take_string(room, spec->cwd);
+    copy.fds = take(room, spec->fds, spec->nfds * sizeof *spec->fds);
+    copy.groups =
+        take(room, spec->groups, spec->ngroups * sizeof *spec->groups);
+    copy.rlimits =
+        take(room, spec->rlimits, spec->nrlimits * sizeof *spec->rlimits);
+    copy.sigmask = take(room, spec->sigmask,
+                        spec->sigmask != NULL ? sizeof *spec->sigmask : 0);
+    copy.sigignore =
+        take(room, spec->sigignore,
+             spec->sigignore != NULL ? sizeof *spec->sigignore : 0);
+    copy.cgroup = take_string(room, spec->cgroup);
+    if (at != NULL)
+        *at = copy;
+    return at;
+}
+
+libxl_childproc_spec *xl_spec_copy(const libxl_childproc_spec *spec)
+{
+    struct room room = {NULL, 0};
+
+    (void)lay_out(&room, spec);
+    room.base = xl_sys.malloc(room.used);
+    if (room.base == NULL)
+        return NULL;
+    room.used = 0;
+    return lay_out(&room, spec);
 }
 
 int xl_report_ok(const libxl_childproc_report *report)

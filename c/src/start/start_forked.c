@@ -13,20 +13,15 @@
 #include <unistd.h>
 
 #include "ctx/defer.h"
-#include "kernel/facility.h"
-#include "ctx/forkfd.h"
-#include "start/prepare.h"
 #include "ctx/process.h"
+#include "kernel/facility.h"
+#include "kernel/numbers.h"
+#include "kernel/stop_point.h"
 #include "start/sigplan.h"
 
-/* Each [0] is read, [1] written: the gate by the parent, errors by the child.
- * Both sides wait for the other's end of file. */
-struct pipes {
-    struct xl_forkfd gate[2];
-    struct xl_forkfd error[2];
-};
+/* ---- pipes -------------------------------------------------------------- */
 
-static void init_pipes(struct pipes *p)
+static void init_pipes(struct xl_forked_pipes *p)
 {
     int i;
 
@@ -36,7 +31,7 @@ static void init_pipes(struct pipes *p)
     }
 }
 
-static void close_pipes(struct pipes *p)
+static void close_pipes(struct xl_forked_pipes *p)
 {
     int i;
 
@@ -59,7 +54,7 @@ static int make_pipe(struct xl_forkfd pipe[2], int childs)
     return 0;
 }
 
-static int make_pipes(struct pipes *p)
+static int make_pipes(struct xl_forked_pipes *p)
 {
     int r;
 
@@ -71,6 +66,8 @@ static int make_pipes(struct pipes *p)
     xl_process_unlock();
     return r;
 }
+
+/* ---- the fork ----------------------------------------------------------- */
 
 static pid_t fork_child(struct xl_start_request *request)
 {
@@ -84,60 +81,112 @@ static pid_t fork_child(struct xl_start_request *request)
     return pid;
 }
 
-/* Lets the child go and hears whether it executed its program. Our own end
- * of the gate stays open meanwhile: a child that has ended before its time
- * must not become a SIGPIPE here, and what it left unread tells of it. */
-static int release(struct pipes *p, struct xl_child_setup_failure *failure)
+/* In the child. */
+static _Noreturn void become(struct xl_forked_start *forked)
 {
-    struct pollfd unread = {.fd = p->gate[0].fd, .events = POLLIN};
-    ssize_t n;
-    int r;
+    xl_sigset all;
 
-    xl_forkfd_close(&p->error[1]);
-    do
-        n = xl_sys.write(p->gate[1].fd, "", 1);
-    while (n < 0 && errno == EINTR);
-    if (n != 1) {
-        failure->stage = LIBXL_STAGE_GATE;
-        failure->errnoval = errno;
-        return -1;
-    }
-    do
-        n = xl_sys.read(p->error[0].fd, failure, sizeof *failure);
-    while (n < 0 && errno == EINTR);
-    if (n == (ssize_t)sizeof *failure)
-        return -1;
-    do
-        r = xl_sys.poll(&unread, 1, 0);
-    while (r < 0 && errno == EINTR);
-    if (r == 1) {
-        failure->stage = LIBXL_STAGE_GATE;
-        failure->errnoval = EPIPE;
-        return -1;
-    }
+    /* the fork handlers have; but a replacement may go round them, and then we
+     * would hold our own gate open */
+    xl_close(forked->pipes.gate[1].fd);
+    xl_sigset_fill(&all);
+    (void)xl_sys.sigprocmask(SIG_SETMASK, &all, NULL);
+    (void)xl_child_setup_run(&forked->prepared.image);
+    _exit(127);
+}
+
+static int fork_it(struct xl_start_request *request,
+                   struct xl_forked_start *forked, const xl_sigset *before)
+{
+    pid_t parent = getpid();
+    xl_sigset all;
+    int rc = 0;
+
+    xl_sigset_fill(&all);
+    if (request->fork_replacement == NULL)
+        (void)xl_sys.sigprocmask(SIG_SETMASK, &all, NULL);
+    xl_registry_start_begin(&forked->registered, request->entry);
+    xl_registry_start_blind(&forked->registered);
+    forked->pid = fork_child(request);
+    if (forked->pid == 0 && getpid() != parent)
+        become(forked);
+    if (forked->pid < 0)
+        rc = xl_start_failed(request, LIBXL_STAGE_FORK, errno);
+    XL_STOP_POINT("start: forked");
+    xl_registry_start_sees(&forked->registered, forked->pid);
+    if (request->fork_replacement == NULL)
+        (void)xl_sys.sigprocmask(SIG_SETMASK, before, NULL);
+    if (forked->pid == 0 || forked->pid == 1) /* it cannot be right */
+        rc = xl_start_failed(request, LIBXL_STAGE_FORK, EINVAL);
+    return rc;
+}
+
+static int open_pidfd(struct xl_start_request *request,
+                      struct xl_forked_start *forked)
+{
+    if (!(xl_facilities() & LIBXL_FACILITY_PIDFD) ||
+        !(xl_facilities() & XL_FACILITY_PIDFD_OPEN))
+        return 0;
+    forked->pidfd = xl_sys.pidfd_open(forked->pid, 0);
+    if (forked->pidfd >= 0)
+        atomic_store(&forked->registered.pidfd, forked->pidfd);
+    else if (errno == ENOSYS || errno == EPERM)
+        xl_facility_refused(XL_FACILITY_PIDFD_OPEN);
+    else
+        return xl_start_failed(request, LIBXL_STAGE_GATE, errno);
     return 0;
 }
 
-int xl_start_forked(struct xl_start_request *request)
+/* Lets the child go. */
+static int open_gate(struct xl_start_request *request,
+                     struct xl_forked_start *forked)
 {
-    struct xl_registry_start start;
-    struct xl_child_setup_failure failure = {0, 0};
-    struct pipes pipes;
-    struct xl_prepared p;
-    xl_sigset all, before;
-    pid_t parent = getpid();
-    pid_t pid = -1;
-    int pidfd = -1;
+    ssize_t n;
+
+    xl_forkfd_close(&forked->pipes.error[1]);
+    do
+        n = xl_sys.write(forked->pipes.gate[1].fd, "", 1);
+    while (n < 0 && errno == EINTR);
+    if (n != 1)
+        return xl_start_failed(request, LIBXL_STAGE_GATE, errno);
+    XL_STOP_POINT("start: released");
+    return 0;
+}
+
+/* The child is there, and nothing will come of it. */
+static int give_up(struct xl_start_request *request,
+                   struct xl_forked_start *forked, int rc)
+{
+    int saved = request->failure.errnoval;
+
+    /* a child that still waits at the gate ends when it closes */
+    close_pipes(&forked->pipes);
+    if (forked->pid > 1)
+        xl_numbers_bury(&forked->registered, forked->pid, forked->pidfd);
+    xl_registry_start_failed(&forked->registered);
+    xl_start_forked_release(forked);
+    errno = saved;
+    return rc;
+}
+
+int xl_start_forked_begin(struct xl_start_request *request,
+                          struct xl_forked_start *forked)
+{
+    struct xl_prepared *p = &forked->prepared;
+    xl_sigset before;
     int rc;
 
-    memset(&p, 0, sizeof p);
-    if (make_pipes(&pipes) != 0) {
+    memset(forked, 0, sizeof *forked);
+    forked->pid = -1;
+    forked->pidfd = -1;
+    forked->failure.file = -1;
+    if (make_pipes(&forked->pipes) != 0) {
         rc = xl_start_failed(request, LIBXL_STAGE_PREPARE, errno);
         goto out;
     }
-    p.image.gate_fd = pipes.gate[0].fd;
-    p.image.error_fd = pipes.error[1].fd;
-    if (xl_prepare(request, &p) != 0) {
+    p->image.gate_fd = forked->pipes.gate[0].fd;
+    p->image.error_fd = forked->pipes.error[1].fd;
+    if (xl_prepare(request, p) != 0) {
         rc = xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
         goto out;
     }
@@ -146,60 +195,79 @@ int xl_start_forked(struct xl_start_request *request)
         rc = xl_start_failed(request, LIBXL_STAGE_PREPARE, errno);
         goto out;
     }
-    xl_sigplan_make(request, &p.image, 0,
+    xl_sigplan_make(request, &p->image, 0,
                     request->caller_mask != NULL ? request->caller_mask
                                                  : &before);
-    xl_sigset_fill(&all);
-    if (request->fork_replacement == NULL)
-        (void)xl_sys.sigprocmask(SIG_SETMASK, &all, NULL);
-    xl_registry_start_begin(&start);
-    pid = fork_child(request);
-    if (pid == 0 && getpid() != parent) {
-        /* the fork handlers have; but a replacement may go round them, and
-         * then we would hold our own gate open */
-        xl_close(pipes.gate[1].fd);
-        (void)xl_sys.sigprocmask(SIG_SETMASK, &all, NULL);
-        (void)xl_child_setup_run(&p.image);
-        _exit(127);
-    }
-    rc = pid < 0 ? xl_start_failed(request, LIBXL_STAGE_FORK, errno) : 0;
-    if (request->fork_replacement == NULL)
-        (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
-    if (pid == 0 || pid == 1) /* a replacement that cannot be right */
-        rc = xl_start_failed(request, LIBXL_STAGE_FORK, EINVAL);
-    if (rc == 0 && (xl_facilities() & LIBXL_FACILITY_PIDFD) &&
-        (xl_facilities() & XL_FACILITY_PIDFD_OPEN)) {
-        pidfd = xl_sys.pidfd_open(pid, 0);
-        if (pidfd < 0 && (errno == ENOSYS || errno == EPERM))
-            xl_facility_refused(XL_FACILITY_PIDFD_OPEN);
-        else if (pidfd < 0)
-            rc = xl_start_failed(request, LIBXL_STAGE_GATE, errno);
-    }
-    if (rc == 0 && release(&pipes, &failure) != 0)
-        rc = xl_start_failed(request, (libxl_childproc_stage)failure.stage,
-                             failure.errnoval);
-    if (rc == 0) {
-        request->pid = pid;
-        request->pidfd = pidfd;
-        request->reaped = xl_registry_start_end(&start, request->entry, pid,
-                                                &request->status);
-        xl_free(p.block);
-        close_pipes(&pipes);
-        return 0;
-    }
-    /* a child that still waits at the gate ends when it closes */
-    close_pipes(&pipes);
-    if (pid > 1)
-        xl_start_bury(pid, pidfd);
-    (void)xl_registry_start_end(&start, NULL, pid, &request->status);
-    xl_registry_unreserve();
-    xl_free(p.block);
-    errno = request->failure.errnoval;
-    return rc;
+    rc = fork_it(request, forked, &before);
+    if (rc == 0)
+        rc = open_pidfd(request, forked);
+    if (rc == 0)
+        rc = open_gate(request, forked);
+    return rc == 0 ? 0 : give_up(request, forked, rc);
 out:
-    close_pipes(&pipes);
-    xl_free(p.block);
+    close_pipes(&forked->pipes);
+    xl_start_forked_release(forked);
     xl_registry_unreserve();
     errno = request->failure.errnoval;
     return rc;
+}
+
+/* ---- what becomes of it ------------------------------------------------- */
+
+/* Our own end of the gate has stayed open: a child that ended before its time
+ * must not become a SIGPIPE here, and what it left unread tells of it. */
+static void died_at_the_gate(struct xl_forked_start *forked)
+{
+    struct pollfd unread = {.fd = forked->pipes.gate[0].fd, .events = POLLIN};
+    int r;
+
+    do
+        r = xl_sys.poll(&unread, 1, 0);
+    while (r < 0 && errno == EINTR);
+    if (r == 1) {
+        forked->failure.stage = LIBXL_STAGE_GATE;
+        forked->failure.errnoval = EPIPE;
+    }
+}
+
+int xl_start_forked_await(struct xl_forked_start *forked, int ms)
+{
+    struct pollfd told = {.fd = forked->pipes.error[0].fd, .events = POLLIN};
+    ssize_t n;
+
+    if (forked->heard)
+        return 1;
+    if (xl_sys.poll(&told, 1, ms) <= 0)
+        return 0;
+    do
+        n = xl_sys.read(told.fd, &forked->failure, sizeof forked->failure);
+    while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)sizeof forked->failure)
+        died_at_the_gate(forked);
+    forked->heard = 1;
+    return 1;
+}
+
+int xl_start_forked_end(struct xl_start_request *request,
+                        struct xl_forked_start *forked)
+{
+    if (forked->failure.stage != LIBXL_STAGE_NONE) {
+        request->failed_file = forked->failure.file;
+        return give_up(
+            request, forked,
+            xl_start_failed(request,
+                            (libxl_childproc_stage)forked->failure.stage,
+                            forked->failure.errnoval));
+    }
+    xl_start_runs(request, &forked->registered, forked->pid, forked->pidfd);
+    if (forked->heard)
+        xl_start_forked_release(forked);
+    return 0;
+}
+
+void xl_start_forked_release(struct xl_forked_start *forked)
+{
+    close_pipes(&forked->pipes);
+    xl_free(forked->prepared.block);
+    forked->prepared.block = NULL;
 }

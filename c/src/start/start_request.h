@@ -15,20 +15,28 @@
 struct xl_start_request {
     /* in */
     const libxl_childproc_spec *spec;
+    const libxl_childproc_fd *map; /* in place of the spec's, if it is there: */
+    size_t nmap;
+    const struct xl_child_file *files; /* what sources of it mean */
     pid_t (*fork_replacement)(void *user);
     void *fork_user;
     void *stack;                  /* XL_STACK_SIZE bytes; NULL: fork */
     const xl_sigset *caller_mask; /* NULL: the calling thread's */
-    int overlap;                  /* with other starts of the same thread */
-    int stat_fd;                  /* /proc/self/status; -1 */
+    int apart;   /* the thread must not sleep until the child has left our
+                    memory: other starts overlap with it, or it may have to
+                    be given up */
+    int opens;   /* the child opens something that may block for ever */
+    int stat_fd; /* /proc/self/status; -1 */
     struct xl_registry_entry *entry;
-    /* out, when xl_start returns 0 */
+    /* out, when the child runs */
     pid_t pid;
     int pidfd;
-    int reaped; /* somebody's wait(-1) was quicker: */
+    enum xl_start_news news;
     int status;
+    struct rusage rusage;
     /* out otherwise */
     libxl_childproc_failure failure;
+    int failed_file; /* the one that could not be opened; -1 */
 };
 
 #endif

@@ -2,9 +2,10 @@
  *
  * Called by start.c. The child shares memory and, where that can be undone in
  * the child, the fd table; the parent sleeps until the child has executed its
- * program or failed, and finds a failure in its own memory. Where starts are to
- * overlap it does not sleep in the clone but waits in the second half, so that
- * one thread keeps several children busy. Next: child_setup.c in the child.
+ * program or failed, and finds a failure in its own memory. A child made apart
+ * does not put its parent to sleep: the parent waits in the second half, so
+ * that one thread keeps several children busy, and need not wait for ever.
+ * Next: child_setup.c in the child.
  */
 #define _GNU_SOURCE
 #include "start/start_shared.h"
@@ -14,10 +15,12 @@
 #include <sched.h>
 #include <sys/wait.h>
 
-#include "kernel/facility.h"
 #include "ctx/forkfd.h"
 #include "ctx/process.h"
+#include "kernel/facility.h"
+#include "kernel/numbers.h"
 #include "kernel/rawcall.h"
+#include "kernel/stop_point.h"
 #include "start/sigplan.h"
 
 #ifndef CLONE_PIDFD
@@ -34,14 +37,18 @@
 #endif
 
 /* The child's half must not need anything of the thread whose memory it runs
- * on, as what a sanitizer adds to it does. */
-#if XL_RAWCALL_APART && !defined(__SANITIZE_ADDRESS__)
-#define CAN_OVERLAP 1
+ * on, as what a sanitizer adds to it does (XL_PLAIN_CHILD_SETUP: nothing was
+ * added to that file). */
+#if XL_RAWCALL_APART && \
+    (!defined(__SANITIZE_ADDRESS__) || defined(XL_PLAIN_CHILD_SETUP))
+#define CAN_BE_APART 1
 #else
-#define CAN_OVERLAP 0
+#define CAN_BE_APART 0
 #endif
 
-#define LOOK_MS 100 /* at a child that ends without telling */
+#define LOOK_MS 100  /* at a child that ends without telling */
+#define BIRTH_MS 1   /* between looks at one that is to run … */
+#define BIRTH_LOOKS 20 /* … and no more of them: it may be frozen */
 
 static int high_fds_needed(const struct xl_fd_plan *plan)
 {
@@ -62,7 +69,8 @@ static int block_signals(int but_sigchld, xl_sigset *ret_before)
 }
 
 /* For starting in the cgroup, rather than moving there. Where it cannot be
- * opened the child says why when it tries to move. */
+ * opened the child says why when it tries to move. The open may block: no lock
+ * is held meanwhile. */
 static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
 {
     int fd;
@@ -70,11 +78,22 @@ static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
     xl_forkfd_init(dir);
     if (spec->cgroup == NULL)
         return;
-    xl_process_lock();
     fd = xl_sys.open(spec->cgroup, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-    if (fd >= 0)
-        xl_forkfd_note(dir, fd, 0);
+    if (fd < 0)
+        return;
+    xl_process_lock();
+    xl_forkfd_note(dir, fd, 0);
     xl_process_unlock();
+}
+
+/* A debugger follows a vfork, but would take a clone apart for a fork. */
+int xl_start_shared_apart(const struct xl_start_request *request)
+{
+    unsigned have = xl_facilities();
+
+    return CAN_BE_APART && (have & XL_FACILITY_CLONE3) != 0 &&
+           (have & LIBXL_FACILITY_PIDFD) != 0 &&
+           !xl_sigplan_traced(request->stat_fd);
 }
 
 /* The flags of the clone, by what the kernel allows now. */
@@ -90,15 +109,46 @@ static int clone_flags(const struct xl_start_request *request,
         flags |= CLONE_FILES;
     if (have & LIBXL_FACILITY_PIDFD)
         flags |= CLONE_PIDFD;
-    /* A debugger follows a vfork, but would take this for a fork. Whether a
-     * cgroup lets the child in is to be known at once. */
-    if (CAN_OVERLAP && request->overlap && request->spec->cgroup == NULL &&
-        (have & XL_FACILITY_CLONE3) && (have & LIBXL_FACILITY_PIDFD) &&
-        !xl_sigplan_traced(request->stat_fd))
+    flags |= have & XL_FACILITY_CLONE3 ? CLONE_PARENT_SETTID
+                                       : CLONE_CHILD_SETTID;
+    if (request->apart && xl_start_shared_apart(request))
         flags |= CLONE_CHILD_CLEARTID;
     else
         flags |= CLONE_VFORK;
     return flags;
+}
+
+/* The kernel writes into the announcement: see registry.h. */
+static int *as_word(atomic_int *announced)
+{
+    return (int *)(void *)announced;
+}
+
+static int has_ended(const struct xl_shared_start *shared)
+{
+    siginfo_t info;
+
+    info.si_pid = 0;
+    return xl_sys.waitid(XL_P_PIDFD,
+                         (id_t)atomic_load(&shared->registered.pidfd), &info,
+                         WEXITED | WNOWAIT | WNOHANG, NULL) != 0
+               ? errno == ECHILD
+               : info.si_pid != 0;
+}
+
+/* Was it killed at its birth? A child that is made apart may take a moment to
+ * come to its first instruction. */
+static int never_ran(struct xl_shared_start *shared)
+{
+    const struct xl_child_setup *im = &shared->prepared.image;
+    int looks;
+
+    for (looks = 0; looks < BIRTH_LOOKS && !im->ran; looks++) {
+        if (atomic_load(&shared->until_exec) == 0)
+            return !im->ran;
+        (void)xl_sys.futex_wait(&shared->until_exec, 1, BIRTH_MS);
+    }
+    return 0;
 }
 
 /* Returns the pid, or -1 and errno. Falls back on what is refused. */
@@ -106,6 +156,7 @@ static pid_t clone_child(struct xl_start_request *request,
                          struct xl_shared_start *shared,
                          const xl_sigset *before, int cgroup)
 {
+    struct xl_registry_start *registered = &shared->registered;
     struct xl_child_setup *im = &shared->prepared.image;
     const char *procs = im->cgroup_procs;
 
@@ -115,28 +166,36 @@ static pid_t clone_child(struct xl_start_request *request,
         int flags;
         pid_t pid;
 
-        if (!cleared && block_signals(0, NULL) != 0)
-            return -1;
+        if (!cleared) {
+            if (block_signals(0, NULL) != 0)
+                return -1;
+            /* the child writes its number, as its own pid namespace has it */
+            xl_registry_start_blind(registered);
+        }
         xl_sigplan_make(request, im, cleared, before);
         flags = clone_flags(request, im, have);
         atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
         im->ran = 0;
         im->unshare_refused = 0;
         im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
-        shared->pidfd = -1;
         FORGET_FRAMES(request->stack);
         if (cleared)
-            pid = xl_sys.clone3(xl_child_setup_run, request->stack,
-                                XL_STACK_SIZE, (uint64_t)(unsigned)flags, im,
-                                &shared->pidfd, &shared->until_exec, cgroup);
+            pid = xl_sys.clone3(
+                xl_child_setup_run, request->stack, XL_STACK_SIZE,
+                (uint64_t)(unsigned)flags, im, as_word(&registered->pidfd),
+                as_word(&registered->pid), &shared->until_exec, cgroup);
         else
             pid = xl_sys.clone(xl_child_setup_run,
                                (char *)request->stack + XL_STACK_SIZE,
-                               flags | SIGCHLD, im, &shared->pidfd);
-        if (pid > 0 && cleared && cgroup >= 0 && !im->ran) {
+                               flags | SIGCHLD, im,
+                               as_word(&registered->pidfd),
+                               as_word(&registered->pid));
+        if (!cleared)
+            xl_registry_start_sees(registered, pid);
+        if (pid > 0 && cleared && cgroup >= 0 && never_ran(shared)) {
             /* Some kernels kill whoever is started in a group whose
              * cgroup.kill was ever written to: it moves there instead. */
-            xl_start_bury(pid, shared->pidfd);
+            xl_numbers_bury(registered, pid, atomic_load(&registered->pidfd));
             cgroup = -1;
             continue;
         }
@@ -180,29 +239,9 @@ static void make_child(struct xl_start_request *request,
         cgroup.fd);
     shared->errnoval = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    XL_STOP_POINT("start: cloned");
 out:
     xl_forkfd_close(&cgroup);
-}
-
-static int has_ended(const struct xl_shared_start *shared)
-{
-    siginfo_t info;
-
-    info.si_pid = 0;
-    return xl_sys.waitid(XL_P_PIDFD, (id_t)shared->pidfd, &info,
-                         WEXITED | WNOWAIT | WNOHANG, NULL) != 0
-               ? errno == ECHILD
-               : info.si_pid != 0;
-}
-
-/* Until the child has left our memory. Older kernels do not tell of one that
- * ends by dumping core. */
-static void await_exec(struct xl_shared_start *shared)
-{
-    while (shared->pid > 0 && atomic_load(&shared->until_exec) != 0)
-        if (xl_sys.futex_wait(&shared->until_exec, 1, LOOK_MS) != 0 &&
-            errno == ETIMEDOUT && has_ended(shared))
-            return;
 }
 
 int xl_start_shared_begin(struct xl_start_request *request,
@@ -216,39 +255,65 @@ int xl_start_shared_begin(struct xl_start_request *request,
         xl_registry_unreserve();
         return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
     }
-    xl_registry_start_begin(&shared->registered);
+    xl_registry_start_begin(&shared->registered, request->entry);
     make_child(request, shared);
     return 0;
+}
+
+static int has_left(struct xl_shared_start *shared)
+{
+    return shared->pid <= 0 || atomic_load(&shared->until_exec) == 0;
+}
+
+int xl_start_shared_await(struct xl_start_request *request,
+                          struct xl_shared_start *shared, int ms)
+{
+    struct xl_child_setup *im = &shared->prepared.image;
+
+    /* Older kernels do not tell of one that ends by dumping core. */
+    if (!has_left(shared) &&
+        xl_sys.futex_wait(&shared->until_exec, 1, ms) != 0 &&
+        errno == ETIMEDOUT && ms >= LOOK_MS && has_ended(shared))
+        atomic_store(&shared->until_exec, 0);
+    if (!has_left(shared))
+        return 0;
+    if (shared->pid > 0 && im->unshare_refused) {
+        xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
+        xl_numbers_bury(&shared->registered, shared->pid,
+                        atomic_load(&shared->registered.pidfd));
+        make_child(request, shared);
+        return has_left(shared);
+    }
+    return 1;
 }
 
 int xl_start_shared_end(struct xl_start_request *request,
                         struct xl_shared_start *shared)
 {
-    struct xl_child_setup *im = &shared->prepared.image;
+    struct xl_registry_start *registered = &shared->registered;
+    const struct xl_child_setup *im = &shared->prepared.image;
+    int pidfd = atomic_load(&registered->pidfd);
+    int left = has_left(shared);
 
-    await_exec(shared);
-    if (shared->pid > 0 && im->unshare_refused) {
-        xl_facility_refused(LIBXL_FACILITY_SHARED_FILES);
-        xl_start_bury(shared->pid, shared->pidfd);
-        make_child(request, shared);
-        await_exec(shared);
-    }
-    xl_free(shared->prepared.block);
-    if (shared->pid > 0 && im->stage == LIBXL_STAGE_NONE) {
-        request->pid = shared->pid;
-        request->pidfd = shared->pidfd;
-        request->reaped =
-            xl_registry_start_end(&shared->registered, request->entry,
-                                  request->pid, &request->status);
+    if (shared->pid > 0 && (!left || im->stage == LIBXL_STAGE_NONE)) {
+        xl_start_runs(request, registered, shared->pid, pidfd);
+        if (left)
+            xl_start_shared_release(shared);
         return 0;
     }
     if (shared->pid > 0)
-        xl_start_bury(shared->pid, shared->pidfd);
-    (void)xl_registry_start_end(&shared->registered, NULL, shared->pid,
-                                &request->status);
-    xl_registry_unreserve();
+        xl_numbers_bury(registered, shared->pid, pidfd);
+    xl_registry_start_failed(registered);
+    request->failed_file = im->file;
+    xl_start_shared_release(shared);
     if (shared->pid > 0)
         return xl_start_failed(request, (libxl_childproc_stage)im->stage,
                                im->errnoval);
     return xl_start_failed(request, LIBXL_STAGE_FORK, shared->errnoval);
+}
+
+void xl_start_shared_release(struct xl_shared_start *shared)
+{
+    xl_free(shared->prepared.block);
+    shared->prepared.block = NULL;
 }

@@ -14,15 +14,25 @@ struct xl_shared_start {
     struct xl_prepared prepared;
     pid_t pid; /* -1: */
     int errnoval;
-    int pidfd;
     atomic_int until_exec; /* the kernel makes it 0; see xl_sys.clone3 */
 };
 
-/* As xl_start_begin and xl_start_end; request->stack is there, and *shared is
- * zero. Without 0 from the first there is no second half. */
+/* Can the parent go on while the child still is in its memory? */
+int xl_start_shared_apart(const struct xl_start_request *request);
+
+/* request->stack is there, and *shared is zero. 0, or ERROR_* and there is no
+ * second half. */
 int xl_start_shared_begin(struct xl_start_request *request,
                           struct xl_shared_start *shared);
+/* Waits, for ms at most, until the child has left our memory, by executing its
+ * program or by ending. 1: it has, or there is none. */
+int xl_start_shared_await(struct xl_start_request *request,
+                          struct xl_shared_start *shared, int ms);
+/* 0 and the registry knows the child; or ERROR_*. A child that has not left
+ * yet may still fail: then that is its end. */
 int xl_start_shared_end(struct xl_start_request *request,
                         struct xl_shared_start *shared);
+/* What the child read in our memory. It has left, or ended. */
+void xl_start_shared_release(struct xl_shared_start *shared);
 
 #endif

@@ -7,6 +7,7 @@
 #include "start/wiring.h"
 
 #include <fcntl.h>
+#include <string.h>
 
 #include "ctx/process.h"
 #include "kernel/sys.h"
@@ -15,6 +16,7 @@ void xl_wiring_init(struct xl_wiring *w)
 {
     int i;
 
+    memset(w, 0, sizeof *w);
     for (i = 0; i < 3; i++) {
         w->source[i] = -1;
         xl_forkfd_init(&w->opened[i]);
@@ -37,17 +39,26 @@ static int open_pipe(struct xl_wiring *w, int which)
     return fcntl(ours, F_SETFL, fcntl(ours, F_GETFL) | O_NONBLOCK);
 }
 
-static int open_file(struct xl_wiring *w, int which, const libxl_stream *s)
+/* The child opens it: whoever has to wait for a FIFO's other end, or for a
+ * mount that is dead, is the child alone. */
+static void name_file(struct xl_wiring *w, int which, const libxl_stream *s)
 {
     int flags = which == 0 ? O_RDONLY : O_WRONLY | O_CREAT;
 
     if (which != 0)
         flags |= s->kind == LIBXL_STREAM_APPEND ? O_APPEND : O_TRUNC;
-    w->source[which] = xl_sys.open(s->path, flags | O_CLOEXEC | O_NOCTTY, 0666);
-    if (w->source[which] < 0)
-        return -1;
-    xl_forkfd_note(&w->opened[which], w->source[which], 1);
-    return 0;
+    w->files[which].path = s->path;
+    w->files[which].flags = flags | O_NOCTTY;
+    w->source[which] = XL_SOURCE_FILE(which);
+    w->opens = 1;
+}
+
+const char *xl_wiring_name(int file)
+{
+    static const char *const names[3] = {"stdin_stream", "stdout_stream",
+                                         "stderr_stream"};
+
+    return file >= 0 && file < 3 ? names[file] : NULL;
 }
 
 static int wire(struct xl_wiring *w, int which, const libxl_stream *s)
@@ -63,13 +74,15 @@ static int wire(struct xl_wiring *w, int which, const libxl_stream *s)
         return 0;
     case LIBXL_STREAM_FILE:
     case LIBXL_STREAM_APPEND:
-        return open_file(w, which, s);
+        name_file(w, which, s);
+        return 0;
     case LIBXL_STREAM_BUFFER:
     case LIBXL_STREAM_CAPTURE:
     case LIBXL_STREAM_CALLBACK:
         return open_pipe(w, which);
     case LIBXL_STREAM_MERGE:
-        w->source[2] = w->source[1];
+        w->source[2] = XL_SOURCE_IS_FILE(w->source[1]) ? XL_SOURCE_AS_STDOUT
+                                                       : w->source[1];
         return 0;
     }
     return 0;

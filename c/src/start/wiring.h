@@ -6,11 +6,15 @@
 #define XL_WIRING_H
 
 #include "ctx/forkfd.h"
+#include "start/child_setup.h"
 #include "xlchild/exec.h"
 
 /* What the child's three streams become, while the operation is made. */
 struct xl_wiring {
-    int source[3]; /* for the child: an fd, or LIBXL_FD_…; -1: inherit */
+    /* for the child: an fd, LIBXL_FD_…, XL_SOURCE_…; -1: inherit */
+    int source[3];
+    struct xl_child_file files[XL_CHILD_FILES];
+    int opens; /* there are files */
     struct xl_forkfd opened[3]; /* to be closed once the child has it */
     struct xl_forkfd ours[3];   /* the parent's end of a pipe */
 };
@@ -23,6 +27,8 @@ int xl_wiring_make(struct xl_wiring *w, const libxl_childproc_exec_opts *opts);
  * where stdout goes. */
 size_t xl_wiring_merge(struct xl_wiring *w, const libxl_childproc_spec *spec,
                        int merged, libxl_childproc_fd *map);
+/* Which stream a file is of, as exec.h has it; -1: NULL. */
+const char *xl_wiring_name(int file);
 /* Closes what has not been taken. */
 void xl_wiring_close(struct xl_wiring *w);
 

@@ -428,6 +428,151 @@ static void in_a_forked_child(xentoollog_logger *logger)
     printf("postfork: %d\n", WEXITSTATUS(status));
 }
 
+/* ---- the rest of xentoollog, and of libxl's utilities -------------------- */
+
+typedef struct {
+    xentoollog_logger vtable;
+    char *last; /* shared with the buffer that it was made from */
+    int ended;
+} xentoollog_logger_own;
+
+static void own_vmessage(xentoollog_logger *logger, xentoollog_level level,
+                         int errnoval, const char *context, const char *format,
+                         va_list al)
+{
+    xentoollog_logger_own *own = (xentoollog_logger_own *)logger;
+    char text[256];
+
+    vsnprintf(text, sizeof text, format, al);
+    snprintf(own->last, 512, "%s %d %s: %s", xtl_level_to_string(level),
+             errnoval, context ? context : "-", text);
+}
+
+static void own_progress(xentoollog_logger *logger, const char *context,
+                         const char *doing_what, int percent,
+                         unsigned long done, unsigned long total)
+{
+    xentoollog_logger_own *own = (xentoollog_logger_own *)logger;
+
+    snprintf(own->last, 512, "%s %s %lu/%lu %d%%", context, doing_what, done,
+             total, percent);
+}
+
+static void own_destroy(xentoollog_logger *logger)
+{
+    free(logger);
+}
+
+static void loggers(void)
+{
+    char last[512] = "", *text = NULL;
+    xentoollog_logger_own buffer = {.last = last}, *own;
+    xentoollog_logger_stdiostream *std;
+    xentoollog_logger *logger;
+    libxl_ctx *ctx;
+    size_t length;
+    FILE *f = open_memstream(&text, &length);
+
+    own = XTL_NEW_LOGGER(own, buffer);
+    logger = (xentoollog_logger *)own;
+    xtl_log(logger, XTL_NOTICE, -1, "me", "%d and %s", 7, "words");
+    assert(!strcmp(last, "notice -1 me: 7 and words"));
+    xtl_progress(logger, "me", "moving", 1, 4);
+    assert(!strcmp(last, "me moving 1/4 25%"));
+    ctx = new_ctx(logger, NULL, NULL);
+    libxl_childproc_setmode(ctx, &(libxl_childproc_hooks){.size = 1}, NULL);
+    assert(strstr(last, "error -1 libxl: libxl_childproc_setmode"));
+    libxl_report_child_exitstatus(ctx, XTL_ERROR, "helper", 123, 5 << 8);
+    assert(!strcmp(last, "error -1 libxl: helper [123] failed: exit status 5"));
+    libxl_report_child_exitstatus(ctx, XTL_WARN, "helper", 123, SIGKILL);
+    assert(!strcmp(last, "warning -1 libxl: helper [123] killed by signal 9"));
+    libxl_ctx_free(ctx);
+    xtl_logger_destroy(logger);
+    xtl_logger_destroy(NULL);
+
+    std = xtl_createlogger_stdiostream(f, XTL_ERROR, 0);
+    logger = (xentoollog_logger *)std;
+    xtl_log(logger, XTL_WARN, -1, "a", "not this");
+    xtl_stdiostream_set_minlevel(std, XTL_PROGRESS);
+    xtl_log(logger, XTL_WARN, ENOENT, "a", "this");
+    xtl_progress(logger, "a", "b", 1, 2);
+    xtl_stdiostream_adjust_flags(std, XTL_STDIOSTREAM_HIDE_PROGRESS, 0);
+    xtl_progress(logger, "a", "not this", 1, 2);
+    xtl_stdiostream_adjust_flags(std, XTL_STDIOSTREAM_PROGRESS_USE_CR,
+                                 XTL_STDIOSTREAM_HIDE_PROGRESS);
+    xtl_progress(logger, "a", "b", 1, 2);
+    xtl_progress(logger, NULL, "b", 2, 2);
+    xtl_logger_destroy(logger);
+    fclose(f);
+    assert(!strcmp(text, "a: warning: this: No such file or directory\n"
+                         "a: b: 1/2  50%\n"
+                         "\ra: b: 1/2  50%\rb: 2/2 100%   \n"));
+    free(text);
+    printf("loggers: one's own, and stdio's\n");
+}
+
+static void utilities(xentoollog_logger *logger)
+{
+    libxl_ctx *ctx = new_ctx(logger, NULL, NULL);
+    char name[] = "/tmp/xen.XXXXXX", got[8] = "", *json;
+    int fds[2], length, file = mkstemp(name);
+    libxl_event *event;
+    void *data;
+
+    assert(!libxl_pipe(ctx, fds));
+    assert(!libxl_fd_set_cloexec(ctx, fds[0], 1));
+    assert(fcntl(fds[0], F_GETFD) == FD_CLOEXEC);
+    assert(!libxl_fd_set_cloexec(ctx, fds[0], 0));
+    assert(fcntl(fds[0], F_GETFD) == 0);
+    assert(!libxl_fd_set_nonblock(ctx, fds[0], 1));
+    assert(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+    assert(!libxl_fd_set_nonblock(ctx, fds[0], 0));
+    assert(!libxl_write_exactly(ctx, fds[1], "1234567", 7, "pipe", "digits"));
+    assert(!libxl_read_exactly(ctx, fds[0], got, 5, "pipe", NULL));
+    assert(!strcmp(got, "12345"));
+    close(fds[1]);
+    libxl_ctx_free(ctx);
+
+    /* what fails is logged */
+    ctx = new_ctx(NULL, NULL, NULL);
+    freopen("/dev/null", "w", stderr);
+    assert(libxl_read_exactly(ctx, fds[0], got, 5, "pipe", NULL) == EPROTO);
+    assert(libxl_fd_set_cloexec(ctx, -1, 1) == ERROR_FAIL && errno == EBADF);
+    close(fds[0]);
+    assert(!libxl_read_file_contents(ctx, name, &data, &length));
+    assert(data == NULL && length == 0);
+    assert(!libxl_write_exactly(ctx, file, "text", 4, name, NULL));
+    assert(!libxl_read_file_contents(ctx, name, &data, &length));
+    assert(length == 4 && !memcmp(data, "text", 4));
+    free(data);
+    close(file);
+    unlink(name);
+    assert(libxl_read_file_contents(ctx, name, &data, &length) == ENOENT);
+    assert(libxl_read_file_contents(ctx, "/dev", &data, NULL) == ENOTTY);
+
+    start(ctx, "exit 3");
+    assert(!libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, 0, 0));
+    event->link.tqe_next = NULL;
+    event->link.tqe_prev = &event->link.tqe_next;
+    assert(event->domid == 0);
+    json = libxl_event_to_json(ctx, event);
+    assert(strstr(json, "\"type\": \"childproc_exit\"") &&
+           strstr(json, "\"status\": 768"));
+    free(json);
+    libxl_event_free(ctx, event);
+    libxl_ctx_free(ctx);
+    assert(!strcmp(libxl_error_to_string((libxl_error)ERROR_INVAL),
+                   "error_inval"));
+    assert(!libxl_error_to_string((libxl_error)-100));
+#define NAMED(name, value, text)                                  \
+    assert(!strcasecmp(libxl_error_to_string((libxl_error)value), \
+                       "error_" #name));
+    LIBXL_ERRORS(NAMED)
+    assert(!strcmp(libxl_event_type_to_string(LIBXL_EVENT_TYPE_DOMAIN_DEATH),
+                   "domain_death"));
+    printf("utilities: as Xen's\n");
+}
+
 int main(void)
 {
     xentoollog_logger *logger =
@@ -438,6 +583,8 @@ int main(void)
     as_mainloop(logger);
     as_owner_of_all(logger);
     in_a_forked_child(logger);
+    loggers();
+    utilities(logger);
     xtl_logger_destroy(logger);
     return 0;
 }

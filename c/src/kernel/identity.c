@@ -1,0 +1,105 @@
+/* identity.c - telling two processes apart that have had the same number
+ *
+ * Called by numbers.c and by adopt.c. See identity.h.
+ */
+#define _GNU_SOURCE
+#include "kernel/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "kernel/sys.h"
+
+#define PIDFS_MAGIC 0x50494446
+#define IS_INODE (UINT64_C(1) << 63) /* else the mark is a start time */
+
+/* The 22nd field; the second is in parentheses and may contain anything. */
+static int parse_start_time(const char *stat, uint64_t *ret_ticks)
+{
+    const char *at = strrchr(stat, ')');
+    int field;
+
+    if (at == NULL)
+        return -1;
+    for (field = 2; field < 22; field++) {
+        at = strchr(at + 1, ' ');
+        if (at == NULL)
+            return -1;
+    }
+    *ret_ticks = strtoull(at + 1, NULL, 10);
+    return 0;
+}
+
+int xl_identity_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+    char path[32];
+    char stat[512]; /* comm has 15 characters, the numbers before it 20 */
+    ssize_t n;
+    int saved;
+    int fd;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -1;
+    n = xl_sys.read(fd, stat, sizeof stat - 1);
+    saved = n == 0 ? ESRCH : errno;
+    xl_close(fd);
+    errno = saved;
+    if (n <= 0)
+        return -1;
+    stat[n] = '\0';
+    errno = EPROTO;
+    return parse_start_time(stat, ret_ticks);
+}
+
+/* The inode of a pidfd, where it is the process's alone; else 0. */
+static uint64_t inode_of(int pidfd)
+{
+    struct statfs fs;
+    struct stat st;
+
+    if (pidfd < 0 || fstatfs(pidfd, &fs) != 0 || fs.f_type != PIDFS_MAGIC ||
+        fstat(pidfd, &st) != 0)
+        return 0;
+    return (uint64_t)st.st_ino;
+}
+
+uint64_t xl_identity_mark(pid_t pid, int pidfd)
+{
+    uint64_t inode = inode_of(pidfd);
+    uint64_t ticks;
+
+    if (inode != 0)
+        return inode | IS_INODE;
+    if (xl_identity_start_time(pid, &ticks) == 0)
+        return ticks;
+    return 0;
+}
+
+int xl_identity_is(pid_t pid, uint64_t mark)
+{
+    uint64_t ticks;
+    int is = 1;
+
+    if (mark == 0)
+        return 1;
+    if (mark & IS_INODE) {
+        int pidfd = xl_sys.pidfd_open(pid, 0);
+        int saved = errno;
+
+        if (pidfd < 0)
+            return saved != ESRCH; /* no fd left to look with: believed */
+        is = (inode_of(pidfd) | IS_INODE) == mark;
+        xl_close(pidfd);
+        return is;
+    }
+    if (xl_identity_start_time(pid, &ticks) == 0)
+        is = ticks == mark;
+    return is;
+}

@@ -1,0 +1,23 @@
+/* identity.h - telling two processes apart that have had the same number
+ *
+ * A pidfd is the best proof there is. Where there is none, or none is to be
+ * kept open, a mark stands for the process: the inode of its pidfd where those
+ * are unique (pidfs, Linux 6.9), else its start time. numbers.c asks.
+ */
+#ifndef XL_IDENTITY_H
+#define XL_IDENTITY_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The mark of an unreaped process; pidfd -1: there is none. 0: not to be
+ * had. */
+uint64_t xl_identity_mark(pid_t pid, int pidfd);
+/* Is pid the process that the mark was made of? Also where nothing can be
+ * known: then 1. */
+int xl_identity_is(pid_t pid, uint64_t mark);
+/* The start time of a process, in clock ticks after boot. 0, or -1 and errno
+ * (ESRCH: there is no such process). */
+int xl_identity_start_time(pid_t pid, uint64_t *ret_ticks);
+
+#endif
