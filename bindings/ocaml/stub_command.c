@@ -242,8 +242,8 @@ libxl_kill_policy xlo_kill_policy(value v)
 
 /* ---- the whole ---- */
 
-int xlo_command(struct xlo_arena *arena, value v, struct xlo_command *ret,
-                libxl_childproc_failure *ret_failure)
+int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
+                struct xlo_command *ret, libxl_childproc_failure *ret_failure)
 {
     libxl_childproc_spec *spec = &ret->spec;
     int rc;
@@ -296,6 +296,10 @@ int xlo_command(struct xlo_arena *arena, value v, struct xlo_command *ret,
     spec->kill = xlo_kill_policy(Field(v, KILL));
     if (Int_val(Field(v, EXITED_GRACE)) >= 0)
         spec->exited_grace_ms = Int_val(Field(v, EXITED_GRACE));
+    if (frame && frame->exception) {
+        spec->interrupted = xlo_interrupted;
+        spec->interrupted_user = frame;
+    }
     *ret_failure = (libxl_childproc_failure){.stage = LIBXL_STAGE_NONE};
     return 0;
 }

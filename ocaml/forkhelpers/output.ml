@@ -37,7 +37,7 @@ let run ~env ~key ~merge ?timeout ~stdin program arguments =
       (run_result ctx ~stdin ~stdout:(`Fd out) ~stderr:(`Fd stderr) ?timeout
          ?started)
       (fun ?cgroup () ->
-        Starting.command_of ?cgroup ~env ~fds:Fd_map.empty program arguments)
+        Starting.command_of ?cgroup ~held:false ~env ~fds:Fd_map.empty program arguments)
   in
   let answer ~out result =
     match result with

@@ -49,9 +49,9 @@ let cgroup () =
       Atomic.set outside (Some answer);
       answer
 
-let command_of ?cgroup ~env ~fds program arguments =
+let command_of ?cgroup ?(held = true) ~env ~fds program arguments =
   command ~env ~fds ?cgroup ~cwd:"/" ~session:New_session ~kill:(kill_at_once Process_group)
-    ~flags:[ Ignore_sigpipe ] ~rlimits:(limits ()) program arguments
+    ~flags:(if held then [ Ignore_sigpipe; Hold_pid ] else [ Ignore_sigpipe ]) ~rlimits:(limits ()) program arguments
 
 (* [start] with a command that is made anew where it may not leave the
    daemon's cgroup. *)

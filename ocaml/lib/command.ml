@@ -31,6 +31,8 @@ type flag =
   | Ignore_sigpipe
   | Report_stops
   | Restore_sigpipe
+  | Keep_groups
+  | Hold_pid
 
 type session =
   | Same_session
@@ -47,6 +49,8 @@ let bit_of_flag = function
   | Ignore_sigpipe -> Raw.bit 7
   | Report_stops -> Raw.bit 15
   | Restore_sigpipe -> Raw.bit 16
+  | Keep_groups -> Raw.bit 17
+  | Hold_pid -> Raw.bit 18
 
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }

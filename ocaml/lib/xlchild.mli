@@ -185,6 +185,13 @@ type flag =
   | Report_stops  (** [Stopped] and [Continued] events *)
   | Restore_sigpipe
       (** SIGPIPE and SIGXFSZ at their default, even with [Keep_sigign] *)
+  | Keep_groups
+      (** with [uid] or [gid] and no [groups]: the caller's supplementary groups
+          stay, of which none does otherwise *)
+  | Hold_pid
+      (** with report [Hold]: once it has ended it is not reaped before
+          {!Child.wait} or {!Child.poll} told so, {!Child.detach} let it go or
+          the handle is gone, so that its pid stays its own *)
 
 type session =
   | Same_session
@@ -378,8 +385,8 @@ val check_result :
 val wait : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event
 (** Waits for one. OCaml signal handlers run meanwhile: at once for a signal
     that interrupts this thread, within 50 ms (the period of OCaml's own tick)
-    for one that came just before or that another thread took. With a [filter],
-    they and exceptions of closures have to wait for the next event. *)
+    for one that came just before or that another thread took. One that raises
+    loses no event: the next call has it. *)
 
 val wait_result :
   ?kinds:kind list -> ?filter:(event -> bool) -> t -> (event, error) result

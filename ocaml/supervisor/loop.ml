@@ -41,6 +41,7 @@ type member = {
   mutable run : string;
   mutable start_time : int;
   mutable child : Xlchild.Child.t option;
+  mutable held : bool;  (* started by this life, and not reaped *)
   mutable rest : rest option;
   mutable watch : Readiness.t;
   mutable log_fails : bool;
@@ -90,6 +91,9 @@ let feed m input =
   m.pending <- m.pending @ actions
 
 let input t m input = locked t (fun () -> feed m input)
+
+(* The tag of the event of every child; others count from 1. *)
+let every_child = 0
 
 let next_number t =
   t.numbers <- t.numbers + 1;
@@ -184,6 +188,7 @@ let started t m child =
   (* without /proc, 0: a record that names nobody *)
   m.start_time <- Result.value (Xlchild.start_time_result pid) ~default:0;
   m.child <- Some child;
+  m.held <- true;
   input t m (Launched pid)
 
 let launch t m =
@@ -201,9 +206,9 @@ let launch t m =
           (standard_descriptors m @ Readiness.descriptors watch)
           (mark t m)
       in
-      let result =
-        Xlchild.start_result t.ctx command ~report:(Event m.number)
-      in
+      (* it is told by the event of all children, and stays a zombie until its
+         group is killed *)
+      let result = Xlchild.start_result t.ctx command ~report:Hold in
       Readiness.started watch;
       match result with
       | Ok child -> started t m child
@@ -321,7 +326,18 @@ let look_at_rest t m =
       if is_gone t m rest || Xlchild.now () >= rest.until then finish t m rest)
     m.rest
 
+(* One of ours is not reaped yet: its number is its group's, and nobody else's. *)
+let kill_group m (ended : Xlchild.ended) =
+  match m.child with
+  | Some child when m.held ->
+      (if m.service.stop.scope <> Process && ended.pid > 1 then
+       try Unix.kill (-ended.pid) Sys.sigkill with Unix.Unix_error _ -> ());
+      ignore (Xlchild.Child.detach_result child);
+      m.held <- false
+  | _ -> ()
+
 let member_ended t m (ended : Xlchild.ended) =
+  kill_group m ended;
   Option.iter Cgroup.kill m.service.cgroup;
   m.rest <-
     Some
@@ -365,7 +381,16 @@ let rec take_events t =
   | Some (Exited { tag; ended }) ->
       let member, left =
         locked t (fun () ->
-            ( List.find_opt (fun m -> m.number = tag) t.members,
+            ( List.find_opt
+                (fun m ->
+                  if tag <> every_child then m.number = tag && not m.held
+                  else
+                    m.held
+                    &&
+                    match m.child with
+                    | Some child -> Xlchild.Child.id child = ended.id
+                    | None -> false)
+                t.members,
               List.find_opt (fun l -> l.left_number = tag) t.left ))
       in
       Option.iter (fun m -> member_ended t m ended) member;

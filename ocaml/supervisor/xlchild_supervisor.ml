@@ -111,6 +111,7 @@ let create ?state_folder ?(on_event = ignore)
   in
   let journal = ref None in
   match
+    ignore (Xlchild.evenable_exit ~tag:Loop.every_child ctx);
     journal := Option.map Journal.open_ state_folder;
     let loop = make_loop ctx !journal on_event on_exception in
     look_back loop;
@@ -187,6 +188,7 @@ let make_member loop (service : Service.t) : Loop.member * (string * bool) =
         run = "";
         start_time = 0;
         child = None;
+        held = false;
         rest = None;
         watch = Readiness.nothing;
         log_fails = false;

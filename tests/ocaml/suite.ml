@@ -21,6 +21,7 @@ let () =
       ("children", Test_children.cases);
       ("interface", Test_interface.cases);
       ("events", Test_events.cases);
+      ("raising", Test_raising.cases);
       ("closures", Test_closures.cases);
       ("loop", Test_loop.cases);
       ("vectors", Test_vectors.cases);

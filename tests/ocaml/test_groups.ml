@@ -49,7 +49,7 @@ let no_overlap ~state what () =
         match what with
         | `Restart -> running m; restart m
         | `Stop -> running m; stop m; start m
-        | `Crash -> running m; crash m
+        | `Crash -> expect heard ~times:i "locked ready"; crash m
         | `Ends -> expect heard ~times:i "locked ended by itself: exit code 0"
       done;
       if what <> `Ends then running m;
