@@ -255,10 +255,8 @@ let adopt_into child (t : Raw.t) identity report =
       drop_report t number;
       checked t e
 
-(* It lives on, and is watched no more. *)
-let give_back (child : Raw.child) =
-  ignore (Raw.detach child.context child.id);
-  drop_report child.context child.report_number
+(* It lives on, and stays watched: [find] has it. *)
+let give_back (child : Raw.child) = child.id <- 0
 
 let adopt_result ?(report = Hold) t identity =
   let child = child_for t report in

@@ -288,8 +288,9 @@ module Child : sig
   (** The one that started it. *)
 
   val wait : ?timeout:float -> t -> ended
-  (** Waits for a child whose report is [Hold]. Once known, the answer stays.
-      Raises [Error] with [Timed_out] when it lives on. *)
+  (** Waits for a child whose report is [Hold]. Once known, the answer stays, for
+      every thread that asks this handle, however often. Raises [Error] with
+      [Timed_out] when it lives on. *)
 
   val wait_result : ?timeout:float -> t -> (ended, error) result
   (** As {!wait}. *)
@@ -323,7 +324,12 @@ end
 val start : ?report:report -> t -> command -> Child.t
 (** Returns when the child has executed its program, else raises [Error] with
     the stage and the errno: there is no child then. [report] is [Hold] unless
-    given. *)
+    given.
+
+    Where a signal handler raises meanwhile, there is no child either: one that
+    was started is killed and reaped. Handlers run when the start is over; where
+    that takes a second, they run then, and may not call this library. A handle
+    that is dropped lets its child go, as {!Child.detach}. *)
 
 val start_result : ?report:report -> t -> command -> (Child.t, error) result
 (** As {!start}. *)
@@ -363,7 +369,8 @@ val start_time_result : Pid.t -> (int, error) result
 
 val adopt : ?report:report -> t -> identity -> Child.t
 (** Watches a process: its end is reported like a child's, [Lost Not_ours] where
-    only its parent can know. *)
+    only its parent can know. Where a signal handler raises meanwhile, it may be
+    watched already: {!find} has it then. *)
 
 val adopt_result :
   ?report:report -> t -> identity -> (Child.t, error) result
@@ -466,8 +473,9 @@ val run :
     [timeout] it is killed by its policy.
     Where a grandchild holds an output open, what is there is taken, unless
     [until_eof]. When a [`Stream] closure raises, the child is killed by its
-    policy and the exception raised. OCaml signal handlers run in another
-    thread, or when it is back.
+    policy and the exception raised. OCaml signal handlers run meanwhile, as in
+    {!val-wait}; one that raises ends the child by its policy, and is raised
+    when that is reaped.
 
     Raises [Error] where the command could not be started; a command that fails
     is an outcome. *)

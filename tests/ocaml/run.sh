@@ -170,6 +170,9 @@ else
 fi
 check "C5 C6 an hour of the supervisor's in ten seconds" \
     "$XLCHILD_ROOT/build/tests/helpers/reaper" "$out/test/soak/soak.exe" 10
+check "C5 C13 a daemon of many threads, killed at random, in five seconds" \
+    timeout 120 "$XLCHILD_ROOT/build/tests/helpers/reaper" \
+    "$out/test/soak/threads.exe" 5 60
 check "installed, found by a stranger" sh "$here/package.sh" "$work/package"
 if command -v odoc > "$work/log"; then
     check "the documentation" documentation
