@@ -61,6 +61,8 @@ type t = {
   wake_w : Unix.file_descr;
   mutable members : member list;
   mutable adding : string list;  (* names of some that are not there yet *)
+  mutable clearing : string list;
+      (* of some that ended, whose groups are about to be gone *)
   mutable left : left list;
   mutable runs : int;
   mutable numbers : int;
@@ -363,17 +365,35 @@ let clear_group t ~group ~name ~run =
   in
   if is_group group then wait ()
 
-let left_ended t l (ended : Xlchild.ended) =
-  let pid = Xlchild.Child.pid l.left_child in
-  clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run;
-  locked t (fun () ->
-      t.left <- List.filter (fun other -> other != l) t.left);
+let tell_left_end t l pid (ended : Xlchild.ended) =
   tell_end t
     {
       name = l.left_name;
       run = l.left_run;
       stage = Over { pid; ending = ending_of ended; cause = By_itself };
     }
+
+(* The lock is held: from here on nobody adopts it, and its name is not started
+   before its group is gone. *)
+let take_left t tag =
+  let found = List.find_opt (fun l -> l.left_number = tag) t.left in
+  Option.iter
+    (fun l ->
+      t.left <- List.filter (fun other -> other != l) t.left;
+      t.clearing <- l.left_name :: t.clearing)
+    found;
+  found
+
+let left_ended t l ended =
+  let pid = Xlchild.Child.pid l.left_child in
+  Fun.protect
+    ~finally:(fun () ->
+      locked t (fun () ->
+          t.clearing <- List.filter (( <> ) l.left_name) t.clearing;
+          Condition.broadcast t.changed))
+    (fun () ->
+      clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run);
+  tell_left_end t l pid ended
 
 let rec take_events t =
   match Xlchild.check t.ctx with
@@ -391,7 +411,7 @@ let rec take_events t =
                     | Some child -> Xlchild.Child.id child = ended.id
                     | None -> false)
                 t.members,
-              List.find_opt (fun l -> l.left_number = tag) t.left ))
+              take_left t tag ))
       in
       Option.iter (fun m -> member_ended t m ended) member;
       Option.iter (fun l -> left_ended t l ended) left;

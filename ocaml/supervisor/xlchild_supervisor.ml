@@ -98,6 +98,7 @@ let make_loop ctx journal on_event on_exception : Loop.t =
     reopen = false;
     alarms = [];
     adding = [];
+    clearing = [];
     closing = false;
     thread = None;
   }
@@ -216,6 +217,9 @@ let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) ~said =
 (* What is open of a service is so once: its name is nobody else's meanwhile. *)
 let reserving (loop : Loop.t) name f =
   Loop.locked loop (fun () ->
+      while List.mem name loop.clearing && not (Loop.in_its_thread loop) do
+        Condition.wait loop.changed loop.lock
+      done;
       if find_member loop name <> None || List.mem name loop.adding then
         raise (Error (Name_taken name));
       loop.adding <- name :: loop.adding);
