@@ -397,6 +397,8 @@ static void serve(int socket_fd)
             i++;
         }
         n = s.count;
+        if (s.control < 0 && !n)
+            break; /* the last one went back to the next life */
         fds[n] = (struct pollfd){.fd = s.control, .events = POLLIN};
         if (poll(fds, n + 1, kept ? LOOK_MS : -1) <= 0)
             continue;

@@ -109,6 +109,12 @@ let open_fifo folder name =
       Unix.close source;
       raise exn
 
+(* Its reading end alone: that is at its end when nobody else has the pipe. *)
+let open_fifo_to_read folder name =
+  let path = told folder name in
+  let fd = openfile ~folder:folder.fd ~path name [ Nonblock ] 0 in
+  checked fd path (fun s -> s.st_kind = Unix.S_FIFO && is_mine s)
+
 (* ---- logs, which are where the host says ---- *)
 
 let begins_with prefix text =

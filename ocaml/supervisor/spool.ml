@@ -1,7 +1,7 @@
 (* spool.ml - what a service writes while no daemon lives
 
    Called by xlchild_supervisor.ml and loop.ml. The logger of the daemon has a
-   copy of the pipe's reading end (Xlchild_syslog.Logger.keep, and
+   reading end of the pipe of its own (Xlchild_syslog.Logger.keep, and
    stub_logger.c): once the daemon is gone it reads the pipe, so that no service
    waits, and logs or spools what comes until the next life wants the pipe back.
 
@@ -37,14 +37,14 @@ let contents fd =
 
 (* Where the daemon's program cannot be executed anew there is none: a service
    that fills its pipe waits for the next life then. *)
-let open_ ~folder ~tag ~name source =
+let open_ ~folder ~tag ~name ~pipe =
   if not (Xlchild_syslog.outlives ()) then None
   else
     let fd = Safe.open_file folder name [ Read_write; Create ] in
-    let copy = Unix.dup ~cloexec:true in
     match
       Xlchild_syslog.Logger.keep ~socket:!Xlchild_syslog.socket ~tag ~most
-        ~spool:(copy fd) (copy source)
+        ~spool:(Unix.dup ~cloexec:true fd)
+        (Safe.open_fifo_to_read folder pipe)
     with
     | kept -> Some { folder; name; fd; kept }
     | exception exn ->

@@ -6,9 +6,9 @@ val open_ :
   folder:Safe.folder ->
   tag:string ->
   name:string ->
-  Unix.file_descr ->
+  pipe:string ->
   t option
-(** For the pipe with this reading end: what comes while no daemon lives is
+(** For the pipe of this name in the folder: what comes while no daemon lives is
     logged under [tag], or with [""] spooled, in the file [name] of the folder.
     Raises [Unix.Unix_error]. *)
 

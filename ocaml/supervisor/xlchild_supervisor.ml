@@ -154,10 +154,11 @@ let open_channel loop (service : Service.t) =
 let open_spool loop (service : Service.t) channel =
   match (Loop.folder loop, channel) with
   | None, _ | _, None -> None
-  | Some folder, Some channel ->
+  | Some folder, Some _ ->
       let tag = match service.output with Syslog key -> key | _ -> "" in
-      Spool.open_ ~folder ~tag ~name:(service.name ^ ".spool")
-        (Channel.source channel)
+      Spool.open_ ~folder ~tag
+        ~name:(service.name ^ ".spool")
+        ~pipe:(service.name ^ ".output")
 
 let make_member loop (service : Service.t) : Loop.member * (string * bool) =
   let sink =

@@ -258,6 +258,29 @@ let logged_while_away () =
       (next ())
   done
 
+(* The logger of a daemon that never comes back ends with the last service. *)
+let loggers_end () =
+  Support.with_temporary_folder @@ fun folder ->
+  let state = Filename.concat folder "state" in
+  let pid_file = Filename.concat folder "pid" in
+  let keepers () =
+    Array.to_list (Sys.readdir "/proc")
+    |> List.filter (fun pid ->
+           Support.read_line_of ("/proc/" ^ pid ^ "/comm") = "xlchild-logger"
+           && (try Unix.readlink ("/proc/" ^ pid ^ "/exe") = program "keeper"
+               with Unix.Unix_error _ -> false))
+  in
+  check_bool "none of before" true
+    (Support.eventually ~left:200 (fun () -> keepers () = []));
+  one_life state
+    ("log:" ^ Filename.concat folder "log")
+    (Printf.sprintf "echo $$ > %s; echo up; sleep 1000" pid_file);
+  Alcotest.(check int) "it keeps the pipe" 1 (List.length (keepers ()));
+  let group = find_pid pid_file in
+  if group > 1 then Unix.kill (-group) Sys.sigkill;
+  check_bool "it ends" true
+    (Support.eventually ~left:1000 (fun () -> keepers () = []))
+
 (* ---- times ---- *)
 
 let times_of_no_number () =
@@ -422,6 +445,7 @@ let cases =
       case "output over four lives" (kept_output ~lives:4);
       case "more output than is kept" too_much;
       case "syslog while no daemon lives" logged_while_away;
+      case "a logger without a daemon ends" loggers_end;
       case "X5 times of no number" times_of_no_number;
       case "X5 times of no number, in the library" times_of_no_number_in_the_library;
       case "folders of others" unsafe_folders;
