@@ -29,6 +29,7 @@ demo-ocaml: ## a daemon that supervises ten workers, in OCaml
 	@$(DUNE_BUILD) @install ./examples
 	@sh ocaml/demo.sh $(DUNE_OUT)
 
-soak-ocaml: helpers ## a day of a supervisor's life in SOAK_SECONDS (10 minutes)
+soak-ocaml: helpers ## a supervisor's day, and 200 threads, SOAK_SECONDS each
 	@$(DUNE_BUILD) ./test
 	@build/tests/helpers/reaper $(DUNE_OUT)/test/soak/soak.exe $(SOAK_SECONDS)
+	@build/tests/helpers/reaper $(DUNE_OUT)/test/soak/threads.exe $(SOAK_SECONDS) 200

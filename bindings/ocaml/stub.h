@@ -8,6 +8,8 @@
  * stub_convert.c   errors, statuses, signals, events: C to OCaml and back
  * stub_command.c   a command record to a libxl_childproc_spec
  * stub_child.c, stub_event.c, stub_exec.c, stub_loop.c   the calls, by topic
+ * stub_logger.c    the process that logs for a daemon
+ * stub_system.c    what OCaml's Unix lacks
  */
 #ifndef XLO_STUB_H
 #define XLO_STUB_H
@@ -66,6 +68,10 @@ struct xlo_operation {
     libxl_childproc_exec_result result;
 };
 
+/* Fields of Children.Child.t that C fills in, so that what was started is known
+ * there before anything can raise. */
+enum xlo_child_field { XLO_CHILD_CONTEXT, XLO_CHILD_ID, XLO_CHILD_PID };
+
 struct xlo_ctx {
     libxl_ctx *ctx;      /* NULL once closed */
     atomic_int uses;     /* calls under way; far below 0 when closed */
@@ -85,6 +91,9 @@ struct xlo_frame {
     struct xlo_frame *outer;
     struct xlo_ctx *x;
     value *predicate; /* a rooted closure, or NULL */
+    value *exception; /* rooted: of a signal handler that ran while a start
+                         waited; Val_unit */
+    int64_t asked;    /* xlo_interrupted, first: of CLOCK_MONOTONIC in ns */
     int raised;       /* a callback of this call raised */
 };
 
@@ -98,6 +107,9 @@ void xlo_end(struct xlo_frame *frame);
  * OCaml code, so nothing can raise while C owns something. */
 void xlo_release(void);
 void xlo_retake(void);
+/* This thread runs a callback of the library's: nothing may be called that the
+ * callback's author did not call. */
+extern __thread int xlo_in_callback;
 struct xlo_frame *xlo_current_frame(void);
 
 /* A zeroed handle of size bytes; number 0: the next one. NULL: no memory. */
@@ -134,11 +146,15 @@ struct xlo_wait {
     int blocks;
 };
 
+int64_t xlo_now(void); /* of CLOCK_MONOTONIC, ns */
 void xlo_wait_start(struct xlo_wait *w, intnat timeout_ms);
 /* Before each blocking call: runs what the runtime has pending, so that a
  * signal of just before is not slept over. 0 to go on, with *ret_exception
  * Val_unit, or 1 where a handler raised. */
 int xlo_wait_pending(const struct xlo_wait *w, value *ret_exception);
+/* Waits for work, at most a slice, or for wake (-1: none), and does it. A
+ * signal ends it. Runtime lock released. */
+void xlo_pump(libxl_ctx *ctx, int wake);
 /* What to ask the library for, this time. */
 int xlo_wait_timeout(const struct xlo_wait *w);
 /* Whether to ask again after rc. */
@@ -167,9 +183,12 @@ void *xlo_arena_alloc(struct xlo_arena *arena, size_t size); /* NULL: none */
 char *xlo_arena_string(struct xlo_arena *arena, value v, int *ret_rc);
 void xlo_arena_free(struct xlo_arena *arena);
 
-/* Copies a command out of the heap. 0, or a code with *ret_failure set. */
-int xlo_command(struct xlo_arena *arena, value v, struct xlo_command *ret,
+/* Copies a command out of the heap. 0, or a code with *ret_failure set. A start
+ * that waits long asks xlo_interrupted with frame (NULL: none does). */
+int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
+                struct xlo_command *ret,
                 libxl_childproc_failure *ret_failure);
+int xlo_interrupted(void *frame);
 libxl_kill_policy xlo_kill_policy(value v);
 
 /* ---- callbacks: what the library calls; user is the struct xlo_ctx ---- */
@@ -196,5 +215,11 @@ void xlo_started(libxl_ctx *ctx, libxl_event *event, void *user);
 void xlo_stream_data(libxl_ctx *ctx, int stream, const void *data,
                      size_t length, void *user);
 void xlo_completed(libxl_ctx *ctx, int rc, void *user);
+/* user is the struct xlo_waited: it is woken up, and frees it itself */
+struct xlo_waited {
+    atomic_int done;
+    int rc, wake;
+};
+void xlo_waited(libxl_ctx *ctx, int rc, void *user);
 
 #endif

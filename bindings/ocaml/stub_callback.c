@@ -46,8 +46,11 @@ struct entry {
 
 /* ---- entering and leaving ---- */
 
+__thread int xlo_in_callback;
+
 static void leave(struct entry *e)
 {
+    xlo_in_callback--;
     caml_enter_blocking_section_no_pending();
     if (e->registered)
         caml_c_thread_unregister();
@@ -64,6 +67,7 @@ static int enter(struct entry *e, struct xlo_ctx *x)
     if (!e->frame)
         e->registered = caml_c_thread_register();
     caml_leave_blocking_section();
+    xlo_in_callback++;
     if (!atomic_load(&x->silent))
         return 1;
     leave(e); /* finalised while this thread waited for the runtime */
@@ -169,6 +173,30 @@ int xlo_childproc_exited(pid_t pid, int status, void *user)
                   0);
     leave(&e);
     return rc;
+}
+
+/* ---- signals during a start ---- */
+
+/* A start takes a thousandth of this. Before, handlers wait for its end, since
+ * one that runs here may not call the library. */
+#define PATIENCE_NS INT64_C(1000000000)
+
+int xlo_interrupted(void *user)
+{
+    struct xlo_frame *frame = user;
+    struct entry e;
+    value result;
+    int64_t now = xlo_now();
+
+    if (!frame->asked)
+        frame->asked = now;
+    if (now - frame->asked < PATIENCE_NS || !enter(&e, frame->x))
+        return 0;
+    result = caml_process_pending_actions_exn();
+    if (Is_exception_result(result))
+        *frame->exception = Extract_exception(result);
+    leave(&e);
+    return *frame->exception != Val_unit;
 }
 
 /* ---- the logger ---- */
@@ -353,6 +381,20 @@ void xlo_completed(libxl_ctx *ctx, int rc, void *user)
     }
     libxl_childproc_exec_result_dispose(&op->result);
     free(op);
+}
+
+/* Of a call that waits for it, on whatever thread that is told. */
+void xlo_waited(libxl_ctx *ctx, int rc, void *user)
+{
+    struct xlo_waited *waited = user;
+    uint64_t one = 1;
+    int wake = waited->wake;
+
+    (void)ctx;
+    waited->rc = rc;
+    if (write(wake, &one, sizeof(one)) < 0)
+        errno = 0; /* it looks from time to time */
+    atomic_store(&waited->done, 1); /* it may be gone from here on */
 }
 
 /* ---- the host's loop ---- */

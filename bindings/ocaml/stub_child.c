@@ -136,19 +136,18 @@ static void drop_report(struct xlo_report *report)
     free(report);
 }
 
-static value id_and_pid(libxl_childproc_id id, pid_t pid)
+static void set_child(value child, libxl_childproc_id id, pid_t pid)
 {
-    value pair = caml_alloc_small(2, 0);
-
-    Field(pair, 0) = Val_long(id);
-    Field(pair, 1) = Val_int(pid);
-    return xlo_ok(pair);
+    Field(child, XLO_CHILD_PID) = Val_int(pid);
+    Field(child, XLO_CHILD_ID) = Val_long(id);
 }
 
-/* spawn : t -> command -> report -> (int * int, …) result */
-value xlchild_ml_spawn(value t, value command_v, value report_v)
+/* spawn : t -> command -> report -> Child.t -> (unit, …) result; the child's id
+ * and pid are set where it was started */
+value xlchild_ml_spawn(value t, value command_v, value report_v, value child)
 {
-    CAMLparam3(t, command_v, report_v);
+    CAMLparam4(t, command_v, report_v, child);
+    CAMLlocal1(exception);
     libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
     struct xlo_command command;
     libxl_childproc_report report;
@@ -161,8 +160,10 @@ value xlchild_ml_spawn(value t, value command_v, value report_v)
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
+    exception = Val_unit;
+    frame.exception = &exception;
     xlo_arena_init(&arena);
-    rc = xlo_command(&arena, command_v, &command, &failure);
+    rc = xlo_command(&arena, command_v, &frame, &command, &failure);
     if (rc || (rc = report_of(frame.x, report_v, &report, &made)))
         goto out;
     xlo_release();
@@ -171,14 +172,18 @@ value xlchild_ml_spawn(value t, value command_v, value report_v)
     xlo_retake();
     if (rc)
         drop_report(made);
+    else
+        set_child(child, id, pid);
 out:
     xlo_arena_free(&arena);
     xlo_end(&frame);
-    CAMLreturn(rc ? xlo_error(rc, &failure) : id_and_pid(id, pid));
+    if (exception != Val_unit)
+        caml_raise(exception);
+    CAMLreturn(rc ? xlo_error(rc, &failure) : xlo_ok(Val_unit));
 }
 
-/* spawn_many : t -> (command * report) array
- *              -> ((int * int, …) result array, …) result */
+/* spawn_many : t -> (command * report * Child.t) array
+ *              -> ((unit, …) result array, …) result; each child as in spawn */
 value xlchild_ml_spawn_many(value t, value batch)
 {
     CAMLparam2(t, batch);
@@ -207,7 +212,7 @@ value xlchild_ml_spawn_many(value t, value batch)
     for (i = 0; i < n; i++) {
         value pair = Field(batch, i);
 
-        rc = xlo_command(&arena, Field(pair, 0), &commands[i], &failure);
+        rc = xlo_command(&arena, Field(pair, 0), NULL, &commands[i], &failure);
         if (rc ||
             (rc = report_of(frame.x, Field(pair, 1), &reports[i], &made[i])))
             goto out;
@@ -220,6 +225,10 @@ value xlchild_ml_spawn_many(value t, value batch)
     xlo_retake();
     if (rc > 0)
         rc = 0;
+    for (i = 0; !rc && i < n; i++)
+        if (!entries[i].rc)
+            set_child(Field(Field(batch, i), 2), entries[i].id,
+                      entries[i].pid);
 out:
     for (i = 0; made && i < n; i++)
         if (rc || entries[i].rc)
@@ -231,7 +240,7 @@ out:
         for (i = 0; i < n; i++) {
             one = entries[i].rc
                       ? xlo_error(entries[i].rc, &entries[i].failure)
-                      : id_and_pid(entries[i].id, entries[i].pid);
+                      : xlo_ok(Val_unit);
             Store_field(list, i, one);
         }
     }
@@ -252,7 +261,8 @@ value xlchild_ml_set_starters(value t, value n_v)
 
 /* ---- living children ---- */
 
-/* wait : t -> int -> int -> (ended, …) result; timeout in ms, -1 for ever */
+/* wait : t -> int -> int -> (ended, …) result; timeout in ms, -1 for ever. The
+ * answer stays until detach. */
 value xlchild_ml_wait(value t, value id_v, value timeout_v)
 {
     CAMLparam1(t);
@@ -273,7 +283,8 @@ value xlchild_ml_wait(value t, value id_v, value timeout_v)
         }
         xlo_release();
         rc = libxl_childproc_wait(frame.x->ctx, id, xlo_wait_timeout(&wait),
-                                  LIBXL_WAIT_INTERRUPTIBLE, &result);
+                                  LIBXL_WAIT_INTERRUPTIBLE | LIBXL_WAIT_KEEP,
+                                  &result);
         errnoval = errno;
         xlo_retake();
     } while (xlo_wait_again(&wait, &frame, rc));
@@ -315,6 +326,34 @@ value xlchild_ml_detach(value t, value id_v)
     CAMLreturn(answer(rc, errnoval));
 }
 
+/* abandon : t -> int -> unit; whatever becomes of it, it is killed and reaped.
+ * Nothing is raised here, before or after. */
+value xlchild_ml_abandon(value t, value id_v)
+{
+    static const libxl_kill_policy at_once[] = {
+        {.scope = LIBXL_KILL_GROUP}, {.scope = LIBXL_KILL_PROCESS}};
+    CAMLparam1(t);
+    libxl_childproc_id id = Long_val(id_v);
+    struct xlo_frame frame;
+
+    if (!id || xlo_begin(t, &frame))
+        CAMLreturn(Val_unit);
+    xlo_release();
+    if (libxl_childproc_terminate(frame.x->ctx, id, &at_once[0]))
+        libxl_childproc_terminate(frame.x->ctx, id, &at_once[1]);
+    libxl_childproc_detach(frame.x->ctx, id);
+    xlo_retake();
+    xlo_end(&frame);
+    CAMLreturn(Val_unit);
+}
+
+/* in_callback : unit -> bool, of this thread */
+value xlchild_ml_in_callback(value unit)
+{
+    (void)unit;
+    return Val_bool(xlo_in_callback > 0);
+}
+
 /* lookup : t -> int -> (int, …) result */
 value xlchild_ml_lookup(value t, value pid_v)
 {
@@ -347,12 +386,12 @@ value xlchild_ml_start_time(value pid_v)
     return rc ? answer(rc, errnoval) : xlo_ok(Val_long(ticks));
 }
 
-/* adopt : t -> int -> int -> Unix.file_descr option -> report
- *         -> (int, …) result */
+/* adopt : t -> int -> int -> Unix.file_descr option -> report -> Child.t
+ *         -> (unit, …) result; the child's id is set */
 value xlchild_ml_adopt(value t, value pid_v, value ticks_v, value pidfd_v,
-                       value report_v)
+                       value report_v, value child)
 {
-    CAMLparam3(t, pidfd_v, report_v);
+    CAMLparam4(t, pidfd_v, report_v, child);
     pid_t pid = Int_val(pid_v);
     uint64_t ticks = Long_val(ticks_v);
     int pidfd = Is_block(pidfd_v) ? Int_val(Field(pidfd_v, 0)) : -1;
@@ -373,9 +412,18 @@ value xlchild_ml_adopt(value t, value pid_v, value ticks_v, value pidfd_v,
     xlo_retake();
     if (rc)
         drop_report(made);
+    else
+        set_child(child, id, pid);
 out:
     xlo_end(&frame);
-    CAMLreturn(rc ? answer(rc, errnoval) : xlo_ok(Val_long(id)));
+    CAMLreturn(rc ? answer(rc, errnoval) : xlo_ok(Val_unit));
+}
+
+/* Bytecode calls what has more than five arguments so. */
+value xlchild_ml_adopt_bytecode(value *v, int n)
+{
+    (void)n;
+    return xlchild_ml_adopt(v[0], v[1], v[2], v[3], v[4], v[5]);
 }
 
 /* ---- what is going on ---- */

@@ -6,6 +6,7 @@
  */
 #include "stub.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -125,18 +126,38 @@ static int copy_strings(struct xlo_arena *arena, value v, libxl_strings *ret)
     return 0;
 }
 
-/* (int * fd_source) array; fd_source = Null | Closed | Fd of file_descr */
+static int is_mentioned(value v, int target)
+{
+    for (size_t i = 0; i < Wosize_val(v); i++)
+        if (Int_val(Field(Field(v, i), 0)) == target)
+            return 1;
+    return 0;
+}
+
+/* (int * fd_source) array; fd_source = Null | Closed | Fd of file_descr. Of 0,
+ * 1 and 2 those that are not mentioned are inherited, close-on-exec or not:
+ * OCaml programs set that on all that they have. */
 static int copy_fds(struct xlo_arena *arena, value v,
                     libxl_childproc_spec *spec)
 {
-    size_t n = Wosize_val(v);
+    size_t n = Wosize_val(v), more = 0;
     libxl_childproc_fd *fds;
+    int inherited[3];
 
-    if (!n)
+    for (int target = 0; target < 3; target++) {
+        int flags = fcntl(target, F_GETFD);
+
+        if (flags >= 0 && (flags & FD_CLOEXEC) && !is_mentioned(v, target))
+            inherited[more++] = target;
+    }
+    if (!n && !more)
         return 0;
-    fds = xlo_arena_alloc(arena, n * sizeof(*fds));
+    fds = xlo_arena_alloc(arena, (n + more) * sizeof(*fds));
     if (!fds)
         return ERROR_NOMEM;
+    for (size_t i = 0; i < more; i++)
+        fds[n + i] = (libxl_childproc_fd){.target = inherited[i],
+                                          .source = inherited[i]};
     for (size_t i = 0; i < n; i++) {
         value source = Field(Field(v, i), 1);
 
@@ -146,7 +167,7 @@ static int copy_fds(struct xlo_arena *arena, value v,
                                                : LIBXL_FD_CLOSED;
     }
     spec->fds = fds;
-    spec->nfds = n;
+    spec->nfds = n + more;
     return 0;
 }
 
@@ -221,8 +242,8 @@ libxl_kill_policy xlo_kill_policy(value v)
 
 /* ---- the whole ---- */
 
-int xlo_command(struct xlo_arena *arena, value v, struct xlo_command *ret,
-                libxl_childproc_failure *ret_failure)
+int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
+                struct xlo_command *ret, libxl_childproc_failure *ret_failure)
 {
     libxl_childproc_spec *spec = &ret->spec;
     int rc;
@@ -275,6 +296,10 @@ int xlo_command(struct xlo_arena *arena, value v, struct xlo_command *ret,
     spec->kill = xlo_kill_policy(Field(v, KILL));
     if (Int_val(Field(v, EXITED_GRACE)) >= 0)
         spec->exited_grace_ms = Int_val(Field(v, EXITED_GRACE));
+    if (frame && frame->exception) {
+        spec->interrupted = xlo_interrupted;
+        spec->interrupted_user = frame;
+    }
     *ret_failure = (libxl_childproc_failure){.stage = LIBXL_STAGE_NONE};
     return 0;
 }

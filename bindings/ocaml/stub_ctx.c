@@ -7,6 +7,7 @@
 #include "stub.h"
 
 #include <caml/custom.h>
+#include <caml/fail.h>
 #include <caml/threads.h>
 #include <errno.h>
 #include <limits.h>
@@ -44,6 +45,8 @@ int xlo_begin(value t, struct xlo_frame *frame)
     }
     frame->x = x;
     frame->predicate = NULL;
+    frame->exception = NULL;
+    frame->asked = 0;
     frame->raised = 0;
     frame->outer = current_frame;
     current_frame = frame;
@@ -238,24 +241,34 @@ static struct custom_operations operations = {
 
 /* ---- externals ---- */
 
-/* alloc : t Weak.t -> int -> bool -> (raw, …) result; min_level, and whether
- * messages go to a closure. */
-value xlchild_ml_alloc(value weak, value min_level, value logged)
+/* unopened : unit -> raw; a closed one, for alloc to open */
+value xlchild_ml_unopened(value unit)
 {
-    CAMLparam1(weak);
-    CAMLlocal1(block);
     struct xlo_ctx *x = calloc(1, sizeof(*x));
+    value block;
+
+    (void)unit;
+    if (!x)
+        caml_raise_out_of_memory();
+    pthread_mutex_init(&x->lock, NULL);
+    atomic_store(&x->uses, CLOSED_USES);
+    block = caml_alloc_custom(&operations, sizeof(x), 0, 1);
+    Ctx_val(block) = x;
+    return block;
+}
+
+/* alloc : t -> t Weak.t -> int -> bool -> (unit, …) result; min_level, and
+ * whether messages go to a closure. Of t only the raw context is read. */
+value xlchild_ml_alloc(value t, value weak, value min_level, value logged)
+{
+    CAMLparam2(t, weak);
+    struct xlo_ctx *x = Ctx_val(Field(t, 0));
     libxl_logger logger = {.size = sizeof(logger),
                            .min_level = Int_val(min_level),
                            .log = xlo_log,
                            .user = x};
     int rc, errnoval;
 
-    if (!x)
-        CAMLreturn(xlo_system_error(ERROR_NOMEM, 0));
-    pthread_mutex_init(&x->lock, NULL);
-    block = caml_alloc_custom(&operations, sizeof(x), 0, 1);
-    Ctx_val(block) = x;
     x->weak = weak;
     caml_register_generational_global_root(&x->weak);
     xlo_release();
@@ -269,7 +282,8 @@ value xlchild_ml_alloc(value weak, value min_level, value logged)
         caml_remove_generational_global_root(&x->weak);
         CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
     }
-    CAMLreturn(xlo_ok(block));
+    atomic_store(&x->uses, 0);
+    CAMLreturn(xlo_ok(Val_unit));
 }
 
 /* close : t -> (unit, …) result */

@@ -9,7 +9,9 @@
 #include <caml/fail.h>
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/time.h>
 #include <time.h>
 
 /* ---- blocking ---- */
@@ -19,7 +21,7 @@
  * the system call, which then slept over it. */
 #define SLICE_MS 50
 
-static int64_t now(void)
+int64_t xlo_now(void)
 {
     struct timespec t;
 
@@ -29,7 +31,7 @@ static int64_t now(void)
 
 void xlo_wait_start(struct xlo_wait *w, intnat timeout_ms)
 {
-    w->deadline = timeout_ms < 0 ? -1 : now() + timeout_ms * INT64_C(1000000);
+    w->deadline = timeout_ms < 0 ? -1 : xlo_now() + timeout_ms * INT64_C(1000000);
     w->blocks = timeout_ms != 0;
 }
 
@@ -39,7 +41,7 @@ int xlo_wait_timeout(const struct xlo_wait *w)
 
     if (w->deadline < 0)
         return SLICE_MS;
-    left = (w->deadline - now() + 999999) / 1000000;
+    left = (w->deadline - xlo_now() + 999999) / 1000000;
     if (left <= 0)
         return 0;
     return left < SLICE_MS ? left : SLICE_MS;
@@ -66,17 +68,64 @@ int xlo_wait_again(const struct xlo_wait *w, const struct xlo_frame *frame,
         return 0;
     if (frame->raised)
         return 0; /* the caller raises it */
-    return rc == ERROR_INTERRUPTED || w->deadline < 0 || now() < w->deadline;
+    return rc == ERROR_INTERRUPTED || w->deadline < 0 || xlo_now() < w->deadline;
+}
+
+void xlo_pump(libxl_ctx *ctx, int wake)
+{
+    struct pollfd fds[9];
+    struct timeval now;
+    int n = 8, timeout = SLICE_MS;
+
+    gettimeofday(&now, NULL);
+    if (libxl_osevent_beforepoll(ctx, &n, fds + 1, &timeout, now))
+        n = 0;
+    fds[0] = (struct pollfd){.fd = wake, .events = POLLIN};
+    if (poll(fds, n + 1, timeout) < 0)
+        return;
+    gettimeofday(&now, NULL);
+    libxl_osevent_afterpoll(ctx, n + 1, fds, now);
 }
 
 /* ---- taking events ---- */
 
-/* take : t -> int -> int -> int -> (event list, …) result
- * At most max events of the mask's types, [] after timeout ms. */
+/* Raw.t.stash: batches of events, the newest first, in an Atomic.t. What was
+ * taken is there before OCaml code goes on, where anything may raise. */
+#define STASH 8
+
+static value stash_of(value t)
+{
+    return Field(Field(t, STASH), 0);
+}
+
+static void add_to_stash(value t_v, value batch_v)
+{
+    CAMLparam2(t_v, batch_v);
+    CAMLlocal2(old, cell);
+
+    for (;;) {
+        cell = caml_alloc_small(2, Tag_cons);
+        old = stash_of(t_v);
+        Field(cell, 0) = batch_v;
+        Field(cell, 1) = old;
+#if OCAML_VERSION >= 50000
+        if (caml_atomic_cas_field(Field(t_v, STASH), 0, old, cell))
+            break;
+#else
+        caml_modify(&Field(Field(t_v, STASH), 0), cell);
+        break;
+#endif
+    }
+    CAMLreturn0;
+}
+
+/* take : t -> int -> int -> int -> (unit, …) result
+ * At most max events of the mask's types go to the stash, none after timeout ms
+ * or where somebody else put some there. */
 value xlchild_ml_take(value t, value max_v, value mask_v, value timeout_v)
 {
     CAMLparam1(t);
-    CAMLlocal4(exception, list, event, cell);
+    CAMLlocal5(exception, list, event, cell, stash);
     enum { MOST = 256 };
     libxl_event *events[MOST];
     int max = Long_val(max_v) < MOST ? Long_val(max_v) : MOST;
@@ -88,9 +137,14 @@ value xlchild_ml_take(value t, value max_v, value mask_v, value timeout_v)
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
     xlo_wait_start(&wait, Long_val(timeout_v));
+    stash = stash_of(t);
     do {
         if (xlo_wait_pending(&wait, &exception)) {
             rc = ERROR_INTERRUPTED;
+            break;
+        }
+        if (stash_of(t) != stash) {
+            rc = ERROR_TIMEDOUT;
             break;
         }
         xlo_release();
@@ -109,46 +163,66 @@ value xlchild_ml_take(value t, value max_v, value mask_v, value timeout_v)
         Field(cell, 1) = list;
         list = cell;
     }
+    if (list != Val_emptylist)
+        add_to_stash(t, list);
     xlo_end(&frame);
     if (exception != Val_unit)
         caml_raise(exception);
     if (rc < 0 && rc != ERROR_TIMEDOUT && rc != ERROR_INTERRUPTED)
         CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
-    CAMLreturn(xlo_ok(list));
+    CAMLreturn(xlo_ok(Val_unit));
 }
 
-/* match : t -> int -> (event -> bool) -> bool -> (event option, …) result */
+/* match : t -> int -> (event -> bool) -> bool -> (unit, …) result; the event
+ * goes to the stash */
 value xlchild_ml_match(value t, value mask_v, value predicate, value block)
 {
     CAMLparam2(t, predicate);
-    CAMLlocal1(event_v);
+    CAMLlocal4(event_v, cell, exception, stash);
     libxl_event *event = NULL;
     uint64_t mask = Long_val(mask_v);
-    int blocking = Bool_val(block), errnoval;
+    struct xlo_wait wait = {.deadline = -1, .blocks = Bool_val(block)};
     struct xlo_frame frame;
-    int rc = xlo_begin(t, &frame);
+    int errnoval = 0, rc = xlo_begin(t, &frame);
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
     frame.predicate = &predicate;
-    xlo_release();
-    if (blocking)
-        rc = libxl_event_wait(frame.x->ctx, &event, mask, xlo_predicate,
-                              &frame);
-    else
+    exception = Val_unit;
+    stash = stash_of(t);
+    for (;;) {
+        if (xlo_wait_pending(&wait, &exception)) {
+            rc = ERROR_NOT_READY;
+            break;
+        }
+        xlo_release();
         rc = libxl_event_check(frame.x->ctx, &event, mask, xlo_predicate,
                                &frame);
-    errnoval = errno;
-    xlo_retake();
-    event_v = Val_int(0);
+        errnoval = errno;
+        /* what a closure raised, and what another call left, comes first */
+        if (rc != ERROR_NOT_READY || !wait.blocks || frame.raised) {
+            xlo_retake();
+            break;
+        }
+        xlo_pump(frame.x->ctx, -1);
+        xlo_retake();
+        if (frame.raised || stash_of(t) != stash)
+            break;
+    }
     if (!rc) {
-        event_v = xlo_ok(xlo_event(event)); /* Some */
+        event_v = xlo_event(event);
         libxl_event_free(frame.x->ctx, event);
+        cell = caml_alloc_small(2, Tag_cons);
+        Field(cell, 0) = event_v;
+        Field(cell, 1) = Val_emptylist;
+        add_to_stash(t, cell);
     }
     xlo_end(&frame);
+    if (exception != Val_unit)
+        caml_raise(exception);
     if (rc && rc != ERROR_NOT_READY)
         CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
-    CAMLreturn(xlo_ok(event_v));
+    CAMLreturn(xlo_ok(Val_unit));
 }
 
 /* ---- hooks ---- */

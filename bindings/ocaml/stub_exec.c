@@ -6,9 +6,12 @@
  */
 #include "stub.h"
 
+#include <caml/fail.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 /* Raw.stream: (kind, Unix.file_descr option, string option, int): the string is
  * the path, or for kind BUFFER the data; the int is the limit. */
@@ -65,11 +68,40 @@ static int copy_options(struct xlo_arena *arena, value v,
     return 0;
 }
 
+/* ---- waiting for it here ---- */
+
+/* Until it is over, with signal handlers at once: one that raises ends it by
+ * its policy, and is raised when the child is reaped. */
+static int wait_for_it(struct xlo_frame *frame, const libxl_asyncop_how *how,
+                       struct xlo_waited *waited, value *exception)
+{
+    struct xlo_wait wait = {.deadline = -1, .blocks = 1};
+    libxl_ctx *ctx = frame->x->ctx;
+    value raised;
+
+    while (!atomic_load(&waited->done)) {
+        if (*exception == Val_unit && xlo_wait_pending(&wait, &raised)) {
+            *exception = raised;
+            xlo_release();
+            libxl_ao_abort(ctx, how);
+            xlo_retake();
+            continue;
+        }
+        xlo_release();
+        xlo_pump(ctx, waited->wake);
+        xlo_retake();
+    }
+    return waited->rc;
+}
+
 /* exec : t -> command -> exec_opts -> int -> (outcome, …) result */
 value xlchild_ml_exec(value t, value command_v, value options_v, value token)
 {
     CAMLparam3(t, command_v, options_v);
-    CAMLlocal1(outcome);
+    CAMLlocal2(outcome, exception);
+    struct xlo_waited waited = {.wake = -1};
+    libxl_asyncop_how how = {.callback = xlo_waited,
+                             .u.for_callback = &waited};
     libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
     libxl_childproc_exec_opts opts;
     struct xlo_operation op = {.handle.number = Long_val(token)};
@@ -81,10 +113,19 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
     op.handle.x = frame.x;
+    exception = Val_unit;
+    frame.exception = &exception;
     xlo_arena_init(&arena);
-    rc = xlo_command(&arena, command_v, &command, &failure);
+    rc = xlo_command(&arena, command_v, &frame, &command, &failure);
     if (rc)
         goto out;
+    waited.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (waited.wake < 0) {
+        failure.stage = LIBXL_STAGE_PREPARE;
+        failure.errnoval = errno;
+        rc = ERROR_SYSTEM;
+        goto out;
+    }
     rc = copy_options(&arena, options_v, &op, &opts);
     if (rc) {
         failure.stage = LIBXL_STAGE_ARGUMENT;
@@ -93,11 +134,19 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
     }
     xlo_release();
     rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts, &op.result,
-                              &failure, NULL);
+                              &failure, &how);
     xlo_retake();
+    if (!rc)
+        rc = wait_for_it(&frame, &how, &waited, &exception);
 out:
+    if (waited.wake >= 0)
+        close(waited.wake);
     xlo_arena_free(&arena);
     xlo_end(&frame);
+    if (exception != Val_unit) {
+        libxl_childproc_exec_result_dispose(&op.result);
+        caml_raise(exception);
+    }
     if (!rc || op.result.child.id)
         outcome = xlo_ok(xlo_outcome(rc, &op.result));
     else
@@ -131,7 +180,7 @@ value xlchild_ml_exec_start(value t, value command_v, value options_v,
     op->how.callback = xlo_completed;
     op->how.u.for_callback = op;
     how = op->how; /* op may be gone before the call returns */
-    rc = xlo_command(&arena, command_v, &command, &failure);
+    rc = xlo_command(&arena, command_v, NULL, &command, &failure);
     if (!rc && (rc = copy_options(&arena, options_v, op, &opts))) {
         failure.stage = LIBXL_STAGE_ARGUMENT;
         failure.argument = "stream";

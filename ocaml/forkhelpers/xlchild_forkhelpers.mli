@@ -1,28 +1,39 @@
 (** The operations that xapi's daemons ask of their fork server, without a fork
     server, and without a thread a child.
 
-    Names and types are those of its [Forkhelpers], so that a daemon can be
-    moved by changing a module's name. One context of this module's own, whose
-    mode is [Nobody], holds all children: SIGCHLD and the program's own children
-    are not touched.
+    Names and types are those of its [Forkhelpers] as it was before it had
+    tracing and monotonic timeouts: a daemon is moved by changing a module's
+    name. As it is today it is made by [Xlchild_forkhelpers_mtime]
+    ([xlchild.forkhelpers_mtime]). One context of this module's own, whose mode
+    is [Nobody], holds all children: SIGCHLD and the program's own children are
+    not touched. What is the same as upstream's, and what is not, is listed in
+    docs/forkhelpers.md.
 
-    {b Defaults}, of every function here:
+    {b What every command finds}, as with the fork server:
     - environment: [PATH] alone, made of {!default_path}, unless [env] is given;
-    - a program without a slash is searched in that [PATH];
-    - signals: none blocked, none ignored;
-    - session: a new one, so that a timeout ends the whole group (SIGTERM, two
-      seconds, SIGKILL);
+      a program without a slash is searched in that [PATH];
+    - folder: [/];
+    - signals: none blocked; SIGPIPE ignored, no other;
+    - limits: 1024 open files, unless it is fewer already (the hard limit stays);
+    - session: a new one; outside the daemon's cgroup, where that may be;
     - descriptors: 0, 1, 2 and what was named; every other one is closed, and
-      the caller's keep their flags;
-    - stdin: /dev/null unless given; never left open.
+      the caller's keep their flags. What is not given is /dev/null.
 
-    A command that cannot be started raises [Xlchild.Error], with its stage and
-    errno: no exit code stands for that. *)
+    {b What cannot be executed} ends with 127 where it is not there, else with
+    126. A descriptor that is not open raises [Unix.Unix_error] [EBADF]. Other
+    failures to start raise [Xlchild.Error], with stage and errno.
 
-type syslog_stdout_t =
+    Usable in a child of fork that goes on as it is, too. *)
+
+type syslog_stdout =
   | NoSyslogging
   | Syslog_DefaultKey  (** the program's name *)
   | Syslog_WithKey of string
+
+type syslog_stdout_t = syslog_stdout =
+  | NoSyslogging
+  | Syslog_DefaultKey
+  | Syslog_WithKey of string  (** its older name *)
 
 val default_path : string list
 (** [/sbin], [/usr/sbin], [/bin], [/usr/bin]. *)
@@ -49,20 +60,23 @@ exception Subprocess_lost of Xlchild.lost_reason
 
 val execute_command_get_output :
   ?env:string array ->
-  ?syslog_stdout:syslog_stdout_t ->
+  ?syslog_stdout:syslog_stdout ->
   ?redirect_stderr_to_stdout:bool ->
   ?timeout:float ->
   string ->
   string list ->
   string * string
 (** [execute_command_get_output program arguments]: stdout and stderr, where it
-    exits with 0. What it writes to stdout goes to syslog, too, if asked for.
-    After [timeout] seconds (more than 0) it is killed with its group, and
-    {!Subprocess_timeout} raised. *)
+    exits with 0. With a syslog key, each line of stdout is a message under
+    [key[pid]] instead, and stdout is [""] here; so with stderr, where it is
+    redirected, which without a key changes nothing. After [timeout] seconds
+    (more than 0; infinity and [nan] are none) it is killed with its group, at
+    once, and {!Subprocess_timeout} raised. What it leaves running in the
+    background may go on writing. *)
 
 val execute_command_get_output_send_stdin :
   ?env:string array ->
-  ?syslog_stdout:syslog_stdout_t ->
+  ?syslog_stdout:syslog_stdout ->
   ?redirect_stderr_to_stdout:bool ->
   ?timeout:float ->
   string ->
@@ -88,16 +102,16 @@ val safe_close_and_exec :
   Unix.file_descr option ->
   Unix.file_descr option ->
   (string * Unix.file_descr) list ->
-  ?syslog_stdout:syslog_stdout_t ->
+  ?syslog_stdout:syslog_stdout ->
   ?redirect_stderr_to_stdout:bool ->
   string ->
   string list ->
   pidty
 (** [safe_close_and_exec stdin stdout stderr named program arguments]: [None] is
-    /dev/null. Each of the [named] descriptors is open in the child, and its
-    name is replaced by its number wherever it occurs in the arguments. With a
-    syslog key, stdout (and stderr, if redirected) goes there instead, sent by
-    one thread for all children. *)
+    /dev/null. Each of the [named] descriptors is open in the child, and where
+    an argument ends with its name, that is replaced by its number. With a
+    syslog key, stdout (and stderr, if redirected) goes there instead, sent by a
+    process of its own, one for all: it goes on when the daemon ends. *)
 
 val waitpid : pidty -> int * Unix.process_status
 (** May be asked again. Raises {!Subprocess_lost}. *)
@@ -111,12 +125,17 @@ val dontwaitpid : pidty -> unit
 val waitpid_fail_if_bad_exit : pidty -> unit
 (** Raises {!Subprocess_failed} or {!Subprocess_killed}. *)
 
+val kill : pidty -> int -> unit
+(** [kill p signal]: hits this command, or nobody, where it has ended. Signals
+    are numbered as OCaml does. *)
+
 (** {1 Log files} *)
 
 type 'a result =
   | Success of string * 'a
+      (** what is in the log file, or with [~delete:false] its path *)
   | Failure of string * exn
-      (** what is in the log file, and what the function came to *)
+      (** what is in the log file, and what the function raised *)
 
 val with_logfile_fd :
   ?delete:bool -> string -> (Unix.file_descr -> 'a) -> 'a result
@@ -127,10 +146,36 @@ val with_logfile_fd :
 val temp_dir_server : string
 (** Where those files are. There is no server that would have a folder. *)
 
+(** {1 With a tracer, or other timeouts} *)
+
+include module type of struct
+  include Interface
+end
+
+module No_tracer : Tracer
+(** One that traces nothing. *)
+
+module Make (Tracer : Tracer) :
+  S with type span = Tracer.span and type timeout = float
+(** With [?tracing] as first argument, tied to a tracer of the daemon's:
+    {[
+      module Forkhelpers = Xlchild_forkhelpers.Make (struct
+        type span = unit
+
+        let with_span ?parent ~name f = ignore name; f parent
+        let environment () = []
+      end)
+    ]}
+    The types and exceptions are those of this module. *)
+
+module Make_for (Timeout : Timeout) (Tracer : Tracer) :
+  S with type span = Tracer.span and type timeout = Timeout.t
+(** The same, with timeouts of another kind. *)
+
 (** {1 Set-up} *)
 
 val set_syslog_socket : string -> unit
-(** ["/dev/log"] unless set. *)
+(** ["/dev/log"] unless set; for commands that are started from now on. *)
 
 val context : unit -> Xlchild.t
 (** The one that holds these children; do not close it. *)

@@ -10,36 +10,36 @@ type report =
   | Silent
 
 module Child = struct
-  type t = {
-    context : Raw.t;
-    id : int;
-    pid : Pid.t;
-    report : int;  (* of a callback; 0 *)
-    mutable ended : ended option;  (* taken already *)
-  }
+  type t = Raw.child
 
-  let pid child = child.pid
-  let id child = child.id
-  let context child = child.context
+  let pid (child : t) = child.pid
+  let id (child : t) = child.id
+  let context (child : t) = child.context
 
-  let wait_result ?timeout child =
+  let known (child : t) ended =
+    child.child_ended <- Some ended;
+    (* whoever waits, too, finds it here *)
+    ignore (Raw.detach child.context child.id)
+
+  (* Several threads may ask: the first one lets the library's record go, and the
+     others are told what it was told. Until then it stays there, whatever is
+     raised here. *)
+  let ask child timeout =
+    match Raw.wait child.Raw.context child.id timeout with
+    | Ok ended ->
+        known child ended;
+        Ok ended
+    | Result.Error _ as e -> (
+        match child.child_ended with Some ended -> Ok ended | None -> e)
+
+  let wait_result ?timeout (child : t) =
     Raw.raise_kept child.context;
-    match child.ended with
+    match child.child_ended with
     | Some ended -> Ok ended
     | None ->
         plain
-          (pumping child.context
-             ~save:(function
-               | Ok ended -> child.ended <- Some ended
-               | Result.Error _ -> ())
-             (fun () ->
-               let result =
-                 Raw.wait child.context child.id (timeout_of timeout)
-               in
-               (match result with
-               | Ok ended -> child.ended <- Some ended
-               | Result.Error _ -> ());
-               result))
+          (pumping child.context ~save:forget (fun () ->
+               ask child (timeout_of timeout)))
 
   let wait ?timeout child = get (wait_result ?timeout child)
 
@@ -49,20 +49,20 @@ module Child = struct
     | Result.Error { code = Timed_out; _ } -> None
     | Result.Error e -> raise (Error e)
 
-  let kill_result ?(scope = Process) child signal =
+  let kill_result ?(scope = Process) (child : t) signal =
     plain (Raw.kill child.context child.id signal scope)
 
   let kill ?scope child signal = get (kill_result ?scope child signal)
 
-  let terminate_result ?policy child =
+  let terminate_result ?policy (child : t) =
     checked child.context (Raw.terminate child.context child.id policy)
 
   let terminate ?policy child = get (terminate_result ?policy child)
 
-  let detach_result child =
+  let detach_result (child : t) =
     let result = plain (Raw.detach child.context child.id) in
-    if Result.is_ok result && child.report <> 0 then
-      Raw.remove child.context.reports child.report;
+    if Result.is_ok result && child.report_number <> 0 then
+      Raw.remove child.context.reports child.report_number;
     result
 
   let detach child = get (detach_result child)
@@ -78,20 +78,69 @@ let raw_report (t : Raw.t) : report -> Raw.report * int = function
       Raw.add t.reports number f;
       (Raw.Callback number, number)
 
-let drop_report (t : Raw.t) number = if number <> 0 then Raw.remove t.reports number
+let drop_report (t : Raw.t) number =
+  if number <> 0 then Raw.remove t.reports number
 
-let child_of context report (id, pid) =
-  { Child.context; id; pid; report; ended = None }
+(* A held child whose handle is gone is nobody's to ask for. The collector may
+   come anywhere, also in a closure that must not call the library. *)
+let let_go (child : Raw.child) =
+  if child.child_ended = None && child.id <> 0 then
+    if Raw.in_callback () then
+      Raw.change child.context.dropped (fun l -> child.id :: l)
+    else ignore (Raw.detach child.context child.id)
 
-let start_result ?(report = Hold) t command =
+let let_dropped_go (t : Raw.t) =
+  if Atomic.get t.dropped <> [] && not (Raw.in_callback ()) then
+    List.iter
+      (fun id -> ignore (Raw.detach t id))
+      (Atomic.exchange t.dropped [])
+
+let new_child context : Raw.child =
+  { context; id = 0; pid = 0; report_number = 0; child_ended = None }
+
+let held_child context =
+  let child = new_child context in
+  Gc.finalise let_go child;
+  child
+
+let child_for t : report -> Raw.child = function
+  | Hold -> held_child t
+  | Silent | Event _ | Callback _ -> new_child t
+
+(* Of one that is started nobody knows when this is called: it is ended. *)
+let abandon (child : Raw.child) =
+  Raw.abandon child.context child.id;
+  drop_report child.context child.report_number
+
+let start_into child t command report =
+  let_dropped_go t;
   let raw, number = raw_report t report in
-  match Raw.spawn t command raw with
-  | Ok started -> Ok (child_of t number started)
+  child.Raw.report_number <- number;
+  match Raw.spawn t command raw child with
+  | Ok () -> Ok ()
   | Result.Error _ as e ->
       drop_report t number;
-      checked t e
+      about command (checked t e)
 
-let start ?report t command = get (start_result ?report t command)
+let start_result ?(report = Hold) t command =
+  let child = child_for t report in
+  let ok = Ok child in
+  try
+    match start_into child t command report with
+    | Ok () -> ok
+    | Result.Error _ as e -> e
+  with exn ->
+    abandon child;
+    raise exn
+
+let start ?(report = Hold) t command =
+  let child = child_for t report in
+  try
+    get (start_into child t command report);
+    child
+  with exn ->
+    abandon child;
+    raise exn
 
 (* Ends it, if need be, and takes its result; it may have been detached. *)
 let finish child =
@@ -106,46 +155,67 @@ let finish child =
   | Ok _ | Result.Error { code = Not_found; _ } -> ()
   | Result.Error e -> raise (Error e)
 
+(* As in with_context: the outer handler begins with what ends the child, and
+   that does nothing to one that has been reaped. *)
 let with_child t command f =
   let child = start t command in
-  match f child with
-  | x ->
-      finish child;
-      x
+  match
+    match f child with
+    | x ->
+        finish child;
+        x
+    | exception exn ->
+        let backtrace = Printexc.get_raw_backtrace () in
+        (try finish child with _ -> ());
+        Printexc.raise_with_backtrace exn backtrace
+  with
+  | x -> x
   | exception exn ->
-      let backtrace = Printexc.get_raw_backtrace () in
-      (try finish child with _ -> ());
-      Printexc.raise_with_backtrace exn backtrace
+      Raw.abandon t child.id;
+      raise exn
 
 let start_many t batch =
-  let prepared =
-    Array.of_list
-      (List.map (fun (command, report) -> (command, raw_report t report)) batch)
+  let_dropped_go t;
+  let children =
+    Array.of_list (List.map (fun (_, report) -> child_for t report) batch)
   in
-  let drop (_, (_, number)) = drop_report t number in
-  match
-    Raw.spawn_many t (Array.map (fun (c, (raw, _)) -> (c, raw)) prepared)
-  with
-  | Result.Error _ as e ->
-      Array.iter drop prepared;
-      get (checked t e)
-  | Ok results ->
-      Array.to_list
-        (Array.mapi
-           (fun i result ->
-             match result with
-             | Ok started -> Ok (child_of t (snd (snd prepared.(i))) started)
-             | Result.Error failure ->
-                 drop prepared.(i);
-                 Result.Error (error_of failure))
-           results)
+  try
+    let prepared =
+      Array.of_list
+        (List.mapi
+           (fun i (command, report) ->
+             let raw, number = raw_report t report in
+             children.(i).report_number <- number;
+             (command, raw, children.(i)))
+           batch)
+    in
+    match Raw.spawn_many t prepared with
+    | Result.Error _ as e ->
+        Array.iter
+          (fun (child : Raw.child) -> drop_report t child.report_number)
+          children;
+        get (checked t e)
+    | Ok results ->
+        Array.to_list
+          (Array.mapi
+             (fun i result ->
+               let command, _, (child : Raw.child) = prepared.(i) in
+               match result with
+               | Ok () -> Ok child
+               | Result.Error failure ->
+                   drop_report t child.report_number;
+                   about command (Result.Error (error_of failure)))
+             results)
+  with exn ->
+    Array.iter abandon children;
+    raise exn
 
 let set_starters_result t n = plain (Raw.set_starters t n)
 let set_starters t n = get (set_starters_result t n)
 
 let find t pid =
   match Raw.lookup t pid with
-  | Ok id -> Some (child_of t 0 (id, pid))
+  | Ok id -> Some { (new_child t) with id; pid }
   | Result.Error { rc = -23; _ } -> None
   | Result.Error e -> raise (Error (error_of e))
 
@@ -170,17 +240,40 @@ let pid_of_pidfd fd =
         ~finally:(fun () -> close_in file)
         (fun () -> try find () with End_of_file -> -1)
 
-let adopt_result ?(report = Hold) t identity =
+let adopt_into child (t : Raw.t) identity report =
+  let_dropped_go t;
   let raw, number = raw_report t report in
+  child.Raw.report_number <- number;
   let pid, ticks, pidfd =
     match identity with
     | By_start_time { pid; start_time } -> (pid, start_time, None)
     | By_pidfd fd -> (pid_of_pidfd fd, 0, Some fd)
   in
-  match Raw.adopt t pid ticks pidfd raw with
-  | Ok id -> Ok (child_of t number (id, pid))
+  match Raw.adopt t pid ticks pidfd raw child with
+  | Ok () -> Ok ()
   | Result.Error _ as e ->
       drop_report t number;
       checked t e
 
-let adopt ?report t identity = get (adopt_result ?report t identity)
+(* It lives on, and stays watched: [find] has it. *)
+let give_back (child : Raw.child) = child.id <- 0
+
+let adopt_result ?(report = Hold) t identity =
+  let child = child_for t report in
+  let ok = Ok child in
+  try
+    match adopt_into child t identity report with
+    | Ok () -> ok
+    | Result.Error _ as e -> e
+  with exn ->
+    give_back child;
+    raise exn
+
+let adopt ?(report = Hold) t identity =
+  let child = child_for t report in
+  try
+    get (adopt_into child t identity report);
+    child
+  with exn ->
+    give_back child;
+    raise exn

@@ -32,6 +32,7 @@ type flag =
   | Report_stops
   | Restore_sigpipe
   | Keep_groups
+  | Hold_pid
 
 type session =
   | Same_session
@@ -49,11 +50,33 @@ let bit_of_flag = function
   | Report_stops -> Raw.bit 15
   | Restore_sigpipe -> Raw.bit 16
   | Keep_groups -> Raw.bit 17
+  | Hold_pid -> Raw.bit 18
 
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }
 
-let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
+let with_fds fds (c : command) : command =
+  let fds = Fd_map.of_list fds in
+  let others =
+    List.filter
+      (fun (target, _) -> not (List.mem_assoc target (Fd_map.to_list fds)))
+      (Array.to_list c.fds)
+  in
+  { c with fds = Array.of_list (Fd_map.to_list fds @ others) }
+
+let kill_policy ?(signal = Sys.sigterm) ?(grace = 5.) ?(scope = Process) () =
+  { first_signal = signal; grace_ms = milliseconds grace; scope }
+
+let kill_at_once scope = { first_signal = 0; grace_ms = 0; scope }
+
+(* By way of this process's own descriptor: the child has closed its copy by
+   then. *)
+let folder_of = function
+  | None -> None
+  | Some fd ->
+      Some (Printf.sprintf "/proc/%d/fd/%d" (Unix.getpid ()) (Raw.int_of_fd fd))
+
+let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
     ?(fds = Fd_map.empty) ?(flags = []) ?(session = Same_session) ?ctty ?uid
     ?gid ?groups ?umask ?nice ?pdeathsig ?(rlimits = []) ?sigmask ?sigignore
     ?cgroup ?(on_close = Detach) ?(kill = default_kill) ?exited_grace program
@@ -77,7 +100,12 @@ let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd
       Array.of_list (Option.value argv0 ~default:program :: arguments);
     env = Option.map Array.of_list env;
     search_path;
-    cwd;
+    cwd =
+      (match cwd_fd with
+      | None -> cwd
+      | Some _ when cwd <> None ->
+          invalid_arg "Xlchild.command: both cwd and cwd_fd"
+      | Some _ -> folder_of cwd_fd);
     fds = Array.of_list (Fd_map.to_list fds);
     flags =
       List.fold_left

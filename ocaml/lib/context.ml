@@ -21,36 +21,52 @@ let set_mode_result ?fork_replacement ?childproc_exited (t : t) owner =
 let set_mode ?fork_replacement ?childproc_exited t owner =
   get (set_mode_result ?fork_replacement ?childproc_exited t owner)
 
-let create_result ?(owner = Nobody) ?(min_level = Warning) ?log () =
+(* Into [t], which is made before: an exception at any moment, of a signal
+   handler say, finds it there and closes it. *)
+let unopened log : t =
+  {
+    ctx = Raw.unopened ();
+    fork = None;
+    stranger = None;
+    log;
+    occurred = None;
+    disaster = None;
+    loop = None;
+    raised = Atomic.make [];
+    stash = Atomic.make [];
+    reports = Atomic.make Raw.Numbers.empty;
+    operations = Atomic.make Raw.Numbers.empty;
+    dropped = Atomic.make [];
+    registrations = Atomic.make Raw.Numbers.empty;
+  }
+
+let open_into t ?(owner = Nobody) ?(min_level = Warning) () =
   let self = Weak.create 1 in
-  match Raw.alloc self min_level (log <> None) with
+  Weak.set self 0 (Some t);
+  match Raw.alloc t self min_level (t.Raw.log <> None) with
   | Result.Error e -> Result.Error (error_of e)
-  | Ok ctx -> (
-      let t : t =
-        {
-          ctx;
-          fork = None;
-          stranger = None;
-          log;
-          occurred = None;
-          disaster = None;
-          loop = None;
-          raised = Atomic.make [];
-          stash = Atomic.make [];
-          reports = Atomic.make Raw.Numbers.empty;
-          operations = Atomic.make Raw.Numbers.empty;
-          registrations = Atomic.make Raw.Numbers.empty;
-        }
-      in
-      Weak.set self 0 (Some t);
-      match set_mode_result t owner with
-      | Ok () -> Ok t
-      | Result.Error e ->
-          ignore (Raw.close t);
-          Result.Error e)
+  | Ok () -> set_mode_result t owner
+
+let create_result ?owner ?min_level ?log () =
+  let t = unopened log in
+  let ok = Ok t in
+  match open_into t ?owner ?min_level () with
+  | Ok () -> ok
+  | Result.Error _ as e ->
+      ignore (Raw.close t);
+      e
+  | exception exn ->
+      ignore (Raw.close t);
+      raise exn
 
 let create ?owner ?min_level ?log () =
-  get (create_result ?owner ?min_level ?log ())
+  let t = unopened log in
+  try
+    get (open_into t ?owner ?min_level ());
+    t
+  with exn ->
+    ignore (Raw.close t);
+    raise exn
 
 let close_result (t : t) =
   match Raw.close t with
@@ -71,18 +87,26 @@ let close_result (t : t) =
 
 let close t = get (close_result t)
 
+(* Whatever is raised where: what comes first in the outer handler closes it, and
+   nothing can come before that. *)
 let with_context ?owner ?min_level ?log f =
   let t = create ?owner ?min_level ?log () in
-  match f t with
-  | x ->
-      (match close_result t with
-      | Ok () | Result.Error { code = Closed; _ } -> ()
-      | Result.Error e -> raise (Error e));
-      x
+  match
+    match f t with
+    | x ->
+        (match close_result t with
+        | Ok () | Result.Error { code = Closed; _ } -> ()
+        | Result.Error e -> raise (Error e));
+        x
+    | exception exn ->
+        let backtrace = Printexc.get_raw_backtrace () in
+        (try ignore (close_result t) with _ -> ());
+        Printexc.raise_with_backtrace exn backtrace
+  with
+  | x -> x
   | exception exn ->
-      let backtrace = Printexc.get_raw_backtrace () in
-      (try ignore (close_result t) with _ -> ());
-      Printexc.raise_with_backtrace exn backtrace
+      ignore (Raw.close t);
+      raise exn
 
 let fileno_result t = plain (Raw.fileno t)
 let fileno t = get (fileno_result t)

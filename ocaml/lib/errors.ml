@@ -50,9 +50,14 @@ let error_text e =
       code_text e.code;
       (if e.stage = No_stage then "" else ", stage " ^ stage_text e.stage);
       (match e.argument with None -> "" | Some name -> " " ^ name);
+      (match e.path with None -> "" | Some path -> " " ^ path);
       (match e.errno with
       | None -> ""
       | Some errno -> ": " ^ Unix.error_message errno);
+      (match e.program with
+      | Some program when e.path <> Some program ->
+          " (program " ^ program ^ ")"
+      | _ -> "");
     ]
 
 let () =
@@ -66,7 +71,24 @@ let error_of (f : Raw.failure) =
     stage = f.raw_stage;
     errno = f.raw_errno;
     argument = f.raw_argument;
+    program = None;
+    path = None;
   }
+
+(* What was to be started, and what of it was at fault. *)
+let about (c : Raw.command) result =
+  Result.map_error
+    (fun e ->
+      let program = Option.value c.path ~default:c.argv.(0) in
+      let path =
+        match e.stage with
+        | Exec -> Some program
+        | Chdir -> c.cwd
+        | Cgroup -> c.cgroup
+        | _ -> None
+      in
+      { e with program = Some program; path })
+    result
 
 (* A hook that raised is known by its exception. *)
 let checked t result =
@@ -90,9 +112,14 @@ let pumping t ~save call =
 
 let forget _ = ()
 
+(* What is no number is no duration; infinity is as long as can be. *)
 let milliseconds seconds =
-  if seconds <= 0. then 0
+  if Float.is_nan seconds then invalid_arg "Xlchild: a duration that is nan"
+  else if seconds <= 0. then 0
   else if seconds >= 2_000_000. then 2_000_000_000
   else int_of_float (ceil (seconds *. 1000.))
 
-let timeout_of = function None -> -1 | Some s -> milliseconds s
+let timeout_of = function
+  | None -> -1
+  | Some s when s = infinity -> -1
+  | Some s -> milliseconds s

@@ -29,74 +29,117 @@ let wanted kinds filter event =
   | Some kinds -> List.mem (kind_of_event event) kinds)
   && match filter with None -> true | Some f -> f event
 
-let stash (t : Raw.t) events =
-  if events <> [] then Raw.change t.stash (fun old -> old @ events)
+(* Everything that C took is in the stash, and goes from there to the host by one
+   compare-and-set, with nothing that could raise after it: an exception at any
+   moment, of a signal handler say, leaves the events for the next call. *)
 
-(* Up to [max] of the events that a raising call had to leave here. *)
-let rec unstash (t : Raw.t) ~kinds ~filter max =
+(* Up to [max] events that are wanted, and the stash without them. *)
+let pick batches ~kinds ~filter max =
+  let taken, left, _ =
+    List.fold_left
+      (List.fold_left (fun (taken, left, n) event ->
+           if n < max && wanted kinds filter event then
+             (event :: taken, left, n + 1)
+           else (taken, event :: left, n)))
+      ([], [], 0) (List.rev batches)
+  in
+  (List.rev taken, match left with [] -> [] | left -> [ List.rev left ])
+
+(* [Some (make events)]; [None] where none is there. *)
+let rec hand_over (t : Raw.t) ~kinds ~filter max make =
   match Atomic.get t.stash with
-  | [] -> []
-  | old ->
-      let taken, left, _ =
-        List.fold_left
-          (fun (taken, left, n) event ->
-            if n < max && wanted kinds filter event then
-              (event :: taken, left, n + 1)
-            else (taken, event :: left, n))
-          ([], [], 0) old
+  | [] -> None
+  | old -> (
+      match pick old ~kinds ~filter max with
+      | [], _ -> None
+      | events, left ->
+          let answer = Some (make events) in
+          if Atomic.compare_and_set t.stash old left then answer
+          else hand_over t ~kinds ~filter max make)
+
+(* [timeout] in ms, -1 for ever. Returns when there may be some in the stash. *)
+let fill t ~kinds ~filter ~max timeout =
+  plain
+    (pumping t ~save:forget (fun () ->
+         match filter with
+         | None -> Raw.take_events t max (mask_of kinds) timeout
+         | Some filter ->
+             Raw.match_event t (mask_of kinds) filter (timeout <> 0)))
+
+let forever = infinity
+
+(* What is there, else what comes until [deadline]; [none] after that. [make] and
+   [fail] make answers. *)
+let rec take t ~kinds ~filter ~max ~deadline ~make ~none ~fail =
+  Raw.raise_kept t;
+  match hand_over t ~kinds ~filter max make with
+  | Some answer -> answer
+  | None -> (
+      let now = if deadline = forever then 0. else float (Raw.now ()) *. 1e-9 in
+      let left =
+        if deadline = forever then -1 else milliseconds (deadline -. now)
       in
-      if Atomic.compare_and_set t.stash old (List.rev left) then List.rev taken
-      else unstash t ~kinds ~filter max
+      match fill t ~kinds ~filter ~max left with
+      | Result.Error e -> fail e
+      | Ok () -> (
+          match hand_over t ~kinds ~filter max make with
+          | Some answer -> answer
+          | None ->
+              if left = 0 then none
+              else take t ~kinds ~filter ~max ~deadline ~make ~none ~fail))
 
-let take t ~kinds ~max timeout =
-  Raw.raise_kept t;
-  match unstash t ~kinds ~filter:None max with
-  | _ :: _ as events -> Ok events
-  | [] ->
-      plain
-        (pumping t
-           ~save:(function Ok l -> stash t l | Result.Error _ -> ())
-           (fun () -> Raw.take_events t max (mask_of kinds) timeout))
+let deadline_of = function
+  | None -> forever
+  | Some s when s = infinity -> forever
+  | Some s ->
+      ignore (milliseconds s);
+      if s <= 0. then neg_infinity else (float (Raw.now ()) *. 1e-9) +. s
 
-let take_matching t ~kinds ~filter block =
-  Raw.raise_kept t;
-  match unstash t ~kinds ~filter:(Some filter) 1 with
-  | event :: _ -> Ok (Some event)
-  | [] ->
-      plain
-        (pumping t
-           ~save:(function
-             | Ok event -> stash t (Option.to_list event)
-             | Result.Error _ -> ())
-           (fun () -> Raw.match_event t (mask_of kinds) filter block))
+let raise_it e = raise (Error e)
 
-(* One event, if there is one: after [timeout] ms, -1 for ever. *)
-let take_one ?kinds ?filter t timeout =
-  match filter with
-  | Some filter -> take_matching t ~kinds ~filter (timeout <> 0)
-  | None ->
-      Result.map
-        (function event :: _ -> Some event | [] -> None)
-        (take t ~kinds ~max:1 timeout)
+let check ?kinds ?filter t =
+  take t ~kinds ~filter ~max:1 ~deadline:neg_infinity
+    ~make:(fun l -> Some (List.hd l))
+    ~none:None ~fail:raise_it
 
-let check_result ?kinds ?filter t = take_one ?kinds ?filter t 0
-let check ?kinds ?filter t = get (check_result ?kinds ?filter t)
+let check_result ?kinds ?filter t =
+  take t ~kinds ~filter ~max:1 ~deadline:neg_infinity
+    ~make:(fun l -> Ok (Some (List.hd l)))
+    ~none:(Ok None)
+    ~fail:(fun e -> Result.Error e)
 
-let rec wait_result ?kinds ?filter t =
-  match take_one ?kinds ?filter t (-1) with
-  | Ok (Some event) -> Ok event
-  | Ok None -> wait_result ?kinds ?filter t
-  | Result.Error _ as e -> e
+(* What has no end answers nothing else. *)
+let rec wait ?kinds ?filter t =
+  match
+    take t ~kinds ~filter ~max:1 ~deadline:forever
+      ~make:(fun l -> l)
+      ~none:[] ~fail:raise_it
+  with
+  | event :: _ -> event
+  | [] -> wait ?kinds ?filter t
 
-let wait ?kinds ?filter t = get (wait_result ?kinds ?filter t)
+let wait_result ?kinds ?filter t =
+  take t ~kinds ~filter ~max:1 ~deadline:forever
+    ~make:(fun l -> Ok (List.hd l))
+    ~none:
+      (Result.Error
+         (error_of
+            { rc = -9; raw_stage = No_stage; raw_errno = None;
+              raw_argument = None }))
+    ~fail:(fun e -> Result.Error e) [@@ocamlformat "disable"]
 
-let rec wait_many_result ?kinds ?timeout ?(max = 64) t =
-  match take t ~kinds ~max (timeout_of timeout) with
-  | Ok [] when timeout = None -> wait_many_result ?kinds ~max t
-  | result -> result
+let check_max max = if max < 1 then invalid_arg "Xlchild.wait_many: max"
 
-let wait_many ?kinds ?timeout ?max t =
-  get (wait_many_result ?kinds ?timeout ?max t)
+let wait_many ?kinds ?timeout ?(max = 64) t =
+  check_max max;
+  take t ~kinds ~filter:None ~max ~deadline:(deadline_of timeout)
+    ~make:Fun.id ~none:[] ~fail:raise_it
+
+let wait_many_result ?kinds ?timeout ?(max = 64) t =
+  check_max max;
+  take t ~kinds ~filter:None ~max ~deadline:(deadline_of timeout)
+    ~make:Result.ok ~none:(Ok [])
+    ~fail:(fun e -> Result.Error e)
 
 let on_events ?kinds ?occurred ?disaster (t : Raw.t) =
   let old_occurred = t.occurred and old_disaster = t.disaster in

@@ -132,11 +132,23 @@ type t = {
   mutable disaster : (kind option -> Unix.error option -> string -> unit) option;
   mutable loop : loop option;
   raised : (exn * Printexc.raw_backtrace) list Atomic.t;  (* newest first *)
-  stash : event list Atomic.t;
-      (* taken by a call that then had to raise; oldest first *)
+  stash : event list list Atomic.t;
+      (* the ninth field, which C fills: batches of events that were taken and
+         not handed over yet, the newest first *)
   reports : (ended -> unit) Numbers.t Atomic.t;
   operations : operation Numbers.t Atomic.t;
+  dropped : int list Atomic.t;  (* held children that nobody can ask for *)
   registrations : registration Numbers.t Atomic.t;
+}
+
+(* A started child. C sets [id] and [pid] when there is one: whatever is raised
+   then, it is known here. *)
+type child = {
+  context : t;
+  mutable id : int;  (* 0: there is none *)
+  mutable pid : int;
+  mutable report_number : int;  (* of a callback; 0 *)
+  mutable child_ended : ended option;  (* known for ever *)
 }
 
 (* Maps are changed by compare-and-set: a signal handler or a finaliser may come
@@ -153,7 +165,9 @@ let fresh () = Atomic.fetch_and_add next_number 1
 
 (* ---- externals ---- *)
 
-external alloc : t Weak.t -> level -> bool -> (ctx, failure) result
+external unopened : unit -> ctx = "xlchild_ml_unopened"
+
+external alloc : t -> t Weak.t -> level -> bool -> (unit, failure) result
   = "xlchild_ml_alloc"
 
 external close : t -> (unit, failure) result = "xlchild_ml_close"
@@ -187,14 +201,17 @@ external postfork_child_noexec : unit -> unit
 
 external fork : unit -> int = "xlchild_ml_fork"
 
-external spawn : t -> command -> report -> (int * int, failure) result
+external spawn : t -> command -> report -> child -> (unit, failure) result
   = "xlchild_ml_spawn"
 
 external spawn_many :
   t ->
-  (command * report) array ->
-  ((int * int, failure) result array, failure) result
+  (command * report * child) array ->
+  ((unit, failure) result array, failure) result
   = "xlchild_ml_spawn_many"
+
+external abandon : t -> int -> unit = "xlchild_ml_abandon"
+external in_callback : unit -> bool = "xlchild_ml_in_callback"
 
 external set_starters : t -> int -> (unit, failure) result
   = "xlchild_ml_set_starters"
@@ -213,17 +230,23 @@ external count : t -> (int, failure) result = "xlchild_ml_count"
 external start_time : int -> (int, failure) result = "xlchild_ml_start_time"
 
 external adopt :
-  t -> int -> int -> Unix.file_descr option -> report -> (int, failure) result
-  = "xlchild_ml_adopt"
+  t ->
+  int ->
+  int ->
+  Unix.file_descr option ->
+  report ->
+  child ->
+  (unit, failure) result
+  = "xlchild_ml_adopt_bytecode" "xlchild_ml_adopt"
 
 external diagnose : t -> (raw_diagnosis, failure) result
   = "xlchild_ml_diagnose"
 
-external take_events : t -> int -> int -> int -> (event list, failure) result
+external take_events : t -> int -> int -> int -> (unit, failure) result
   = "xlchild_ml_take"
 
 external match_event :
-  t -> int -> (event -> bool) -> bool -> (event option, failure) result
+  t -> int -> (event -> bool) -> bool -> (unit, failure) result
   = "xlchild_ml_match"
 
 external register_callbacks : t -> int -> bool -> (unit, failure) result
@@ -260,6 +283,8 @@ external afterpoll :
   t -> (Unix.file_descr * int * int) array -> (unit, failure) result
   = "xlchild_ml_afterpoll"
 
+external getrlimit : int -> int * int = "xlchild_ml_getrlimit"
+external error_of_errno : int -> Unix.error = "xlchild_ml_error_of_errno"
 external int_of_fd : Unix.file_descr -> int = "%identity"
 external poll : Unix.file_descr array -> int -> int array = "xlchild_ml_poll"
 external now : unit -> int = "xlchild_ml_now"

@@ -56,15 +56,17 @@ type running = {
 let closure_of (stream : [ output | `Merge ]) =
   match stream with `Stream f -> Some f | _ -> None
 
+let guarded running f x =
+  try f x
+  with exn ->
+    running.stream_raised <- Some (exn, Printexc.get_raw_backtrace ());
+    ignore (Raw.terminate running.ctx running.child_id None)
+
 let on_data running out err stream data =
   match if stream = 1 then out else err with
   | None -> ()
   | Some _ when running.stream_raised <> None -> ()
-  | Some f -> (
-      try f data
-      with exn ->
-        running.stream_raised <- Some (exn, Printexc.get_raw_backtrace ());
-        ignore (Raw.terminate running.ctx running.child_id None))
+  | Some f -> guarded running f data
 
 let options ~stdin ~stdout ~stderr ~timeout ~until_eof ~started : Raw.exec_opts
     =
@@ -74,7 +76,10 @@ let options ~stdin ~stdout ~stderr ~timeout ~until_eof ~started : Raw.exec_opts
     stdout = raw_output stdout;
     stderr = raw_output stderr;
     timeout_ms =
-      (match timeout with None -> 0 | Some s -> max 1 (milliseconds s));
+      (match timeout with
+      | None -> 0
+      | Some s when s = infinity -> 0
+      | Some s -> max 1 (milliseconds s));
     linger = (if until_eof then 1 else 0);
     started = started || streams;
     streams;
@@ -86,7 +91,7 @@ let raise_stream running =
   | Some (exn, backtrace) -> Printexc.raise_with_backtrace exn backtrace
 
 let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
-    ?timeout ?(until_eof = false) (t : Raw.t) command =
+    ?timeout ?(until_eof = false) ?started (t : Raw.t) command =
   Raw.raise_kept t;
   let out = closure_of (stdout :> [ output | `Merge ]) in
   let err = closure_of stderr in
@@ -94,23 +99,26 @@ let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
   let opts =
     options ~stdin
       ~stdout:(stdout :> [ output | `Merge ])
-      ~stderr ~timeout ~until_eof ~started:false
+      ~stderr ~timeout ~until_eof ~started:(started <> None)
   in
   let number = Raw.fresh () in
-  if opts.streams then
+  if opts.started then
     Raw.add t.operations number
       {
-        on_started = (fun id _ -> running.child_id <- id);
+        on_started =
+          (fun id pid ->
+            running.child_id <- id;
+            Option.iter (fun f -> guarded running f pid) started);
         on_data = on_data running out err;
         on_complete = ignore;
       };
   let result = Raw.exec t command opts number in
-  if opts.streams then Raw.remove t.operations number;
+  if opts.started then Raw.remove t.operations number;
   raise_stream running;
-  Result.map outcome_of (checked t result)
+  Result.map outcome_of (about command (checked t result))
 
-let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
-  get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof t command)
+let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command =
+  get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command)
 
 type operation = { op_context : Raw.t; op_number : int }
 
@@ -144,7 +152,7 @@ let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
   | Ok () -> Ok { op_context = t; op_number = number }
   | Result.Error _ as e ->
       Raw.remove t.operations number;
-      checked t e
+      about command (checked t e)
 
 let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command
     complete =

@@ -62,11 +62,20 @@ type error = {
   stage : stage;
   errno : Unix.error option;
   argument : string option;  (** with [Invalid]: the member at fault *)
+  program : string option;  (** what was to be started *)
+  path : string option;
+      (** the file or folder at fault, where it is known: the program with stage
+          [Exec], else the folder or the cgroup that was to be entered *)
 }
 
 (** What every function of this library raises, but for the exceptions of
     your own closures and [Invalid_argument]. *)
 exception Error of error
+
+(** The standard result, named here so that [Error] stays its constructor in a
+    program that opens this module; where an exception is expected it is
+    {!exception-Error} all the same. *)
+type ('a, 'e) result = ('a, 'e) Stdlib.result = Ok of 'a | Error of 'e
 
 (** {1 How a child ended} *)
 
@@ -160,7 +169,9 @@ type scope =
   | Control_group  (** needs a child started in a cgroup of its own *)
 
 (** First [first_signal], then SIGKILL after [grace_ms] milliseconds. A
-    [first_signal] of 0 is SIGKILL at once. *)
+    [first_signal] of 0 is SIGKILL at once. {!Xlchild.kill_policy} makes one
+    with seconds, as everywhere else: the record is to be opaque in a later
+    release. *)
 type kill_policy = { first_signal : int; grace_ms : int; scope : scope }
 
 (** What {!Xlchild.close} does with a child that still lives. *)
@@ -174,7 +185,8 @@ type on_close =
 (** Where a descriptor of the child comes from. *)
 type fd_source = Null | Closed_fd | Fd of Unix.file_descr
 
-(** A resource limit; [-1] is no limit. [resource] is the system's number. *)
+(** A resource limit, as {!Xlchild.Rlimit} makes it; [-1] is no limit.
+    [resource] is the system's number. *)
 type rlimit = { resource : int; soft : int; hard : int }
 
 (** {1 Running to completion} *)

@@ -4,9 +4,15 @@ include Types
 module Pid = Pid
 include Errors
 include Context
+module Environment = Environment
 include Command
 include Children
 include Events
 include Run
 include Loop
+module Status = Show.Status
+module Error = Show.Error
+module Ended = Show.Ended
+module Outcome = Show.Outcome
+module Rlimit = Limits
 include Diagnosis

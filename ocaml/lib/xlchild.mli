@@ -158,6 +158,25 @@ module Fd_map : sig
   (** By target, ascending. *)
 end
 
+(** Environments, as lists of [NAME=VALUE]. Raises [Invalid_argument] for a name
+    that is empty or has an equals sign or a NUL. *)
+module Environment : sig
+  val current : unit -> string list
+  (** This process's, as it is now. *)
+
+  val extend : ?env:string list -> (string * string) list -> string list
+  (** [env] (the current one, unless given) with these variables set. *)
+
+  val set : string -> string -> string list -> string list
+  (** [set name value env]: in place of any of that name. *)
+
+  val unset : string -> string list -> string list
+  (** Without any of that name. *)
+
+  val find : string -> string list -> string option
+  (** The value of the first of that name. *)
+end
+
 type flag =
   | Keep_fds  (** other descriptors without close-on-exec stay open *)
   | Keep_sigmask
@@ -170,6 +189,10 @@ type flag =
       (** with [uid] or [gid] and without [groups]: the caller's supplementary
           groups stay. Without it none does; where they may not be dropped, and
           there are any, the start fails at the stage [Groups]. *)
+  | Hold_pid
+      (** with report [Hold]: once it has ended it is not reaped before
+          {!Child.wait} or {!Child.poll} told so, {!Child.detach} let it go or
+          the handle is gone, so that its pid stays its own *)
 
 type session =
   | Same_session
@@ -187,6 +210,7 @@ val command :
   ?search_path:string ->
   ?env:string list ->
   ?cwd:string ->
+  ?cwd_fd:Unix.file_descr ->
   ?fds:Fd_map.t ->
   ?flags:flag list ->
   ?session:session ->
@@ -212,8 +236,12 @@ val command :
     is searched in [search_path], else the PATH of [env], else the caller's,
     unless [search] is [false].
 
+    [cwd_fd] is a folder that is open here, and stays so until the start: whatever
+    its path is by then. It is found through /proc, with the ids that the child
+    is to have.
+
     Defaults: the caller's environment and directory; descriptors 0, 1, 2
-    inherited and every other closed; no signal blocked or ignored; [on_close]
+    inherited, close-on-exec or not, and every other closed; no signal blocked or ignored; [on_close]
     is [Detach]; [kill] is SIGTERM, 5 seconds, then SIGKILL, to the process.
     [exited_grace] is how long a host in mode [Mainloop] may take to pass a
     status on (1 s).
@@ -221,6 +249,18 @@ val command :
     [pdeathsig] is sent when the {e thread} that started the child ends.
 
     A NUL inside a string is refused at the start, naming the member. *)
+
+val with_fds : (int * fd_source) list -> command -> command
+(** The same command with these descriptors, in place of what it had there.
+    Raises [Invalid_argument] as {!Fd_map.of_list}. *)
+
+val kill_policy :
+  ?signal:int -> ?grace:float -> ?scope:scope -> unit -> kill_policy
+(** [signal] (SIGTERM), then SIGKILL after [grace] seconds (5), to [scope] (the
+    process alone). *)
+
+val kill_at_once : scope -> kill_policy
+(** SIGKILL, and no grace. *)
 
 val default_kill : kill_policy
 (** SIGTERM, 5 seconds, SIGKILL, to the process alone. *)
@@ -249,8 +289,9 @@ module Child : sig
   (** The one that started it. *)
 
   val wait : ?timeout:float -> t -> ended
-  (** Waits for a child whose report is [Hold]. Once known, the answer stays.
-      Raises [Error] with [Timed_out] when it lives on. *)
+  (** Waits for a child whose report is [Hold]. Once known, the answer stays, for
+      every thread that asks this handle, however often. Raises [Error] with
+      [Timed_out] when it lives on. *)
 
   val wait_result : ?timeout:float -> t -> (ended, error) result
   (** As {!wait}. *)
@@ -284,7 +325,12 @@ end
 val start : ?report:report -> t -> command -> Child.t
 (** Returns when the child has executed its program, else raises [Error] with
     the stage and the errno: there is no child then. [report] is [Hold] unless
-    given. *)
+    given.
+
+    Where a signal handler raises meanwhile, there is no child either: one that
+    was started is killed and reaped. Handlers run when the start is over; where
+    that takes a second, they run then, and may not call this library. A handle
+    that is dropped lets its child go, as {!Child.detach}. *)
 
 val start_result : ?report:report -> t -> command -> (Child.t, error) result
 (** As {!start}. *)
@@ -324,7 +370,8 @@ val start_time_result : Pid.t -> (int, error) result
 
 val adopt : ?report:report -> t -> identity -> Child.t
 (** Watches a process: its end is reported like a child's, [Lost Not_ours] where
-    only its parent can know. *)
+    only its parent can know. Where a signal handler raises meanwhile, it may be
+    watched already: {!find} has it then. *)
 
 val adopt_result :
   ?report:report -> t -> identity -> (Child.t, error) result
@@ -346,8 +393,8 @@ val check_result :
 val wait : ?kinds:kind list -> ?filter:(event -> bool) -> t -> event
 (** Waits for one. OCaml signal handlers run meanwhile: at once for a signal
     that interrupts this thread, within 50 ms (the period of OCaml's own tick)
-    for one that came just before or that another thread took. With a [filter],
-    they and exceptions of closures have to wait for the next event. *)
+    for one that came just before or that another thread took. One that raises
+    loses no event: the next call has it. *)
 
 val wait_result :
   ?kinds:kind list -> ?filter:(event -> bool) -> t -> (event, error) result
@@ -419,14 +466,17 @@ val run :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   outcome
-(** Runs a command and waits for it. After [timeout] it is killed by its policy.
+(** Runs a command and waits for it; [started] is called with its pid. After
+    [timeout] it is killed by its policy.
     Where a grandchild holds an output open, what is there is taken, unless
     [until_eof]. When a [`Stream] closure raises, the child is killed by its
-    policy and the exception raised. OCaml signal handlers run in another
-    thread, or when it is back.
+    policy and the exception raised. OCaml signal handlers run meanwhile, as in
+    {!val-wait}; one that raises ends the child by its policy, and is raised
+    when that is reaped.
 
     Raises [Error] where the command could not be started; a command that fails
     is an outcome. *)
@@ -437,6 +487,7 @@ val run_result :
   ?stderr:[ output | `Merge ] ->
   ?timeout:float ->
   ?until_eof:bool ->
+  ?started:(Pid.t -> unit) ->
   t ->
   command ->
   (outcome, error) result
@@ -525,6 +576,130 @@ val poll : ?timeout:float -> Unix.file_descr list -> Unix.file_descr list
 
 val now : unit -> float
 (** Seconds of a clock that never jumps. *)
+
+(** {1 Printing and comparing} *)
+
+(** How a child ended. *)
+module Status : sig
+  type t = status
+
+  val to_string : t -> string
+  (** ["exit code 3"], ["signal 9"], ["lost: ..."]; signals by the system's
+      numbers. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** Exit code 0. *)
+end
+
+(** Why a call failed. *)
+module Error : sig
+  type t = error
+
+  val to_string : t -> string
+  (** {!error_text}. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+end
+
+(** What is known of a child that has ended. *)
+module Ended : sig
+  type t = ended
+
+  val to_string : t -> string
+  (** Its pid and status. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** Exit code 0. *)
+end
+
+(** What became of a command. *)
+module Outcome : sig
+  type t = outcome
+
+  exception Unsuccessful of t
+  (** What {!get_ok} raises. *)
+
+  val to_string : t -> string
+  (** Its status, its ending and its stderr. *)
+
+  val pp : Format.formatter -> t -> unit
+  (** {!to_string}. *)
+
+  val equal : t -> t -> bool
+  (** By their contents. *)
+
+  val compare : t -> t -> int
+  (** A total order. *)
+
+  val is_success : t -> bool
+  (** It ended by itself, with exit code 0. *)
+
+  val get_ok : t -> t
+  (** The same, where it is a success. Raises {!Unsuccessful}:
+      [(Outcome.get_ok (run ctx ~stdout:`Capture c)).out.data]. *)
+
+  val to_result : t -> (t, t) result
+  (** [Error] where it is none. *)
+end
+
+(** {1 Resource limits} *)
+
+(** Limits by the resource's name. *)
+module Rlimit : sig
+  type resource =
+    | Cpu  (** seconds *)
+    | File_size  (** bytes, as all that are sizes *)
+    | Data
+    | Stack
+    | Core
+    | Resident
+    | Processes  (** of the user *)
+    | Open_files
+    | Locked_memory
+    | Address_space
+    | File_locks
+    | Pending_signals
+    | Message_queues
+    | Nice  (** 20 less the lowest nice value *)
+    | Realtime_priority
+    | Realtime_time  (** microseconds *)
+    | Number of int  (** the system's number of another one *)
+
+  val unlimited : int
+  (** No limit. *)
+
+  val make : ?hard:int -> resource -> int -> rlimit
+  (** [make resource soft]: [hard] is the same unless given. Raises
+      [Invalid_argument] for what is negative, but {!unlimited}. *)
+
+  val current : resource -> rlimit
+  (** This process's. Raises [Unix.Unix_error]. *)
+end
 
 (** {1 Diagnosis and names} *)
 

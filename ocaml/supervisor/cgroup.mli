@@ -8,3 +8,6 @@ val kill : string -> unit
 (** SIGKILL to everything in it. *)
 
 val holds_this_process : string -> bool
+
+val members : string -> int list
+(** Pids in it, and in those below it; [[]] where there is none. *)

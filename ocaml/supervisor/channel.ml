@@ -5,27 +5,7 @@
 type t = { source : Unix.file_descr; mutable target : Unix.file_descr option }
 
 let remove ~folder name =
-  Option.iter
-    (fun folder ->
-      try Unix.unlink (Filename.concat folder name)
-      with Unix.Unix_error _ -> ())
-    folder
-
-let named path =
-  (try Unix.mkfifo path 0o600
-   with Unix.Unix_error (Unix.EEXIST, _, _) -> ());
-  if (Unix.lstat path).st_kind <> Unix.S_FIFO then
-    raise (Unix.Unix_error (Unix.EEXIST, "mkfifo", path));
-  let opened flags =
-    Unix.openfile path (Unix.O_RDWR :: Unix.O_CLOEXEC :: flags) 0
-  in
-  (* two open files: only the reader's does not block *)
-  let source = opened [ Unix.O_NONBLOCK ] in
-  match opened [] with
-  | target -> (source, target)
-  | exception exn ->
-      Unix.close source;
-      raise exn
+  Option.iter (fun folder -> Safe.unlink folder name) folder
 
 let nameless () =
   let source, target = Unix.pipe ~cloexec:true () in
@@ -37,7 +17,7 @@ let open_ ~folder ~fresh name =
   let source, target =
     match folder with
     | None -> nameless ()
-    | Some folder -> named (Filename.concat folder name)
+    | Some folder -> Safe.open_fifo folder name
   in
   { source; target = Some target }
 

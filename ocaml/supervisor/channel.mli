@@ -4,7 +4,7 @@
 
 type t
 
-val open_ : folder:string option -> fresh:bool -> string -> t
+val open_ : folder:Safe.folder option -> fresh:bool -> string -> t
 (** By its file name in the folder; [fresh]: another one than was there before,
     which nobody else holds. Raises [Unix.Unix_error]. *)
 
@@ -17,7 +17,7 @@ val target : t -> Unix.file_descr
 val close_target : t -> unit
 val close : t -> unit
 
-val remove : folder:string option -> string -> unit
+val remove : folder:Safe.folder option -> string -> unit
 (** Its name. *)
 
 val read : t -> ([ `Data of string | `End ] -> unit) -> unit

@@ -6,15 +6,16 @@
 open Types
 
 type t = {
+  folder : Safe.folder;
   path : string;
   identity : string;  (* names the folder in the marks of processes *)
   boot : string;
   lock : Unix.file_descr;
 }
 
-let folder t = t.path
+let folder t = t.folder
 let identity t = t.identity
-let file t = Filename.concat t.path "services"
+let file = "services"
 
 let mutex = Mutex.create ()
 let in_use : string list ref = ref []
@@ -33,33 +34,30 @@ let give_back identity =
   with_mutex (fun () ->
       in_use := List.filter (fun other -> other <> identity) !in_use)
 
-let lock path =
-  let fd =
-    Unix.openfile
-      (Filename.concat path "lock")
-      [ Unix.O_RDWR; Unix.O_CREAT; Unix.O_CLOEXEC ]
-      0o600
-  in
+let lock folder =
+  let fd = Safe.open_file folder "lock" [ Read_write; Create ] in
   match Unix.lockf fd Unix.F_TLOCK 0 with
   | () -> fd
   | exception Unix.Unix_error ((EAGAIN | EACCES), _, _) ->
       Unix.close fd;
-      raise (Error (Folder_in_use path))
+      raise (Error (Folder_in_use folder.path))
 
 let open_ path =
-  let identity =
-    try
-      (try Unix.mkdir path 0o700
-       with Unix.Unix_error (Unix.EEXIST, _, _) -> ());
-      Processes.identity path
+  let folder =
+    try Safe.open_folder path
     with Unix.Unix_error (errno, _, _) ->
       raise (Error (Folder_unusable (path, errno)))
   in
-  if not (claim identity) then raise (Error (Folder_in_use path));
-  match lock path with
-  | lock -> { path; identity; boot = Processes.boot (); lock }
+  let identity = Processes.identity_of (Unix.fstat folder.fd) in
+  if not (claim identity) then begin
+    Safe.close_folder folder;
+    raise (Error (Folder_in_use path))
+  end;
+  match lock folder with
+  | lock -> { folder; path; identity; boot = Processes.boot (); lock }
   | exception exn ->
       give_back identity;
+      Safe.close_folder folder;
       raise
         (match exn with
         | Unix.Unix_error (errno, _, _) ->
@@ -68,10 +66,14 @@ let open_ path =
 
 let close t =
   Unix.close t.lock;
+  Safe.close_folder t.folder;
   give_back t.identity
 
+(* A folder that was moved away is one that the next life does not find. *)
 let save t entries =
-  State_file.save (file t) { boot = t.boot; entries }
+  if Processes.identity t.path <> t.identity then
+    raise (Unix.Unix_error (Unix.ENOENT, "save", t.path));
+  State_file.save_in t.folder file { boot = t.boot; entries }
 
 (* ---- what the previous life left ---- *)
 
@@ -108,7 +110,7 @@ let of_entry ~same_boot ~found (entry : State_file.entry) =
 (* What is left, and why the file could not tell. *)
 let load t =
   let found = lazy (Processes.find ~folder:t.identity) in
-  match State_file.load (file t) with
+  match State_file.load_in t.folder file with
   | Ok None -> ([], None)
   | Ok (Some { boot; entries }) ->
       let same_boot = boot = t.boot in

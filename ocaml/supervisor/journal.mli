@@ -6,7 +6,7 @@ val open_ : string -> t
 (** Makes the folder where it is missing. Raises {!Types.Error}. *)
 
 val close : t -> unit
-val folder : t -> string
+val folder : t -> Safe.folder
 
 val identity : t -> string
 (** {!Processes.identity} of the folder. *)

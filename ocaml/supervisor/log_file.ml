@@ -19,11 +19,7 @@ let opened t =
   match t.fd with
   | Some fd -> fd
   | None ->
-      let fd =
-        Unix.openfile t.path
-          [ Unix.O_WRONLY; Unix.O_APPEND; Unix.O_CREAT; Unix.O_CLOEXEC ]
-          0o640
-      in
+      let fd = Safe.open_log t.path in
       t.fd <- Some fd;
       let { Unix.st_size; st_kind; _ } = Unix.fstat fd in
       t.size <- st_size;

@@ -22,16 +22,27 @@ type left = {
   left_child : Xlchild.Child.t;
 }
 
+(* The leader has ended, and what it left has been killed: the service has
+   ended when that is gone, too. *)
+type rest = {
+  of_child : Xlchild.ended;
+  until : float;  (* then it is not waited for any more *)
+  mutable next_look : float;
+}
+
 type member = {
   service : Service.t;
   sink : Sink.t;
   output : Channel.t option;
+  spool : Spool.t option;
   mutable number : int;
   mutable machine : Machine.t;
   mutable pending : Machine.action list;
   mutable run : string;
   mutable start_time : int;
   mutable child : Xlchild.Child.t option;
+  mutable held : bool;  (* started by this life, and not reaped *)
+  mutable rest : rest option;
   mutable watch : Readiness.t;
   mutable log_fails : bool;
   mutable leaving : bool;  (* to be removed once it is stopped *)
@@ -49,6 +60,9 @@ type t = {
   wake_r : Unix.file_descr;
   wake_w : Unix.file_descr;
   mutable members : member list;
+  mutable adding : string list;  (* names of some that are not there yet *)
+  mutable clearing : string list;
+      (* of some that ended, whose groups are about to be gone *)
   mutable left : left list;
   mutable runs : int;
   mutable numbers : int;
@@ -79,6 +93,9 @@ let feed m input =
   m.pending <- m.pending @ actions
 
 let input t m input = locked t (fun () -> feed m input)
+
+(* The tag of the event of every child; others count from 1. *)
+let every_child = 0
 
 let next_number t =
   t.numbers <- t.numbers + 1;
@@ -166,13 +183,14 @@ let standard_descriptors m =
   [ (0, Xlchild.Null); (1, output); (2, output) ]
 
 let trouble ?errno ?argument code : Xlchild.error =
-  { code; stage = Prepare; errno; argument }
+  { code; stage = Prepare; errno; argument; program = None; path = None }
 
 let started t m child =
   let pid = Xlchild.Child.pid child in
   (* without /proc, 0: a record that names nobody *)
   m.start_time <- Result.value (Xlchild.start_time_result pid) ~default:0;
   m.child <- Some child;
+  m.held <- true;
   input t m (Launched pid)
 
 let launch t m =
@@ -190,9 +208,9 @@ let launch t m =
           (standard_descriptors m @ Readiness.descriptors watch)
           (mark t m)
       in
-      let result =
-        Xlchild.start_result t.ctx command ~report:(Event m.number)
-      in
+      (* it is told by the event of all children, and stays a zombie until its
+         group is killed *)
+      let result = Xlchild.start_result t.ctx command ~report:Hold in
       Readiness.started watch;
       match result with
       | Ok child -> started t m child
@@ -242,19 +260,112 @@ let tell_end t (entry : State_file.entry) =
       tell t ~service:entry.name ~run:entry.run what)
     what
 
-let member_ended t m ended =
+(* ---- what an ended one leaves in its group ---- *)
+
+(* Members are killed one by one, by pidfd, and only with the mark of the run:
+   the leader has ended, so that the group's number may be a stranger's. *)
+let kill_workers t ~group ~name ~run =
+  let folder = Option.fold ~none:"-" ~some:Journal.identity t.journal in
+  let mark = Processes.mark ~folder ~name ~run in
+  let workers = Processes.in_group ~group ~mark in
+  List.iter
+    (fun (w : Processes.worker) ->
+      if w.marked then
+        match
+          Xlchild.adopt_result t.ctx ~report:Silent
+            (By_start_time { pid = w.worker; start_time = w.since })
+        with
+        | Ok child -> ignore (Xlchild.Child.kill_result child Sys.sigkill)
+        | Result.Error _ -> ())
+    workers;
+  List.exists (fun (w : Processes.worker) -> w.marked) workers
+
+(* Whether anybody is in it; zombies count. *)
+let is_group group =
+  group > 1
+  &&
+  match Unix.kill (-group) 0 with
+  | () -> true
+  | exception Unix.Unix_error (Unix.ESRCH, _, _) -> false
+  | exception Unix.Unix_error _ -> true
+
+let patience_with_rest = 5.
+let between_looks = 0.05
+
+(* One that is told to be stopped alone leaves what it started as it is. *)
+let is_gone t m rest =
+  let group = rest.of_child.Xlchild.pid in
+  let look () =
+    let now = Xlchild.now () in
+    if now < rest.next_look then true
+    else begin
+      rest.next_look <- now +. between_looks;
+      kill_workers t ~group ~name:m.service.name ~run:m.run
+    end
+  in
+  let of_cgroup =
+    match m.service.cgroup with
+    | None -> false
+    | Some path -> Cgroup.members path <> []
+  in
+  (not of_cgroup)
+  && (m.service.stop.scope = Process
+     || (not (is_group group))
+     || not (look ()))
+
+let finish t m rest =
+  m.rest <- None;
   read_output t m;
   Sink.end_run m.sink;
   end_watch m;
-  Option.iter Cgroup.kill m.service.cgroup;
   locked t (fun () ->
       m.child <- None;
-      feed m (Has_ended (ending_of ended)))
+      feed m (Has_ended (ending_of rest.of_child)))
 
-let left_ended t l (ended : Xlchild.ended) =
-  let pid = Xlchild.Child.pid l.left_child in
-  locked t (fun () ->
-      t.left <- List.filter (fun other -> other != l) t.left);
+let look_at_rest t m =
+  Option.iter
+    (fun rest ->
+      if is_gone t m rest || Xlchild.now () >= rest.until then finish t m rest)
+    m.rest
+
+(* One of ours is not reaped yet: its number is its group's, and nobody else's. *)
+let kill_group m (ended : Xlchild.ended) =
+  match m.child with
+  | Some child when m.held ->
+      (if m.service.stop.scope <> Process && ended.pid > 1 then
+       try Unix.kill (-ended.pid) Sys.sigkill with Unix.Unix_error _ -> ());
+      ignore (Xlchild.Child.detach_result child);
+      m.held <- false
+  | _ -> ()
+
+let member_ended t m (ended : Xlchild.ended) =
+  kill_group m ended;
+  Option.iter Cgroup.kill m.service.cgroup;
+  m.rest <-
+    Some
+      {
+        of_child = ended;
+        until = Xlchild.now () +. patience_with_rest;
+        next_look = 0.;
+      };
+  look_at_rest t m
+
+(* The same for one that is no member: it is waited for here. *)
+let clear_group t ~group ~name ~run =
+  let until = Xlchild.now () +. 1. in
+  let rec wait () =
+    if
+      kill_workers t ~group ~name ~run
+      && is_group group
+      && Xlchild.now () < until
+    then begin
+      ignore (Xlchild.poll ~timeout:0.002 []);
+      wait ()
+    end
+  in
+  if is_group group then wait ()
+
+let tell_left_end t l pid (ended : Xlchild.ended) =
   tell_end t
     {
       name = l.left_name;
@@ -262,14 +373,45 @@ let left_ended t l (ended : Xlchild.ended) =
       stage = Over { pid; ending = ending_of ended; cause = By_itself };
     }
 
+(* The lock is held: from here on nobody adopts it, and its name is not started
+   before its group is gone. *)
+let take_left t tag =
+  let found = List.find_opt (fun l -> l.left_number = tag) t.left in
+  Option.iter
+    (fun l ->
+      t.left <- List.filter (fun other -> other != l) t.left;
+      t.clearing <- l.left_name :: t.clearing)
+    found;
+  found
+
+let left_ended t l ended =
+  let pid = Xlchild.Child.pid l.left_child in
+  Fun.protect
+    ~finally:(fun () ->
+      locked t (fun () ->
+          t.clearing <- List.filter (( <> ) l.left_name) t.clearing;
+          Condition.broadcast t.changed))
+    (fun () ->
+      clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run);
+  tell_left_end t l pid ended
+
 let rec take_events t =
   match Xlchild.check t.ctx with
   | None -> ()
   | Some (Exited { tag; ended }) ->
       let member, left =
         locked t (fun () ->
-            ( List.find_opt (fun m -> m.number = tag) t.members,
-              List.find_opt (fun l -> l.left_number = tag) t.left ))
+            ( List.find_opt
+                (fun m ->
+                  if tag <> every_child then m.number = tag && not m.held
+                  else
+                    m.held
+                    &&
+                    match m.child with
+                    | Some child -> Xlchild.Child.id child = ended.id
+                    | None -> false)
+                t.members,
+              take_left t tag ))
       in
       Option.iter (fun m -> member_ended t m ended) member;
       Option.iter (fun l -> left_ended t l ended) left;
@@ -343,13 +485,19 @@ let settle t =
 (* A file that is awaited is looked for so often, in seconds. *)
 let look_for_files = 0.02
 
+(* And for what an ended service left in its group. *)
+let look_for_rest = 0.005
+
 let awaits_file m =
   Readiness.is_file m.watch && Machine.state m.machine = Starting
 
 (* The lock is held. *)
 let patience t =
   let dues =
-    t.alarms
+    (if List.exists (fun m -> m.rest <> None) t.members then
+     [ Xlchild.now () +. look_for_rest ]
+    else [])
+    @ t.alarms
     @ List.filter_map (fun m -> Machine.due m.machine) t.members
     @
     if List.exists awaits_file t.members then
@@ -383,6 +531,7 @@ let release t m ~leave =
   end_watch m;
   Sink.close m.sink;
   Option.iter Channel.close m.output;
+  Option.iter (if leave then Spool.leave else Spool.remove) m.spool;
   if not leave then
     List.iter
       (fun suffix ->
@@ -436,6 +585,7 @@ let turn t ~wait =
   reopen_logs t members;
   List.iter (serve_member t ~readable) members;
   take_events t;
+  List.iter (look_at_rest t) members;
   List.iter (fun m -> input t m Tick) members;
   act t;
   settle t;

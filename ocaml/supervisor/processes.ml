@@ -20,9 +20,10 @@ let boot () =
 let variable = "XLCHILD_SERVICE"
 let mark ~folder ~name ~run = String.concat "/" [ folder; name; run ]
 
-let identity path =
-  let { Unix.st_dev; st_ino; _ } = Unix.stat path in
+let identity_of { Unix.st_dev; st_ino; _ } =
   Printf.sprintf "%x.%x" st_dev st_ino
+
+let identity path = identity_of (Unix.stat path)
 
 type found = { name : string; run : string; pid : Xlchild.Pid.t; start_time : int }
 
@@ -50,22 +51,27 @@ let mark_of pid =
 
 let is_marked pid = mark_of pid <> None
 
-(* Group and start time: the third and the twentieth field after the name, which
-   may hold blanks and parentheses. *)
-let group_and_start pid =
+(* State, group and start time: the first, the third and the twentieth field
+   after the name, which may hold blanks and parentheses. *)
+let state_group_and_start pid =
   let stat = first_line (Printf.sprintf "/proc/%d/stat" pid) in
   match String.rindex_opt stat ')' with
   | None -> None
   | Some i -> (
       let rest = String.sub stat (i + 1) (String.length stat - i - 1) in
       let fields = List.filter (( <> ) "") (String.split_on_char ' ' rest) in
-      match (List.nth_opt fields 2, List.nth_opt fields 19) with
-      | Some group, Some start ->
+      match (List.nth_opt fields 0, List.nth_opt fields 2, List.nth_opt fields 19) with
+      | Some state, Some group, Some start ->
           Option.bind (int_of_string_opt group) (fun group ->
               Option.map
-                (fun start -> (group, start))
+                (fun start -> (state, group, start))
                 (int_of_string_opt start))
       | _ -> None)
+
+let group_and_start pid =
+  Option.map
+    (fun (_, group, start) -> (group, start))
+    (state_group_and_start pid)
 
 (* The pid may be another process's between two looks: the start time tells. *)
 let found_at ~folder pid =
@@ -77,10 +83,26 @@ let found_at ~folder pid =
       Some { name; run; pid = Xlchild.Pid.of_int pid; start_time }
   | _ -> None
 
-let find ~folder =
+let all () =
   Array.to_list (Sys.readdir "/proc")
   |> List.filter_map int_of_string_opt
   |> List.filter (fun pid -> pid > 1 && pid <> Unix.getpid ())
+
+type worker = { worker : Xlchild.Pid.t; since : int; marked : bool }
+
+let in_group ~group ~mark =
+  List.filter_map
+    (fun pid ->
+      match state_group_and_start pid with
+      | Some (state, its_group, since)
+        when its_group = group && state <> "Z" && state <> "X" ->
+          let marked = mark_of pid = Some mark in
+          Some { worker = Xlchild.Pid.of_int pid; since; marked }
+      | _ -> None)
+    (all ())
+
+let find ~folder =
+  all ()
   |> List.filter_map (found_at ~folder)
   |> List.sort (fun a b ->
          compare (a.name, a.run, a.start_time) (b.name, b.run, b.start_time))

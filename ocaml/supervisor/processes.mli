@@ -19,5 +19,13 @@ val find : folder:string -> found list
 (** Leaders of process groups that were started with such a mark, the oldest one
     of each run. [folder] is {!identity}'s. *)
 
+type worker = { worker : Xlchild.Pid.t; since : int; marked : bool }
+
+val in_group : group:int -> mark:string -> worker list
+(** Who lives in a process group, and whether with this mark. *)
+
+val identity_of : Unix.stats -> string
+(** As {!identity}, of what is open. *)
+
 val identity : string -> string
 (** Names a folder, whatever its path. Raises [Unix.Unix_error]. *)

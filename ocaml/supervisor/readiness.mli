@@ -4,10 +4,10 @@ type t
 
 val nothing : t
 
-val start : folder:string option -> Service.t -> t
+val start : folder:Safe.folder option -> Service.t -> t
 (** Before a start. Raises [Unix.Unix_error]. *)
 
-val resume : folder:string option -> Service.t -> t
+val resume : folder:Safe.folder option -> Service.t -> t
 (** For one that was started by a previous life. Raises [Unix.Unix_error]. *)
 
 val descriptors : t -> (int * Xlchild.fd_source) list

@@ -71,7 +71,7 @@ let make ?(readiness = At_once) ?(ready_within = 30.)
       ~env:(with_variable env variable)
       ?cwd ?uid ?gid ?groups ?umask ?nice ?rlimits ?cgroup
       ~fds:(Xlchild.Fd_map.of_list (fds @ others))
-      ~session:New_group ~on_close:Leave ~kill:stop
+      ~session:New_group ~on_close:Leave ~kill:stop ~flags:[ Hold_pid ]
   in
   ignore (Xlchild.Fd_map.of_list others);
   { name; command; readiness; ready_within; restart; output; stop; cgroup }

@@ -145,31 +145,40 @@ let of_string text =
       | Some _ | None -> Result.Error "it holds what this version cannot read")
   | Some _ -> Result.Error "another version wrote it"
 
-let read path =
-  let file = open_in_bin path in
+let read folder name =
+  let fd = Safe.open_file folder name [] in
+  let file = Unix.in_channel_of_descr fd in
   Fun.protect
     ~finally:(fun () -> close_in file)
     (fun () -> really_input_string file (in_channel_length file))
 
-let load path =
-  if not (Sys.file_exists path) then Ok None
-  else
-    match read path with
-    | text -> Result.map Option.some (of_string text)
-    | exception (Sys_error _ | End_of_file) -> Result.Error "it cannot be read"
+let load_in folder name =
+  match read folder name with
+  | text -> Result.map Option.some (of_string text)
+  | exception Unix.Unix_error (Unix.ENOENT, _, _) -> Ok None
+  | exception (Sys_error _ | End_of_file | Unix.Unix_error _) ->
+      Result.Error "it cannot be read"
 
 let rec write_all fd text from =
   if from < String.length text then
     let n = Unix.write_substring fd text from (String.length text - from) in
     write_all fd text (from + n)
 
-let with_file path flags f =
-  let fd = Unix.openfile path (Unix.O_CLOEXEC :: flags) 0o600 in
-  Fun.protect ~finally:(fun () -> Unix.close fd) (fun () -> f fd)
-
-let save path contents =
-  let next = path ^ ".new" in
-  with_file next [ O_WRONLY; O_CREAT; O_TRUNC ] (fun fd ->
+let save_in folder name contents =
+  let next = name ^ ".new" in
+  let fd = Safe.open_file folder next [ Read_write; Create; Truncate ] in
+  Fun.protect
+    ~finally:(fun () -> Unix.close fd)
+    (fun () ->
       write_all fd (to_string contents) 0;
       Unix.fsync fd);
-  Unix.rename next path
+  Safe.rename folder next name
+
+let in_folder_of path f =
+  let folder = Safe.open_folder (Filename.dirname path) in
+  Fun.protect
+    ~finally:(fun () -> Safe.close_folder folder)
+    (fun () -> f folder (Filename.basename path))
+
+let load path = in_folder_of path load_in
+let save path contents = in_folder_of path (fun f n -> save_in f n contents)

@@ -22,9 +22,15 @@ val to_string : contents -> string
 val of_string : string -> (contents, string) result
 (** The reason, where it is not what {!to_string} wrote, to the last byte. *)
 
-val load : string -> (contents option, string) result
-(** [None]: there is no file. *)
+val load_in : Safe.folder -> string -> (contents option, string) result
+(** [None]: there is no file of that name. *)
 
-val save : string -> contents -> unit
+val save_in : Safe.folder -> string -> contents -> unit
 (** In one piece: a reader finds the old or the new, also after a power cut.
     Raises [Unix.Unix_error]; the old one is there then. *)
+
+(** {1 The same by a path} *)
+
+val load : string -> (contents option, string) result
+
+val save : string -> contents -> unit

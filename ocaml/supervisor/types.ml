@@ -22,7 +22,7 @@ type output =
   | Discard
   | Syslog of string  (** a message a line, under this key *)
   | Log_file of { path : string; most : int; keep : int }
-      (** rotated before it exceeds [most] bytes, to [path.1] ... [path.keep]
+      (** no symbolic link; rotated before it exceeds [most] bytes, to [path.1] ... [path.keep]
           (the oldest); with [keep] 0, started anew *)
 
 (** {1 What becomes of it} *)

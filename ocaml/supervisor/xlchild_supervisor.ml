@@ -54,6 +54,7 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
             :: loop.left
       | Result.Error _ ->
           let ending = Lost While_away and cause = By_itself in
+          Loop.clear_group loop ~group:(pid :> int) ~name ~run;
           Loop.tell_end loop
             { name; run; stage = Over { pid; ending; cause } })
 
@@ -96,6 +97,8 @@ let make_loop ctx journal on_event on_exception : Loop.t =
     save_fails = false;
     reopen = false;
     alarms = [];
+    adding = [];
+    clearing = [];
     closing = false;
     thread = None;
   }
@@ -109,6 +112,7 @@ let create ?state_folder ?(on_event = ignore)
   in
   let journal = ref None in
   match
+    ignore (Xlchild.evenable_exit ~tag:Loop.every_child ctx);
     journal := Option.map Journal.open_ state_folder;
     let loop = make_loop ctx !journal on_event on_exception in
     look_back loop;
@@ -145,35 +149,61 @@ let open_channel loop (service : Service.t) =
         (Channel.open_ ~folder:(Loop.folder loop) ~fresh:false
            (service.name ^ ".output"))
 
-let make_member loop (service : Service.t) : Loop.member =
+(* The pipe of a service that a previous life started, or that the next one
+   will find. What was written in between comes first. *)
+let open_spool loop (service : Service.t) channel =
+  match (Loop.folder loop, channel) with
+  | None, _ | _, None -> None
+  | Some folder, Some _ ->
+      let tag = match service.output with Syslog key -> key | _ -> "" in
+      Spool.open_ ~folder ~tag
+        ~name:(service.name ^ ".spool")
+        ~pipe:(service.name ^ ".output")
+
+let make_member loop (service : Service.t) : Loop.member * (string * bool) =
   let sink =
     try Sink.open_ service.output
     with Unix.Unix_error (errno, _, path) ->
       raise (Error (Log_unusable (path, errno)))
   in
-  match open_channel loop service with
-  | output ->
-      {
+  let channel = ref None in
+  match
+    channel := open_channel loop service;
+    let spool = open_spool loop service !channel in
+    let pour text = ignore (Sink.add sink text) in
+    let before =
+      match spool with
+      | None -> ("", false)
+      | Some spool -> Spool.take spool pour
+    in
+    (!channel, spool, before)
+  with
+  | output, spool, before ->
+      ( {
         service;
         sink;
         output;
+        spool;
         number = 0;
         machine = Machine.make service;
         pending = [];
         run = "";
         start_time = 0;
         child = None;
+        held = false;
+        rest = None;
         watch = Readiness.nothing;
         log_fails = false;
         leaving = false;
         removed = false;
-      }
+      }, before )
   | exception Unix.Unix_error (errno, _, path) ->
       Sink.close sink;
+      Option.iter Channel.close !channel;
       raise (Error (Folder_unusable (path, errno)))
 
 (* The lock is held. *)
-let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) =
+let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) ~said =
   loop.left <- List.filter (fun other -> other != l) loop.left;
   m.number <- l.left_number;
   m.run <- l.left_run;
@@ -182,26 +212,35 @@ let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) =
   (try m.watch <- Readiness.resume ~folder:(Loop.folder loop) m.service
    with Unix.Unix_error _ -> () (* it stays unready *));
   let pid = Xlchild.Child.pid l.left_child in
-  Loop.feed m (Adopt { pid; ready = l.left_ready })
+  Loop.feed m (Adopt { pid; ready = l.left_ready });
+  if Readiness.said m.watch said then Loop.feed m Is_ready
 
-let enter (loop : Loop.t) (m : Loop.member) ~start =
+(* What is open of a service is so once: its name is nobody else's meanwhile. *)
+let reserving (loop : Loop.t) name f =
+  Loop.locked loop (fun () ->
+      while List.mem name loop.clearing && not (Loop.in_its_thread loop) do
+        Condition.wait loop.changed loop.lock
+      done;
+      if find_member loop name <> None || List.mem name loop.adding then
+        raise (Error (Name_taken name));
+      loop.adding <- name :: loop.adding);
+  Fun.protect f ~finally:(fun () ->
+      Loop.locked loop (fun () ->
+          loop.adding <- List.filter (( <> ) name) loop.adding))
+
+let enter (loop : Loop.t) (m : Loop.member) ~start ~said ~dropped =
   Loop.locked loop @@ fun () ->
-  if find_member loop m.service.name <> None then
-    raise (Error (Name_taken m.service.name));
   loop.members <- loop.members @ [ m ];
+  if dropped then m.pending <- [ Tell (Output_lost Unix.ENOSPC) ];
   match
     List.find_opt
       (fun (l : Loop.left) -> l.left_name = m.service.name)
       loop.left
   with
-  | Some l -> adopt loop m l
+  | Some l -> adopt loop m l ~said
   | None ->
       m.number <- Loop.next_number loop;
       if start then Loop.feed m Start
-
-let discard (m : Loop.member) =
-  Sink.close m.sink;
-  Option.iter Channel.close m.output
 
 let add ?(start = true) t service =
   check_open t;
@@ -210,11 +249,12 @@ let add ?(start = true) t service =
       if Cgroup.holds_this_process path then
         invalid_arg "Xlchild_supervisor.add: the cgroup holds this process")
     service.Service.cgroup;
-  let m = make_member t.loop service in
-  (try enter t.loop m ~start
-   with exn ->
-     discard m;
-     raise exn);
+  let m =
+    reserving t.loop service.name @@ fun () ->
+    let m, (said, dropped) = make_member t.loop service in
+    enter t.loop m ~start ~said ~dropped;
+    m
+  in
   Loop.wake t.loop;
   { of_ = t; member = m }
 
@@ -284,6 +324,10 @@ let with_alarm (loop : Loop.t) timeout f =
         (fun () -> f at)
 
 let await ?timeout m condition =
+  (match timeout with
+  | Some t when Float.is_nan t ->
+      invalid_arg "Xlchild_supervisor.await: a timeout of nan"
+  | _ -> ());
   with_alarm m.of_.loop timeout @@ fun at ->
   let holds () = condition (state_of m.member) in
   wait_until m (fun _ -> holds () || Xlchild.now () >= at);

@@ -19,7 +19,8 @@
     It learns how they end where the kernel tells (Linux 6.15 on), else that
     they ended ([Lost]). Output then goes through a named pipe in the folder,
     both of whose ends the service holds: nothing breaks while no daemon reads
-    it; once the pipe is full, the service waits for the next one.
+    it. The daemon's logger (see [Xlchild_syslog.forward]) does so then: it sends
+    to syslog, or keeps 4 MiB a service for the next life's log.
 
     Functions may be called from any thread. Those that wait for a service
     raise [Invalid_argument] in the supervisor's own thread, where [on_event]
@@ -63,8 +64,9 @@ val service :
     Defaults: ready at once; started again on failure, by
     {!Policy.val-back_off}[ ()]; stdout and stderr discarded; the daemon's
     environment and directory; stopped by SIGTERM, 5 s, SIGKILL, to the group,
-    or to the cgroup if there is one. What is left of the group when a stopped
-    service has ended is killed then.
+    or to the cgroup if there is one. What is left of the group when a service has
+    ended, however it did, is killed then, unless the policy's scope is
+    [Process]; it has ended when that is gone (5 s at most).
 
     One that is not ready [ready_within] 30 s is stopped, as a failure.
     [fds] are further descriptors, above 2: of the daemon's, which has to keep
@@ -95,7 +97,9 @@ val create :
 
     [state_folder] is made where it is missing, with mode 0700; best on a file
     system that does not outlive a boot, such as /run. It belongs to one
-    supervisor at a time. Raises {!Error}. *)
+    supervisor at a time, and to this user: where it is a symbolic link, is
+    somebody else's or may be written by others, it is [Folder_unusable]; links
+    in it are not followed. Raises {!Error}. *)
 
 val create_result :
   ?state_folder:string ->

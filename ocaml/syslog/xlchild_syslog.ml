@@ -2,33 +2,39 @@
 
    RFC 3164 datagrams to the local socket, facility daemon, level info. Used by
    xlchild_forkhelpers.ml and xlchild_supervisor.ml. A message that cannot be
-   sent is dropped, as syslog(3) does. *)
+   sent is dropped, as syslog(3) does. Next for what outlives the daemon:
+   logger.ml. *)
+
+module Logger = Logger
+module Outside = Outside
 
 let default_socket = "/dev/log"
 let socket = ref default_socket
 let priority = (3 lsl 3) lor 6
 
-(* What the kernel carries in one datagram at least. *)
-let longest = 1024
+let rec send_parts fd key line =
+  let text = Printf.sprintf "<%d>%s: %s" priority key line in
+  match
+    Unix.sendto_substring fd text 0 (String.length text) []
+      (Unix.ADDR_UNIX !socket)
+  with
+  | _ -> ()
+  | exception Unix.Unix_error (Unix.EMSGSIZE, _, _)
+    when String.length line > 512 ->
+      let half = String.length line / 2 in
+      send_parts fd key (String.sub line 0 half);
+      send_parts fd key (String.sub line half (String.length line - half))
+  | exception Unix.Unix_error _ -> ()
 
 let send key line =
   match Unix.socket ~cloexec:true Unix.PF_UNIX Unix.SOCK_DGRAM 0 with
   | exception Unix.Unix_error _ -> ()
   | fd ->
-      let text =
-        Printf.sprintf "<%d>%s: %s" priority key
-          (if String.length line > longest then String.sub line 0 longest
-          else line)
-      in
       Fun.protect
         ~finally:(fun () -> Unix.close fd)
         (fun () ->
-          try
-            Unix.set_nonblock fd;
-            ignore
-              (Unix.sendto_substring fd text 0 (String.length text) []
-                 (Unix.ADDR_UNIX !socket))
-          with Unix.Unix_error _ -> ())
+          Unix.set_nonblock fd;
+          send_parts fd key line)
 
 type t = { key : string; mutable unfinished : string }
 
@@ -49,3 +55,6 @@ let add t data =
           lines more
     in
     lines (String.split_on_char '\n' (t.unfinished ^ data))
+
+let forward ~tag fd = Logger.log ~socket:!socket ~tag fd
+let outlives = Logger.start

@@ -17,7 +17,9 @@ BLOCKS = blocks.everywhere()
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 SECONDS = 120
 OCAML_PACKAGES = (("Xlchild_lwt", "xlchild-lwt"),
-                  ("Xlchild_supervisor", "xlchild.supervisor"))
+                  ("Xlchild_supervisor", "xlchild.supervisor"),
+                  ("Xlchild_forkhelpers_mtime", "xlchild.forkhelpers_mtime"),
+                  ("Xlchild_forkhelpers", "xlchild.forkhelpers"))
 
 
 @pytest.fixture(scope="session")

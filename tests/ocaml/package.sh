@@ -42,7 +42,12 @@ let () =
   in
   Xlchild_lwt.close ctx;
   let again, _ = Xlchild_forkhelpers.execute_command_get_output "echo" [ "hello" ] in
-  if said <> again then exit 1;
+  let present, _ =
+    Xlchild_forkhelpers_mtime.execute_command_get_output
+      ~timeout:(Mtime.Span.of_uint64_ns 60_000_000_000L)
+      "echo" [ "hello" ]
+  in
+  if said <> again || said <> present then exit 1;
   Xlchild_syslog.socket := "/nonexistent";
   Xlchild_supervisor.(ignore service);
   print_string said
@@ -53,5 +58,5 @@ build() {
 }
 for compiler in ocamlopt ocamlc; do
     build $compiler xlchild plain
-    build $compiler xlchild,xlchild-lwt,xlchild.forkhelpers,xlchild.supervisor,xlchild.syslog every
+    build $compiler xlchild,xlchild-lwt,xlchild.forkhelpers,xlchild.forkhelpers_mtime,xlchild.supervisor,xlchild.syslog every
 done

@@ -140,6 +140,10 @@ suite "suite, minor heap of 256 words, compacting" \
     env OCAMLRUNPARAM=s=256,o=20 XLCHILD_COMPACT=1 \
     "$XLCHILD_ROOT/$out/test/suite.exe"
 suite "suite_lwt" "$XLCHILD_ROOT/$out/test/lwt/suite_lwt.exe"
+check "how a fork server is called, against each set of operations" \
+    timeout 120 build/tests/helpers/reaper "$out/test/moving/patterns.exe"
+check "C14 O5 Lwt in a child of fork" \
+    timeout 60 build/tests/helpers/reaper "$out/test/lwt/forked.exe"
 check "C1 libxl: 2000 children of ours and 2000 of the host's" \
     timeout 120 "$out/test/coexist.exe" libxl 2000
 check "C2 mainloop: the same" timeout 120 "$out/test/coexist.exe" mainloop 2000
@@ -166,6 +170,9 @@ else
 fi
 check "C5 C6 an hour of the supervisor's in ten seconds" \
     "$XLCHILD_ROOT/build/tests/helpers/reaper" "$out/test/soak/soak.exe" 10
+check "C5 C13 a daemon of many threads, killed at random, in five seconds" \
+    timeout 120 "$XLCHILD_ROOT/build/tests/helpers/reaper" \
+    "$out/test/soak/threads.exe" 5 60
 check "installed, found by a stranger" sh "$here/package.sh" "$work/package"
 if command -v odoc > "$work/log"; then
     check "the documentation" documentation

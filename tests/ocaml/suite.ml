@@ -19,12 +19,16 @@ let () =
   Alcotest.run "xlchild"
     [
       ("children", Test_children.cases);
+      ("interface", Test_interface.cases);
       ("events", Test_events.cases);
+      ("raising", Test_raising.cases);
       ("closures", Test_closures.cases);
       ("loop", Test_loop.cases);
       ("vectors", Test_vectors.cases);
       ("forkhelpers", Test_forkhelpers.cases);
+      ("moving", Test_moving.cases);
       ("supervisor parts", Test_supervisor_parts.cases);
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);
+      ("groups", Test_groups.cases);
     ]

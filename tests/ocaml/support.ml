@@ -104,6 +104,8 @@ let case name f =
   Alcotest.test_case name `Quick @@ fun () ->
   if not seen_from_outside then f ()
   else begin
+    (* the logger stays, once it is there *)
+    ignore (Xlchild_syslog.outlives ());
     let fds = open_fds () in
     let caught = sigchld_caught () in
     f ();
@@ -155,3 +157,24 @@ let read_all path =
   Fun.protect
     ~finally:(fun () -> close_in file)
     (fun () -> really_input_string file (in_channel_length file))
+
+let python =
+  match Sys.getenv_opt "PYTHON" with
+  | Some path when path <> "" -> path
+  | _ -> "/usr/bin/python3"
+
+(* stdout and stderr of another program, which has to succeed. *)
+let output_of program arguments =
+  with_context @@ fun ctx ->
+  let r =
+    run ctx ~stdout:`Capture ~stderr:`Capture (command program arguments)
+  in
+  if r.child.status <> Status (WEXITED 0) then
+    Alcotest.failf "%s: %s: %s" program (status_text r.child.status) r.err.data;
+  (r.out.data, r.err.data)
+
+let write_file path text =
+  let file = open_out_bin path in
+  Fun.protect
+    ~finally:(fun () -> close_out file)
+    (fun () -> output_string file text)

@@ -39,8 +39,8 @@ let start_failures () =
   | Ok _ -> Alcotest.fail "it started"
   | Result.Error e ->
       Alcotest.(check string) "in words"
-        "child could not be set up or executed, stage chdir: No such file or \
-         directory"
+        "child could not be set up or executed, stage chdir /nonexistent: No \
+         such file or directory (program true)"
         (error_text e));
   (match start_result ctx (command "true" [ "a\000b" ]) with
   | Ok _ -> Alcotest.fail "it started"

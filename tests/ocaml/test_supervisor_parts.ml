@@ -174,7 +174,8 @@ and act w = function
       if w.launches mod 5 = 0 then
         feed w
           (Not_launched
-             { code = Xlchild.Fail; stage = Exec; errno = None; argument = None })
+             { code = Xlchild.Fail; stage = Exec; errno = None; argument = None;
+               program = None; path = None })
       else begin
         w.alive <- true;
         feed w (Launched (Xlchild.Pid.of_int (w.launches + 1)))

@@ -114,9 +114,62 @@ let shared () =
     seen;
   if count ctx <> 0 then die "children are left"
 
+(* ---- one another's children ---- *)
+
+(* Each domain puts what it starts where the others find it: one waits for it,
+   another kills it, a third asks, all at once and by the same handle. *)
+let one_anothers () =
+  with_context @@ fun ctx ->
+  let rounds = children / 4 in
+  let handles =
+    Array.init domains (fun _ -> Array.init rounds (fun _ -> Atomic.make None))
+  in
+  let rec taken cell =
+    match Atomic.get cell with
+    | Some child -> child
+    | None ->
+        Domain.cpu_relax ();
+        taken cell
+  in
+  let ended = Array.init domains (fun _ -> Array.make rounds []) in
+  in_every_domain (fun number ->
+      for i = 0 to rounds - 1 do
+        let live = (number + i) mod 2 = 0 in
+        let command = if live then verbs [ "pause" ] else exit_with i in
+        Atomic.set handles.(number).(i) (Some (start ctx command));
+        for other = 0 to domains - 1 do
+          let child = taken handles.(other).(i) in
+          allocate ();
+          if (other + i) mod 2 = 0 && (other + number) mod 2 = 1 then
+            ignore (Child.kill_result child Sys.sigkill);
+          if (other + number) mod 4 <> 3 then ignore (Child.poll child)
+        done;
+        for other = 0 to domains - 1 do
+          let child = taken handles.(other).(i) in
+          let status = (Child.wait child).status in
+          let expected =
+            if (other + i) mod 2 = 0 then
+              Status (Unix.WSIGNALED Sys.sigkill)
+            else Status (Unix.WEXITED i)
+          in
+          if not (Status.equal status expected) then
+            die "domain %d, child %d of domain %d: %s" number i other
+              (Status.to_string status);
+          ended.(number).(i) <- status :: ended.(number).(i)
+        done
+      done);
+  Array.iter
+    (Array.iter (fun all ->
+         if List.length all <> domains then die "not all were told"))
+    ended;
+  if count ctx <> 0 then die "children are left"
+
 let () =
   in_every_domain alone;
   shared ();
+  for _ = 1 to 4 do
+    one_anothers ()
+  done;
   match Unix.waitpid [ Unix.WNOHANG ] (-1) with
   | _ -> die "a child is left"
   | exception Unix.Unix_error (Unix.ECHILD, _, _) ->

@@ -160,6 +160,164 @@ let failing ctx =
       | Error { stage = Exec; errno = Some Unix.ENOENT; _ } -> Lwt.return_unit
       | exn -> Lwt.fail exn)
 
+(* ---- back-pressure ---- *)
+
+let resident_mib () =
+  let file = open_in "/proc/self/statm" in
+  Fun.protect
+    ~finally:(fun () -> close_in file)
+    (fun () ->
+      Scanf.sscanf (input_line file) "%d %d" (fun _ pages -> pages * 4 / 1024))
+
+let slow_reader ctx =
+  let n = 300_000_000 in
+  let chunks, outcome =
+    Xlchild_lwt.stream ctx
+      (command "head" [ "-c"; string_of_int n; "/dev/zero" ])
+  in
+  Gc.compact ();
+  let before = resident_mib () in
+  let rec slowly bytes left =
+    Lwt_stream.get chunks >>= function
+    | None -> Lwt.return bytes
+    | Some text ->
+        let pause = if left > 0 then Lwt_unix.sleep 0.002 else Lwt.pause () in
+        pause >>= fun () ->
+        Alcotest.(check bool) "memory" true (resident_mib () <= before + 16);
+        slowly (bytes + String.length text) (left - 1)
+  in
+  slowly 0 200 >>= fun bytes ->
+  Alcotest.(check int) "all of it" n bytes;
+  outcome >|= fun outcome -> check_status "exit" "exit 0" outcome.child
+
+(* Nobody reads: it ends all the same, and what is there can be read later. *)
+let read_later ctx =
+  let chunks, outcome = Xlchild_lwt.stream ctx (verbs [ "out"; "60000" ]) in
+  outcome >>= fun outcome ->
+  check_status "exit" "exit 0" outcome.child;
+  Lwt_stream.fold (fun s n -> n + String.length s) chunks 0 >|= fun bytes ->
+  Alcotest.(check int) "bytes" 60_000 bytes
+
+(* A grandchild holds the output open, and writes. *)
+let held_open ctx =
+  let chunks, outcome =
+    Xlchild_lwt.stream ctx
+      (command "sh" [ "-c"; "(trap '' PIPE; while echo x; do :; done) 2>&- & echo said" ])
+  in
+  Lwt_stream.fold (fun s n -> n + String.length s) chunks 0 >>= fun bytes ->
+  outcome >|= fun outcome ->
+  check_status "exit" "exit 0" outcome.child;
+  Alcotest.(check bool) "bounded" true (bytes >= 5 && bytes < 4_000_000)
+
+let streamed_in ctx =
+  let given = ref 0 in
+  let chunks =
+    Lwt_stream.from (fun () ->
+        if !given = 200 then Lwt.return_none
+        else begin
+          incr given;
+          Lwt.return_some (String.make 10_000 'x')
+        end)
+  in
+  Xlchild_lwt.capture ctx (command "wc" [ "-c" ]) ~stdin:(`Stream chunks)
+  >|= fun (out, _) ->
+  Alcotest.(check string) "bytes" "2000000" (String.trim out)
+
+(* One that does not read takes no more than a pipe holds. *)
+let deaf ctx =
+  let given = ref 0 in
+  let chunks () =
+    Lwt_stream.from (fun () ->
+        incr given;
+        Lwt.return_some (String.make 10_000 'x'))
+  in
+  let running =
+    Xlchild_lwt.run ctx (verbs [ "pause" ]) ~stdin:(`Stream (chunks ()))
+      ~timeout:0.3
+  in
+  running >>= fun outcome ->
+  Alcotest.(check bool) "ending" true (outcome.ending = Timeout);
+  Alcotest.(check bool) "bounded" true (!given < 50);
+  (* and one that ends without reading is no SIGPIPE *)
+  Lwt_list.iter_s
+    (fun () ->
+      Xlchild_lwt.run ctx (exit_with 3) ~stdin:(`Stream (chunks ()))
+      >|= fun outcome -> check_status "exit" "exit 3" outcome.child)
+    (List.init 20 (fun _ -> ()))
+
+(* ---- channels ---- *)
+
+let conversation ctx =
+  Xlchild_lwt.with_process ctx
+    (command "sh"
+       [ "-c"; "while read x; do echo out $x; echo err $x >&2; done; exit 7" ])
+    (fun p ->
+      Lwt_list.iter_s
+        (fun i ->
+          let word = string_of_int i in
+          Lwt_io.write_line p.stdin word >>= fun () ->
+          Lwt_io.read_line p.stdout >>= fun out ->
+          Alcotest.(check string) "out" ("out " ^ word) out;
+          Lwt_io.read_line p.stderr >|= fun err ->
+          Alcotest.(check string) "err" ("err " ^ word) err)
+        (List.init 50 Fun.id)
+      >>= fun () ->
+      Lwt_io.close p.stdin >>= fun () ->
+      Xlchild_lwt.wait p.child >|= fun ended ->
+      check_status "exit" "exit 7" ended)
+
+exception Left
+
+(* Whatever the function comes to, no child and no descriptor is left. *)
+let conversation_left ctx =
+  let fds () = Array.length (Sys.readdir "/proc/self/fd") in
+  let before = fds () in
+  let stubborn =
+    command ~kill:{ first_signal = Sys.sigterm; grace_ms = 20; scope = Process }
+      "sh" [ "-c"; "trap '' TERM; echo up; while :; do sleep 0.01; done" ]
+  in
+  let left how =
+    Lwt.catch
+      (fun () ->
+        Xlchild_lwt.with_process ctx stubborn (fun p ->
+            Lwt_io.read_line p.stdout >>= fun _ -> how ()))
+      (function Left | Lwt_unix.Timeout -> Lwt.return_unit | e -> Lwt.fail e)
+    >|= fun () ->
+    Alcotest.(check int) "no child" 0 (Xlchild_lwt.count ctx);
+    Alcotest.(check int) "no descriptor" before (fds ())
+  in
+  left (fun () -> Lwt.fail Left) >>= fun () ->
+  left (fun () -> raise Left) >>= fun () ->
+  left (fun () -> Lwt_unix.with_timeout 0.02 (fun () -> fst (Lwt.task ())))
+
+let writing_to_the_deaf ctx =
+  Xlchild_lwt.with_process ctx (exit_with 0) (fun p ->
+      Xlchild_lwt.wait p.child >>= fun _ ->
+      Lwt.catch
+        (fun () ->
+          Lwt_io.write p.stdin (String.make 100_000 'x') >>= fun () ->
+          Lwt_io.flush p.stdin >>= fun () -> Alcotest.fail "it was read")
+        (function
+          | Unix.Unix_error (Unix.EPIPE, _, _) -> Lwt.return_unit
+          | exn -> Lwt.fail exn))
+
+let failing_by_result ctx =
+  let missing = command "/nonexistent" [] in
+  let is_it = function
+    | Result.Error { stage = Exec; errno = Some Unix.ENOENT; _ } -> true
+    | _ -> false
+  in
+  Xlchild_lwt.exec_result ctx missing >>= fun a ->
+  Xlchild_lwt.run_result ctx missing >>= fun b ->
+  Xlchild_lwt.capture_result ctx missing >>= fun c ->
+  Xlchild_lwt.exec_result ctx (exit_with 4) >|= fun d ->
+  Alcotest.(check bool) "exec" true (is_it a);
+  Alcotest.(check bool) "run" true (is_it b);
+  Alcotest.(check bool) "capture" true (is_it c);
+  match d with
+  | Ok ended -> check_status "exit" "exit 4" ended
+  | Result.Error _ -> Alcotest.fail "it did not start"
+
 exception Boom
 
 let to_the_hook ctx =
@@ -191,6 +349,15 @@ let () =
           case "beside Lwt_process" beside_lwt_process;
           case "C18 capture" captured;
           case "C18 stream" streamed;
+          case "C18 a slow reader" slow_reader;
+          case "C18 a late reader" read_later;
+          case "C18 a stream that is held open" held_open;
+          case "C18 a stream for stdin" streamed_in;
+          case "C18 a stream that nobody reads" deaf;
+          case "channels" conversation;
+          case "C5 channels that are left" conversation_left;
+          case "channels without SIGPIPE" writing_to_the_deaf;
+          case "B5 a failed start, by result" failing_by_result;
           case "timeout" timed_out;
           case "A2 cancelling kills and waits" cancelled;
           case "C13 termination by policy" ended_by_policy;
