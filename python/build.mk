@@ -24,7 +24,8 @@ build/python/.built: $(PY_INPUTS)
 
 check-python: python lib build/tests/helpers/child \
   build/tests/helpers/tiny ## the Python tests
-	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
+	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
+	  PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
 	  -p no:cacheprovider --tb=short tests/python
 
@@ -47,14 +48,16 @@ check-python-asan: build/python-asan/.built build/tests/helpers/child \
   build/tests/helpers/tiny ## the binding under ASan, in a debug Python
 	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
-	  PYTHONPATH=build/python-asan:scripts PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHONPATH=$(CURDIR)/build/python-asan:$(CURDIR)/scripts \
+	  PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHONMALLOC=malloc_debug $(PYTHON_DEBUG) -m pytest -q \
 	  -p summary_line -p no:cacheprovider --tb=short -m 'not own_process' \
 	  $(PY_ASAN_TESTS)
 
 check-pythons: python lib build/tests/helpers/child ## every CPython at hand: \
   smoke test, CPython's own suites
-	@PYTHONPATH=build/python:scripts PYTHONDONTWRITEBYTECODE=1 \
+	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
+	  PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHON='$(PYTHON)' XLCHILD_SUITES=all $(PYTHON) -m pytest -q \
 	  -p summary_line -p no:cacheprovider --tb=short \
 	  tests/python/test_versions.py tests/python/test_cpython.py

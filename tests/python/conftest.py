@@ -38,8 +38,11 @@ def children():
     """Pids of this process's children, zombies included."""
     found = []
     for task in os.listdir("/proc/self/task"):
-        with open("/proc/self/task/%s/children" % task) as file:
-            found += map(int, file.read().split())
+        try:
+            with open("/proc/self/task/%s/children" % task) as file:
+                found += map(int, file.read().split())
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # a thread that ended since: it has no children
     return found
 
 

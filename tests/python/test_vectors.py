@@ -1,6 +1,8 @@
 """B8: the rows of tests/vectors, in Python."""
 import os
+import pathlib
 import subprocess
+import tempfile
 
 import pytest
 import tables
@@ -15,15 +17,16 @@ SET_ASIDE = {}
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory):
-    """The placeholders; the fixture folder is made by the helper itself."""
-    folder = tmp_path_factory.mktemp("vectors")
-    os.chmod(folder, 0o755)
-    for above in list(folder.parents)[:3]:
-        if str(above).startswith("/tmp/"):
-            os.chmod(above, 0o755)
-    subprocess.run([CHILD, "fixtures", str(folder)], check=True)
-    return tables.places(folder)
+def where():
+    """The placeholders; the fixture folder is made by the helper itself.
+
+    Rows with other ids run a program in it, so all may search the folders
+    above: not pytest's own, which every session makes private again.
+    """
+    with tempfile.TemporaryDirectory(prefix="xlchild-vectors-") as folder:
+        os.chmod(folder, 0o755)
+        subprocess.run([CHILD, "fixtures", folder], check=True)
+        yield tables.places(pathlib.Path(folder))
 
 
 @pytest.fixture(autouse=True)
