@@ -23,10 +23,10 @@ __all__ = [
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
     "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
-    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError", "XlchildError",
-    "call", "check_call", "check_output", "default_context", "getoutput",
-    "getstatusoutput", "list2cmdline", "postfork_child_noexec", "route_unknown_children",
-    "run", "spawn", "start_time",
+    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError",
+    "XlchildError", "call", "check_call", "check_output", "default_context",
+    "getoutput", "getstatusoutput", "list2cmdline", "postfork_child_noexec",
+    "route_unknown_children", "run", "spawn", "start_time",
 ]
 
 DEVNULL: int

@@ -287,6 +287,13 @@ class _NoProgram(InvalidArgumentError, PermissionError):
 
 _NoProgram.__name__ = _NoProgram.__qualname__ = "InvalidArgumentError"
 
+class _Refused(SystemFailure, PermissionError):
+    """The kernel does not allow it, such as a signal to another user's."""
+
+
+_Refused.__name__ = _Refused.__qualname__ = "SystemFailure"
+_PREFIX = "libxl_childproc_"
+
 # what a member of the spec has to be, for those who gave another thing
 _WANTED = {
     "argv": "the program and its arguments; the program is not empty",
@@ -335,7 +342,12 @@ def from_code(code, errno, what, stage, argument, subject):
         return _invalid(code, what, stage, argument)
     if stage is not None and code in (-128, -133, -5):
         return SpawnError(stage, errno, subject, code, argument)
-    if code in (-133, -134, -5):
+    if what and what.startswith(_PREFIX):
+        what = what[len(_PREFIX):]
+    if code == -134:
+        errno = errno or _errno.EPERM
+        return _Refused("%s: %s" % (what, os.strerror(errno)), code, errno)
+    if code in (-133, -5):
         return SystemFailure("%s: %s" % (what, os.strerror(errno) if errno
                                          else "refused"), code, errno)
     from . import _libxl

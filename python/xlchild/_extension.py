@@ -14,8 +14,8 @@ def explanation(folder, error):
     wanted = sysconfig.get_config_var("EXT_SUFFIX") or ".so"
     found = sorted(os.path.basename(path) for path in
                    glob.glob(os.path.join(folder, "_libxl*.so")))
-    remedy = "build it with this Python: pip install . in the source folder, " \
-        "or make python there and build/python on PYTHONPATH"
+    remedy = "build it with this Python: pip install . in the source " \
+        "folder, or make python there and build/python on PYTHONPATH"
     if not found:
         return "xlchild in %s has no extension module _libxl%s; %s" % (
             folder, wanted, remedy)

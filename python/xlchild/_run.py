@@ -99,6 +99,7 @@ def _end(process, expired):
         process.kill()
     except PermissionError as refused:
         process.returncode = -9  # nobody waits for it here
+        getattr(process, "_let_go", int)()
         expired.__cause__ = refused
         if hasattr(expired, "add_note"):
             expired.add_note("it could not be killed: %s" % refused)

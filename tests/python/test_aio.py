@@ -243,7 +243,8 @@ def test_what_on_output_raises_comes_out(play):
 
     async def main():
         with pytest.raises(Enough):
-            await aio.run(["sh", "-c", "echo x; exec sleep 1000"], on_output=stop)
+            await aio.run(["sh", "-c", "echo x; exec sleep 1000"],
+                          on_output=stop)
 
     play(main())
 
@@ -252,8 +253,9 @@ def test_timeout_expired_has_the_output_so_far(play):
     async def main():
         for text, out in (None, b"h\xc3\xa9"), (True, "h\u00e9"):
             with pytest.raises(subprocess.TimeoutExpired) as caught:
-                await aio.run(["sh", "-c", "printf 'h\\303\\251'; exec sleep 1000"],
-                              capture_output=True, timeout=0.3, text=text)
+                await aio.run(["sh", "-c", "printf 'h\\303\\251'; "
+                               "exec sleep 1000"], capture_output=True,
+                              timeout=0.3, text=text)
             assert caught.value.stdout == out
 
     play(main())

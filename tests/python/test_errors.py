@@ -6,6 +6,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_B5_what_it_has_to_be(way, options, words):
 
 @pytest.mark.parametrize("call, kind, words", [
     (lambda: spawn("ls -l"), TypeError, "a sequence .* not one string.*shell"),
-    (lambda: spawn(["true"], timeout=3), TypeError, "'timeout' here: Context."),
+    (lambda: spawn(["true"], timeout=3), TypeError, "'timeout' here: Conte"),
     (lambda: spawn(["true"], preexec_fn=int), TypeError, "Popen and"),
     (lambda: spawn(["true"], cwdd="/"), TypeError, "did you mean 'cwd'"),
     (lambda: spawn(["true"], stdout=-1), ValueError, "PIPE is for Popen"),
@@ -264,3 +265,29 @@ def test_run_and_its_kin_use_the_popen_of_the_package(monkeypatch):
 def test_every_public_name_of_subprocess_is_here():
     assert [name for name in subprocess.__all__
             if not hasattr(xlchild, name)] == []
+
+
+@pytest.mark.parametrize("way", [xlchild.run, xlchild.call])
+def test_a_refused_kill_at_a_timeout_says_both(way, monkeypatch):
+    """The child has become another user's: soon back, and it is let go."""
+    started = []
+
+    class Foreign(xlchild.Popen):
+        def __init__(self, *args, **options):
+            super().__init__(*args, **options)
+            started.append(self.pid)
+
+        def send_signal(self, sig):
+            raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(xlchild, "Popen", Foreign)
+    began = time.monotonic()
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        way([CHILD, "pause"], timeout=0.1)
+    assert time.monotonic() - began < 30
+    assert isinstance(caught.value.__cause__, PermissionError)
+    os.kill(started[0], 9)
+    deadline = time.monotonic() + 20
+    while os.path.exists("/proc/%d" % started[0]):  # reaped in silence
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

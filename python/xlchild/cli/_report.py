@@ -21,7 +21,8 @@ def row_of(result, seq):
         "ok": result.success,
         "exit": status.exitcode if status is not None else None,
         "signal": status.signal if status is not None else None,
-        "lost": status.lost.name if status is not None and status.lost else None,
+        "lost": status.lost.name
+        if status is not None and status.lost else None,
         "error": str(error) if error else None,
         "stage": getattr(error, "stage", None),
         "timed_out": result.timed_out,
