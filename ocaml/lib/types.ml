@@ -169,7 +169,7 @@ type scope =
   | Control_group  (** needs a child started in a cgroup of its own *)
 
 (** First [first_signal], then SIGKILL after [grace_ms] milliseconds. A
-    [first_signal] of 0 is SIGKILL at once. {!Xlchild.kill_policy} makes one
+    [first_signal] of 0 is SIGKILL at once. {!Xlchild.val-kill_policy} makes one
     with seconds, as everywhere else: the record is to be opaque in a later
     release. *)
 type kill_policy = { first_signal : int; grace_ms : int; scope : scope }
@@ -185,7 +185,7 @@ type on_close =
 (** Where a descriptor of the child comes from. *)
 type fd_source = Null | Closed_fd | Fd of Unix.file_descr
 
-(** A resource limit, as {!Xlchild.Rlimit} makes it; [-1] is no limit.
+(** A resource limit, as {!Xlchild.module-Rlimit} makes it; [-1] is no limit.
     [resource] is the system's number. *)
 type rlimit = { resource : int; soft : int; hard : int }
 

@@ -14,7 +14,7 @@
     ]}
 
     Every function may be called from any thread, and releases the runtime lock
-    while it works; on OCaml 5, from any domain, too. Functions raise {!Error};
+    while it works; on OCaml 5, from any domain, too. Functions raise {!exception-Error};
     those whose name ends in [_result] return it, and are otherwise the same.
     What has no such twin raises [Error] with [Closed] at most. Durations are in
     seconds, signal numbers are OCaml's.

@@ -15,6 +15,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 NOT_BOUND = {
+    "libxl_childproc_exec_opts_init_sized":
+        "behind libxl_childproc_exec_opts_init",
+    "libxl_childproc_spec_init_sized":
+        "behind libxl_childproc_spec_init",
+    "libxl_ctx_log":
+        "a host of OCaml's has its own log, and knows what it logs",
     "libxl_event_wait":
         "wait is a loop of its own, which handlers and closures that raise end",
     "libxl_childproc_setmode":

@@ -10,7 +10,8 @@ let () =
          (fun () ->
            (* handlers are the tests' matter *)
            ignore
-             (Thread.sigmask Unix.SIG_BLOCK Sys.[ sigusr1; sigusr2; sigterm ]);
+             (Thread.sigmask Unix.SIG_BLOCK
+                Sys.[ sigusr1; sigusr2; sigterm; sigalrm ]);
            while true do
              Gc.compact ();
              Thread.yield ()

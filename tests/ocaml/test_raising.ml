@@ -209,7 +209,9 @@ let contexts () =
   let after (leaks, fds) _ =
     Gc.full_major ();
     Alcotest.(check int) "none is left to the collector" leaks (leaked ());
-    Alcotest.(check string) "descriptors" fds (open_fds ())
+    (* one that is abandoned is reaped in the background *)
+    if not (eventually (fun () -> open_fds () = fds)) then
+      Alcotest.(check string) "descriptors" fds (open_fds ())
   in
   sweep ~before ~after (fun _ -> with_context ignore);
   sweep ~before ~after (fun _ ->

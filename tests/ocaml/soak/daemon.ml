@@ -57,6 +57,8 @@ let look () =
     (Gc.stat ()).live_words
 
 let run ~folder ~ledger =
+  (* the logger stays, once it is there *)
+  ignore (Xlchild_syslog.outlives ());
   let before = fds () in
   let t = create ~state_folder:folder ~on_event () in
   List.iter
