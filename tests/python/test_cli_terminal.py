@@ -306,9 +306,8 @@ def test_the_terminal_goes_away(tmp_path):
     """SIGHUP ends the commands; nohup's do not mind."""
     told = tmp_path / "told"
     terminal = Terminal(*PROGRAM, "-u", "--kill-after", "50", "sh", "-c",
-                        ":::", "echo ready; "
-                        "trap 'echo bye > %s; exit' TERM; while :; do "
-                        "sleep 0.02; done" % told)
+                        ":::", "trap 'echo bye > %s; exit' TERM; "
+                        "echo ready; while :; do sleep 0.02; done" % told)
     terminal.until(b"ready")
     pid, terminal.pid = terminal.pid, None
     os.close(terminal.fd)
