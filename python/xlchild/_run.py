@@ -114,12 +114,20 @@ def call(*popenargs, timeout=None, **options):
     >>> xlchild.call("exit 3", shell=True)
     3
     """
-    with _public.Popen(*popenargs, **options) as process:
-        try:
-            return process.wait(timeout=timeout)
-        except BaseException:  # Popen.__exit__ waits
-            process.kill()
-            raise
+    try:
+        starting.ends = True
+        with _public.Popen(*popenargs, **options) as process:
+            try:
+                starting.ends = False
+                return process.wait(timeout=timeout)
+            except subprocess.TimeoutExpired as expired:
+                _end(process, expired)
+                raise
+            except BaseException:  # Popen.__exit__ waits
+                process.kill()
+                raise
+    finally:
+        starting.ends = False
 
 
 def check_call(*popenargs, **options):
