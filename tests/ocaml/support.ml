@@ -128,12 +128,23 @@ let not_under_valgrind ~why cases =
 let close_quietly fd = try Unix.close fd with Unix.Unix_error _ -> ()
 
 (* Ends of a pipe that are closed afterwards, whatever happens. *)
+(* [f] may close an end: its number may then be another's, and is let be. *)
 let with_pipe f =
   let r, w = Unix.pipe ~cloexec:true () in
+  let same fd =
+    let stat = Unix.fstat fd in
+    (stat.st_dev, stat.st_ino)
+  in
+  let pipe = same r in
+  let close_if_ours fd =
+    match same fd with
+    | its -> if its = pipe then close_quietly fd
+    | exception Unix.Unix_error (EBADF, _, _) -> ()
+  in
   Fun.protect
     ~finally:(fun () ->
-      close_quietly r;
-      close_quietly w)
+      close_if_ours r;
+      close_if_ours w)
     (fun () -> f r w)
 
 (* A child that lives until [w] is closed, its stdin. *)
