@@ -18,28 +18,12 @@
 #include "loop/enter.h"
 #include "kernel/cancel.h"
 #include "kernel/facility.h"
+#include "kernel/identity.h"
 #include "child/mode.h"
 #include "ctx/process.h"
 #include "loop/registration.h"
 #include "start/spec.h"
 #include "child/exit_watch.h"
-
-/* The 22nd field; the second is in parentheses and may contain anything. */
-static int parse_start_time(const char *stat, uint64_t *ret_ticks)
-{
-    const char *at = strrchr(stat, ')');
-    int field;
-
-    if (at == NULL)
-        return -1;
-    for (field = 2; field < 22; field++) {
-        at = strchr(at + 1, ' ');
-        if (at == NULL)
-            return -1;
-    }
-    *ret_ticks = strtoull(at + 1, NULL, 10);
-    return 0;
-}
 
 /* What it means that /proc has no such process: without /proc, or where others
  * are hidden, it may live all the same. */
@@ -54,24 +38,17 @@ static int not_in_proc(pid_t pid, int errnoval)
 /* pid > 1 */
 static int start_time(pid_t pid, uint64_t *ret_ticks)
 {
-    char path[64];
-    char stat[1024];
-    ssize_t n;
-    int saved;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return errno == ENOENT ? not_in_proc(pid, ENOENT) : ERROR_SYSTEM;
-    n = xl_sys.read(fd, stat, sizeof stat - 1);
-    saved = errno;
-    xl_close(fd);
-    errno = saved;
-    if (n < 0)
-        return errno == ESRCH ? ERROR_NOTFOUND : ERROR_SYSTEM;
-    stat[n] = '\0';
-    return parse_start_time(stat, ret_ticks) == 0 ? 0 : not_in_proc(pid, EIO);
+    if (xl_identity_start_time(pid, ret_ticks) == 0)
+        return 0;
+    switch (errno) {
+    case ESRCH:
+        return ERROR_NOTFOUND;
+    case ENOENT: /* no such file */
+    case EPROTO: /* no such text in it */
+        return not_in_proc(pid, errno);
+    default:
+        return ERROR_SYSTEM;
+    }
 }
 
 int libxl_childproc_start_time(pid_t pid, uint64_t *ret_ticks)
