@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 """Run every area's tests and add up what they say.
 
-Called by `make check`, and with --all by `make check-all`. Each area is a make target that ends its output with a
-line `N passed, N failed, N skipped`. An area that fails, hangs or prints no
-such line counts as a failure. The last line of the output is the sum; the
-exit status is 0 only when nothing failed. Logs stay in build/check/.
+Called by `make check`, and with --all by `make check-all`. Each area is a
+make target that ends its output with a line `N passed, N failed, N skipped`.
+An area that fails, hangs or prints no such line counts as a failure. The
+bindings' areas run beside the core's, once what both need is built; what
+counts costs runs alone, after them. The last line of the output is the sum;
+the exit status is 0 only when nothing failed. Logs stay in build/check/.
 
 usage: check.py [--all] [AREA...]
 """
@@ -13,6 +15,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -40,6 +43,11 @@ AREAS = [
     ("bench", "bench-quick"),
     ("bench, OCaml", "bench-ocaml-quick"),
 ]
+# One after the other, beside those that are in neither list.
+BESIDE = ("check-python", "check-python-asan", "check-ocaml")
+# After all of those.
+ALONE = ("bench-quick", "bench-ocaml-quick")
+SHARED = ("lib", "helpers", "python", "ocaml")  # two makes must not build it
 # Only with --all, after the others.
 LONG_AREAS = [
     ("lint", "lint"),
@@ -56,6 +64,10 @@ LONG_AREAS = [
     ("chaos, TSan", "check-c-chaos-tsan"),
     ("C, 100,000 numbers", "check-c-reuse"),
 ]
+
+
+running = set()  # areas' makes, each the leader of its group
+over = threading.Event()  # no more are to be started
 
 
 class Outcome:
@@ -98,6 +110,7 @@ def run_area(name, target, make, seconds=AREA_SECONDS):
             cwd=ROOT, env=ENVIRONMENT,
             stdin=subprocess.DEVNULL, stdout=keep, stderr=subprocess.STDOUT,
             start_new_session=True)
+        running.add(process)
         try:
             code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -108,6 +121,8 @@ def run_area(name, target, make, seconds=AREA_SECONDS):
             end_group(process)
             process.wait()
             raise
+        finally:
+            running.discard(process)
     text = log.read_text(encoding="utf-8", errors="replace")
     for line in text.splitlines():
         match = SUMMARY.match(line.strip())
@@ -143,6 +158,45 @@ def unignore():
             signal.signal(number, own)
 
 
+def build_shared(make):
+    """Build what the areas beside each other need; they say what failed."""
+    subprocess.run([make, "--no-print-directory", f"-j{CPUS}", *SHARED],
+                   cwd=ROOT, env=ENVIRONMENT, stdin=subprocess.DEVNULL,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   check=False)
+
+
+def run_areas(areas, make):
+    """Run them, two at a time where that may be; return their Outcomes."""
+    outcomes = {}
+
+    def run(some):
+        for name, target, seconds in some:
+            if not over.is_set():
+                outcomes[target] = run_area(name, target, make, seconds)
+
+    beside = [area for area in areas if area[1] in BESIDE]
+    short = {target for _, target in AREAS}
+    first = [area for area in areas if area[1] in short
+             and area[1] not in BESIDE and area[1] not in ALONE]
+    if beside and first:
+        build_shared(make)
+    over.clear()
+    other = threading.Thread(target=run, args=(beside,))
+    other.start()
+    try:
+        run(first)
+        other.join()
+        run([area for area in areas if area[1] not in outcomes])
+    except BaseException:
+        over.set()
+        for process in list(running):
+            end_group(process)
+        other.join()
+        raise
+    return [outcomes[target] for _, target, _ in areas]
+
+
 def main(arguments):
     """Run the areas named, or all; return the exit status."""
     areas = [(name, target, AREA_SECONDS) for name, target in AREAS]
@@ -159,9 +213,8 @@ def main(arguments):
     unignore()
     make = os.environ.get("MAKE", "make")
     start = time.monotonic()
-    outcomes = [run_area(name, target, make, seconds)
-                for name, target, seconds in areas
-                if not arguments or target in arguments]
+    outcomes = run_areas([area for area in areas
+                          if not arguments or area[1] in arguments], make)
     print(f"--- all, {time.monotonic() - start:.1f} s")
     for outcome in outcomes:
         print(outcome.line())

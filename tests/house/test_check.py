@@ -5,6 +5,7 @@ import shutil
 import signal
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -98,6 +99,60 @@ def test_all_runs_the_long_areas_after_the_others(make, monkeypatch, capfd):
         "7 passed, 1 failed, 1 skipped"
     assert check.main(["two"]) == 2
     assert check.main(["--all", "two"]) == 1
+
+
+def test_two_at_a_time_once_what_both_need_is_built(
+        make, tmp_path, monkeypatch, capfd):
+    """Each waits for the other on a FIFO, and the third has both behind it."""
+    for name in ("here", "there"):
+        os.mkfifo(tmp_path / name)
+    monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two"),
+                                         ("c", "three")])
+    monkeypatch.setattr(check, "BESIDE", ("two",))
+    monkeypatch.setattr(check, "ALONE", ("three",))
+    monkeypatch.setenv("MAKE", make(
+        f'cd {tmp_path}; passed() {{ echo $3 >> done; '
+        'echo $1 passed, 0 failed, 0 skipped; }; case "$3" in '
+        'lib) echo lib >> done;; '
+        'one) echo x > here; read y < there; passed 1 - one;; '
+        'two) read x < here; echo y > there; passed 2 - two;; '
+        'three) passed 4 - three;; esac'))
+    assert check.main([]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == \
+        "7 passed, 0 failed, 0 skipped"
+    done = (tmp_path / "done").read_text().split()
+    assert done[0] == "lib" and done[-1] == "three" and len(done) == 4
+
+
+def test_an_interrupt_ends_those_beside_too(
+        make, tmp_path, monkeypatch, capfd):
+    """Both hold a FIFO open: its end of file proves that they are gone."""
+    os.mkfifo(tmp_path / "up")
+    monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two")])
+    monkeypatch.setattr(check, "BESIDE", ("two",))
+    monkeypatch.setenv("MAKE", make(
+        f'test "$3" = lib && exit; exec 3>{tmp_path}/up; echo up >&3; '
+        "cat /dev/zero > /dev/null"))
+    reader = os.open(tmp_path / "up", os.O_RDONLY | os.O_NONBLOCK)
+    os.set_blocking(reader, True)
+    main = threading.main_thread().ident
+
+    def interrupt():
+        data = b""
+        while data.count(b"up") < 2:
+            data += os.read(reader, 100)
+        signal.pthread_kill(main, signal.SIGINT)
+    thread = threading.Thread(target=interrupt)
+    # an end of file before the first has opened it is no news
+    writer = os.open(tmp_path / "up", os.O_WRONLY)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        check.main([])
+    thread.join()
+    os.close(writer)
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+    capfd.readouterr()
 
 
 @pytest.mark.parametrize("target", sorted(
