@@ -3,10 +3,10 @@
 
 Called by `make check`, and with --all by `make check-all`. Each area is a
 make target that ends its output with a line `N passed, N failed, N skipped`.
-An area that fails, hangs or prints no such line counts as a failure. The
-bindings' areas run beside the core's, once what both need is built; what
-counts costs runs alone, after them. The last line of the output is the sum;
-the exit status is 0 only when nothing failed. Logs stay in build/check/.
+An area that fails, hangs or prints no such line counts as a failure. Python's
+areas run beside the others, once what both need is built; what counts costs
+runs alone, after them. The last line of the output is the sum; the exit
+status is 0 only when nothing failed. Logs stay in build/check/.
 
 usage: check.py [--all] [AREA...]
 """
@@ -44,7 +44,7 @@ AREAS = [
     ("bench, OCaml", "bench-ocaml-quick"),
 ]
 # One after the other, beside those that are in neither list.
-BESIDE = ("check-python", "check-python-asan", "check-ocaml")
+BESIDE = ("check-python", "check-python-asan")
 # After all of those.
 ALONE = ("bench-quick", "bench-ocaml-quick")
 SHARED = ("lib", "helpers", "python", "ocaml")  # two makes must not build it

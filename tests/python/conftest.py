@@ -34,6 +34,12 @@ def fds():
     return found
 
 
+# The tests' programs are no part of the make that may have started this: its
+# job server is none of theirs.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(_name, None)
+
+
 def children():
     """Pids of this process's children, zombies included."""
     found = []
