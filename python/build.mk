@@ -33,7 +33,7 @@ check-python: python lib build/tests/helpers/child \
 # assertions and filled memory see what a release build walks over.
 PYTHON_DEBUG ?= /usr/bin/python3-dbg
 PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py \
-  tests/python/test_examples.py
+  tests/python/test_aio.py tests/python/test_examples.py
 
 build/python-asan/.built: $(PY_INPUTS)
 	@mkdir -p build

@@ -207,11 +207,11 @@ def test_run_has_the_options_of_the_context(play):
                              rlimits=[(resource.RLIMIT_NOFILE, 33, 33)],
                              umask=0o27, capture_output=True)
         assert done.stdout == b"33\n0027\n"
-        done = await aio.run(["sh", "-c", "echo $$; ps -o pgid= -p $$"],
+        done = await aio.run(["sh", "-c", "echo $$; cut -d ' ' -f5 /proc/$$/stat"],
                              new_group=True, capture_output=True)
         assert len(set(done.stdout.split())) == 1
         for name in "new_session", "start_new_session":
-            done = await aio.run(["sh", "-c", "echo $$; ps -o sid= -p $$"],
+            done = await aio.run(["sh", "-c", "echo $$; cut -d ' ' -f6 /proc/$$/stat"],
                                  capture_output=True, **{name: True})
             assert len(set(done.stdout.split())) == 1
         with pytest.raises(TypeError, match="cwdd"):
