@@ -165,6 +165,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_childproc_spawn_many;      /* Ctx._spawn_many */
 %ignore libxl_childproc_wait;            /* Ctx._wait */
 %ignore libxl_childproc_detach;          /* Ctx._detach */
+%ignore libxl_childproc_linger;          /* Ctx._linger */
 %ignore libxl_childproc_adopt;           /* Ctx._adopt */
 %ignore libxl_childproc_diagnosis;
 %ignore libxl_childproc_diagnose;        /* Ctx._diagnose */

@@ -180,6 +180,7 @@ PyObject *xlpy_spawn_many(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_wait(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_adopt(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_detach(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *xlpy_linger(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_diagnose(PyObject *self, PyObject *const *args, Py_ssize_t n);
 void xlpy_interruptible(libxl_childproc_spec *spec);
 int xlpy_hand_over(PyObject *cell, PyObject *answer);

@@ -359,8 +359,9 @@ out:
     return value;
 }
 
-/* _detach(id) */
-PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
+static PyObject *let_go(PyObject *object, PyObject *const *args, Py_ssize_t n,
+                        int (*way)(libxl_ctx *, libxl_childproc_id),
+                        const char *name)
 {
     xlpy_ctx *self = (xlpy_ctx *)object;
     struct xlpy_onexit *onexit;
@@ -369,12 +370,12 @@ PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
     int rc;
 
     if (n != 1)
-        return PyErr_Format(PyExc_TypeError, "_detach needs 1 argument");
+        return PyErr_Format(PyExc_TypeError, "_%s needs 1 argument", name);
     id = PyLong_AsUnsignedLongLong(args[0]);
     if (PyErr_Occurred() || xlpy_begin(&call, object))
         return NULL;
     xlpy_release(&call);
-    rc = libxl_childproc_detach(call.ctx, id);
+    rc = way(call.ctx, id);
     xlpy_acquire(&call);
     if (rc == 0 && self->onexit) {
         for (onexit = self->onexit; onexit; onexit = onexit->next)
@@ -386,8 +387,20 @@ PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
     if (xlpy_end(&call))
         return NULL;
     if (rc)
-        return xlpy_raise(rc, call.errnoval, "detach");
+        return xlpy_raise(rc, call.errnoval, name);
     Py_RETURN_NONE;
+}
+
+/* _detach(id) */
+PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
+{
+    return let_go(object, args, n, libxl_childproc_detach, "detach");
+}
+
+/* _linger(id) */
+PyObject *xlpy_linger(PyObject *object, PyObject *const *args, Py_ssize_t n)
+{
+    return let_go(object, args, n, libxl_childproc_linger, "linger");
 }
 
 /* _diagnose() -> (asked, in_force, reason, facilities, wanted, installed,

@@ -313,6 +313,7 @@ static PyMethodDef ctx_methods[] = {
     FAST("_wait", xlpy_wait, ", id, timeout_ms"),
     FAST("_adopt", xlpy_adopt, ", pid, start_ticks, pidfd, kind, user"),
     FAST("_detach", xlpy_detach, ", id"),
+    FAST("_linger", xlpy_linger, ", id"),
     FAST("_diagnose", xlpy_diagnose, ""),
     FAST("_run", xlpy_run, REQUEST),
     FAST("_exec", xlpy_exec, REQUEST ", started=False, cell=None"),

@@ -14,7 +14,8 @@ import warnings
 from . import _libxl
 from ._context import default_context
 from ._cooperative import pause, sleeper, stock_popen, waited
-from ._errors import LostError, NotFoundError, SpawnError
+from ._errors import (InvalidArgumentError, LostError, NotFoundError,
+                      SpawnError)
 from ._process import milliseconds, signal_number
 from ._spec import octets
 from ._status import Status
@@ -182,7 +183,7 @@ class Popen(_Stock):
         if self._context is None:
             self._context = default_context()
         if _dropped:
-            _reap_dropped()
+            _let_dropped_linger()
         try:
             if program in ("", b""):
                 raise _no_program(program)
@@ -437,8 +438,8 @@ class Popen(_Stock):
                 return
             _warn("subprocess %s is still running" % self.pid,
                   ResourceWarning, source=self)
-            if self._kept and not self._context.closed:
-                _dropped.append((self._context, self._id))
+            if self._kept:
+                _let_linger(self._context, self._id)
         else:  # perhaps somebody else waited, and said so
             self._let_go()
 
@@ -446,22 +447,30 @@ class Popen(_Stock):
 # ends: set by a thread in run() and its kin until they have their Popen
 starting = threading.local()
 
-# Those that nobody has any more: as with subprocess, the program may still
-# wait for their pids. They are reaped when the next one is started.
+# Dropped where the context could not be told, inside a hook of its own: that
+# is done when the next one is started.
 _dropped = []
 
 
-def _reap_dropped():
+def _let_linger(context, identity, *, finalizing=sys.is_finalizing):
+    """Nobody has its Popen any more. As with subprocess, the program may still
+    wait for its pid: it is reaped half a second after its end, or when the next
+    one is started."""
+    if finalizing() or context.closed or context.forked:
+        return
+    try:
+        context._linger(identity)
+    except NotFoundError:
+        pass
+    except (InvalidArgumentError, ValueError):
+        if not context.closed:
+            _dropped.append((context, identity))
+
+
+def _let_dropped_linger():
     for entry in list(_dropped):
-        context, identity = entry
-        if not (context.closed or context.forked):
-            try:
-                if context._wait(identity, 0) is None:
-                    continue
-                context._detach(identity)
-            except (NotFoundError, ValueError):
-                pass
         try:
             _dropped.remove(entry)
         except ValueError:
-            pass  # another thread has done it
+            continue  # another thread does it
+        _let_linger(*entry)

@@ -82,6 +82,97 @@ XT_TEST(children_without_a_report_are_reaped_without_a_call, "C21")
         reaped_without_a_call(reaping[i], 0);
 }
 
+/* ---- dropped, and its number left to the program ------------------------ */
+
+static libxl_childproc_id dropped(libxl_ctx *ctx, int how, int *gate,
+                                  pid_t *pid)
+{
+    libxl_childproc_id id = xh_spawn_held(ctx, xh_end_of(how), NULL, NULL, gate,
+                                          pid);
+
+    XT_OK(libxl_childproc_linger(ctx, id));
+    XT_RC(libxl_childproc_linger(ctx, id), ERROR_NOTFOUND);
+    return id;
+}
+
+/* Whoever waits for the number gets the status, in any mode that leaves
+ * strangers alone; whoever does not leaves no zombie. */
+XT_TEST(a_lingering_child_is_the_programs_to_wait_for, "C21 C29")
+{
+    static const libxl_sigchld_owner leaving[] = {
+        libxl_sigchld_owner_libxl_always_selective_reap,
+        libxl_sigchld_owner_none};
+
+    for (int i = 0; i < 2; i++) {
+        libxl_ctx *ctx = xt_ctx_new(leaving[i], NULL);
+        int gate, status;
+        pid_t pid;
+
+        dropped(ctx, 7, &gate, &pid);
+        xt_close(&gate);
+        xh_await_zombie(pid);
+        xh_pump(ctx); /* learns it, and leaves it there */
+        XT_EQ_INT(xh_is_zombie(pid), 1);
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        XT_EQ_INT(waitpid(pid, &status, 0), pid);
+        XT_EQ_INT(status, xh_end_status(xh_end_of(7)));
+        xt_ctx_free(ctx);
+    }
+}
+
+XT_TEST(lingering_children_are_reaped_without_a_call, "C21")
+{
+    for (size_t i = 0; i < N_REAPING; i++) {
+        libxl_ctx *ctx = xt_ctx_new(reaping[i], NULL);
+        int gate[2];
+        pid_t pid[2];
+
+        for (int k = 0; k < 2; k++)
+            dropped(ctx, k, &gate[k], &pid[k]);
+        xt_close(&gate[0]);
+        xh_await_zombie_or_gone(pid, 1);
+        if (i % 2)
+            xh_pump(ctx); /* or the thread is the first to see it */
+        xt_close(&gate[1]);
+        XT_EVENTUALLY(no_children_left, NULL);
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        xt_ctx_free(ctx);
+    }
+}
+
+/* Also when it had ended before, and when the next start, or the end of the
+ * ctx, comes earlier. */
+XT_TEST(the_next_start_reaps_lingering_children, "C21")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_id id, next;
+    int gate;
+    pid_t pid[2];
+
+    for (int k = 0; k < 2; k++) {
+        libxl_childproc_spec spec;
+
+        libxl_childproc_spec_init(&spec);
+        spec.flags |= LIBXL_SPAWN_HOLD_PID;
+        id = xh_spawn_held(ctx, XH_EXIT(3), &spec, NULL, &gate, &pid[k]);
+        xt_close(&gate);
+        xh_await_zombie(pid[k]);
+        xh_pump(ctx);
+        XT_OK(libxl_childproc_linger(ctx, id));
+        XT_RC(libxl_childproc_kill(ctx, id, SIGTERM, LIBXL_KILL_PROCESS),
+              ERROR_NOTFOUND);
+        XT_EQ_INT(xh_is_zombie(pid[k]), 1);
+        if (k > 0)
+            break;
+        next = xh_spawn_held(ctx, XH_EXIT(4), NULL, NULL, &gate, NULL);
+        XT_EQ_INT(xh_is_zombie(pid[k]), -1);
+        xt_close(&gate);
+        xt_wait(ctx, next);
+    }
+    xt_ctx_free(ctx);
+    XH_NO_CHILDREN();
+}
+
 /* One that has ended, and whose result is held, is let go of at once. */
 XT_TEST(a_held_result_is_let_go_of_at_once, "C21")
 {

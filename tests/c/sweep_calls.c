@@ -257,6 +257,38 @@ XT_TEST_SLOW(a_detached_child_goes, "X5 C5", 120)
     sweep("detach", libxl_sigchld_owner_none, detach_run, 0);
 }
 
+/* Its status is the program's; what is left of it goes with the ctx. */
+static int linger_run(void *state)
+{
+    libxl_childproc_hooks hooks = {.chldowner = libxl_sigchld_owner_none,
+                                   .size = sizeof hooks};
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "1"));
+    libxl_childproc_id id;
+    libxl_ctx *ctx;
+    pid_t pid;
+    int rc = libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &quiet);
+
+    (void)state;
+    if (rc)
+        return rc;
+    rc = libxl_childproc_setmode_checked(ctx, &hooks, NULL);
+    if (rc == 0)
+        rc = libxl_childproc_spawn(ctx, &spec, NULL, &id, &pid, NULL);
+    if (rc == 0) {
+        XT_OK(libxl_childproc_linger(ctx, id));
+        xh_await_zombie(pid);
+        XT_EVENTUALLY(nobody_left, ctx);
+        XT_EQ_INT(xh_reap(pid), 1 << 8);
+    }
+    XT_OK(libxl_ctx_free(ctx));
+    return rc;
+}
+
+XT_TEST_SLOW(a_lingering_child_is_waited_for, "X5 C29", 120)
+{
+    sweep("linger", libxl_sigchld_owner_none, linger_run, 0);
+}
+
 /* Freeing never fails, whatever does; one child each policy. A thread that
  * cannot be had leaves the detached one to the host. */
 static int free_run(void *state)
@@ -361,6 +393,7 @@ static int modest_run(void *state)
     XT_OK(libxl_ctx_disaster_latched(state));
     XT_RC(libxl_childproc_lookup(state, getpid(), &id), ERROR_NOTFOUND);
     XT_RC(libxl_childproc_detach(state, id), ERROR_NOTFOUND);
+    XT_RC(libxl_childproc_linger(state, id), ERROR_NOTFOUND);
     XT_EQ_INT(libxl_childproc_count(state), 0);
     XT_RC(libxl_event_check(state, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
           ERROR_NOT_READY);

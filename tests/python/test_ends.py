@@ -226,3 +226,39 @@ def test_a_pool_that_is_interrupted_while_it_closes(how, streams, raised):
                                  else ":"), how, streams)
     assert said == raised + "\n[]\nTrue True\n"
     assert time.monotonic() - began < 50
+
+
+DROPPED = """
+import os, time, warnings
+import xlchild
+warnings.simplefilter("ignore")
+context = xlchild.default_context()
+class Hooks:
+    ready = False
+    def timeout_register(self, *_):
+        if self.ready:
+            held.clear()
+    fd_modify = fd_deregister = fd_register = timeout_register
+    timeout_modify = timeout_deregister = timeout_register
+held, hooks = [], Hooks()
+context.osevent_register(hooks)
+held += [xlchild.Popen(["true"]) for _ in range(5)]
+pids = [p.pid for p in held]
+hooks.ready = True
+try:
+    context.run(["sleep", "1000"], timeout=0.01)
+except xlchild.TimeoutExpired:
+    pass
+assert not held
+xlchild.Popen(["true"]).wait()
+until = time.monotonic() + 20
+while time.monotonic() < until and any(
+        os.path.exists("/proc/%d" % pid) for pid in pids):
+    time.sleep(0.01)
+print([os.path.exists("/proc/%d" % pid) for pid in pids].count(True))
+"""
+
+
+def test_C21_popens_dropped_inside_a_hook_of_their_context():
+    """No call is taken there: they are let go of by the next start."""
+    assert alone(DROPPED) == "0\n"

@@ -434,14 +434,37 @@ def test_a_popen_inherited_by_fork_is_as_subprocess_has_it():
 def test_the_pid_of_a_dropped_popen_is_still_waited_for():
     for beside in False, True:
         for _ in range(20):
-            pid = xlchild.Popen(SHORT).pid
+            reading, gate = os.pipe()
+            pid = xlchild.Popen(["sh", "-c", "read x; exit 3"],
+                                stdin=reading).pid
+            os.close(reading)
+            q = xlchild.Popen(LONG) if beside else None
+            os.close(gate)
             if beside:
-                q = xlchild.Popen(LONG)
                 q.kill()
                 q.wait()
+                os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
                 xlchild.default_context().events()
-            else:
-                assert os.waitpid(pid, 0)[1] >> 8 == 3
+            assert os.waitpid(pid, 0)[1] >> 8 == 3
+
+
+@pytest.mark.filterwarnings("ignore:subprocess:ResourceWarning")
+@pytest.mark.parametrize("started", [1, 20])
+def test_dropped_popens_leave_no_zombie_though_nobody_calls(started):
+    """C21: as a program that starts and forgets does, the last one, too."""
+    pids = [xlchild.Popen(SHORT).pid for _ in range(started)]
+
+    def reaped():
+        for pid in pids:
+            try:
+                os.waitid(os.P_PID, pid,
+                          os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                return False
+            except ChildProcessError:
+                pass
+        return True
+
+    soon(reaped)
 
 
 def test_somebody_else_waits_and_says_so(clean):

@@ -489,6 +489,20 @@ LIBXL_API int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
 LIBXL_API int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     LIBXL_SYMBOL(childproc_detach);
 
+/* libxl_childproc_linger - detach, and leave its number to the program a while
+ * Before:   as libxl_childproc_detach
+ * Effects:  as libxl_childproc_detach, but when the child ends it is not reaped
+ *           before half a second later, or before the next start with this
+ *           ctx: a wait by number of the program's own still finds it. Nobody
+ *           need call again. In the modes that reap everybody, and in mainloop
+ *           mode, it is libxl_childproc_detach
+ * Owns:     none     Calls: none
+ * Threads:  any     Signals: no     Fork: no
+ * Returns:  0
+ *   ERROR_NOTFOUND  no such child, or it was reported -> nothing to do */
+LIBXL_API int libxl_childproc_linger(libxl_ctx *ctx, libxl_childproc_id id)
+    LIBXL_SYMBOL(childproc_linger);
+
 /* libxl_childproc_lookup - the id of a live child by its pid
  * Before:   none     Effects: none     Owns: none     Calls: none
  * Threads:  any     Signals: no     Fork: no

@@ -69,6 +69,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->starting);
     xl_list_init(&ctx->live);
     xl_list_init(&ctx->held);
+    xl_list_init(&ctx->lingering);
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
@@ -160,6 +161,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
 
 static void release_children(libxl_ctx *ctx)
 {
+    xl_child_linger_over(ctx, XL_NEVER);
     while (!xl_list_empty(&ctx->live))
         release_child(ctx, xl_container(ctx->live.next, struct xl_child, link));
     while (!xl_list_empty(&ctx->held))
@@ -192,6 +194,7 @@ static void free_inherited(libxl_ctx *ctx)
         child->reg.pid = 0; /* the registry is this process's own by now */
         free_child(child);
     }
+    xl_child_linger_over(ctx, XL_NEVER);
     while (!xl_list_empty(&ctx->held))
         xl_child_forget(ctx,
                         xl_container(ctx->held.next, struct xl_child, link));

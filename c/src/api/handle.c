@@ -2,7 +2,7 @@
  *
  * Called by the host. A child that was started with LIBXL_REPORT_HOLD stays
  * on ctx->held after its end, until libxl_childproc_wait takes its result or
- * libxl_childproc_detach forgoes it.
+ * libxl_childproc_detach or libxl_childproc_linger forgoes it.
  */
 #include "child/child.h"
 #include "child/reaper_thread.h"
@@ -65,7 +65,18 @@ int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
     return xl_leave(ctx, rc);
 }
 
-int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
+static void let_go_of_ended(libxl_ctx *ctx, struct xl_child *child,
+                            int lingers)
+{
+    if (!lingers || !child->kept) {
+        xl_child_forget(ctx, child);
+        return;
+    }
+    xl_child_linger(ctx, child);
+    xl_reaper_thread_mind(ctx);
+}
+
+static int detach(libxl_ctx *ctx, libxl_childproc_id id, int lingers)
 {
     struct xl_child *child;
     int rc = xl_enter(ctx);
@@ -76,8 +87,9 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
     if (child == NULL || child->guardian != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->ended) {
-        xl_child_forget(ctx, child);
+        let_go_of_ended(ctx, child, lingers);
     } else {
+        child->lingers = lingers;
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;
         if (child->pid > 0) {
@@ -89,6 +101,16 @@ int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
         xl_waiters_wake_child(ctx, id);
     }
     return xl_leave(ctx, rc);
+}
+
+int libxl_childproc_detach(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    return detach(ctx, id, 0);
+}
+
+int libxl_childproc_linger(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    return detach(ctx, id, 1);
 }
 
 int libxl_childproc_lookup(libxl_ctx *ctx, pid_t pid,

@@ -246,6 +246,7 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
     if (rc != 0)
         return rc;
     xl_pump_in_passing(ctx);
+    xl_child_linger_over(ctx, XL_NEVER);
     set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
     count(ctx, spawn, 1);
     rc = arm(ctx, spawn);

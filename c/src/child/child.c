@@ -204,11 +204,13 @@ int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
 {
     int wanted;
 
-    if (child->adopted || child->let_go ||
-        !(child->hold_pid || child->leads_group) ||
+    if (child->adopted || (child->let_go && !child->lingers) ||
+        !(child->hold_pid || child->lingers || child->leads_group) ||
         ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return 0;
-    if (child->guardian != NULL)
+    if (child->lingers)
+        wanted = 1;
+    else if (child->guardian != NULL)
         wanted = group_needs_number(child);
     else
         wanted =
@@ -265,6 +267,32 @@ void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
     xl_slots_remove(&ctx->children, child->id);
     release_remains(ctx, child);
     let_go(ctx, child);
+}
+
+/* ---- dropped, and its number left to the program for a while ------------ */
+
+#define LINGER_MS 500
+
+void xl_child_linger(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_slots_remove(&ctx->children, child->id);
+    child->timer.due = xl_after_ms(LINGER_MS); /* not armed: no pump's */
+    xl_list_remove(&child->link);
+    xl_list_append(&ctx->lingering, &child->link);
+}
+
+int64_t xl_child_linger_due(const libxl_ctx *ctx)
+{
+    if (xl_list_empty(&ctx->lingering))
+        return XL_NEVER;
+    return xl_container(ctx->lingering.next, struct xl_child, link)->timer.due;
+}
+
+void xl_child_linger_over(libxl_ctx *ctx, int64_t now)
+{
+    while (!xl_list_empty(&ctx->lingering) && xl_child_linger_due(ctx) <= now)
+        xl_child_forget(
+            ctx, xl_container(ctx->lingering.next, struct xl_child, link));
 }
 
 void xl_child_let_go(libxl_ctx *ctx, struct xl_child *child)
@@ -384,6 +412,10 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
         xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
+        if (child->kept) {
+            xl_child_linger(ctx, child);
+            break;
+        }
         release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         let_go(ctx, child);

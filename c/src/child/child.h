@@ -65,13 +65,14 @@ struct xl_child {
     unsigned detached : 1;
     unsigned hold_pid : 1;    /* not to be reaped before it is asked for … */
     unsigned asked : 1;       /* … which it has been */
+    unsigned lingers : 1;     /* … nor right after its end: xl_child_linger */
     unsigned let_go : 1;      /* nobody will ask for it … */
     unsigned background : 1;  /* … and the reaper thread watches it */
     unsigned kept : 1;        /* it is unreaped, for the sake of its number */
     unsigned kept_fd : 1;     /* its pidfd is one of ctx->nkept_fds */
     unsigned host_warned : 1; /* mainloop mode: that it waits to be reaped */
     unsigned early : 1;       /* its end was seen before xl_child_started */
-    struct xl_list link;      /* ctx->live, then ctx->held */
+    struct xl_list link;      /* ctx->live, then ctx->held or ->lingering */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
     char *cgroup;                 /* NULL: none of its own */
@@ -98,8 +99,15 @@ void xl_child_ended_unreaped(libxl_ctx *ctx, struct xl_child *child, int status,
                              const struct rusage *rusage);
 /* It stays unreaped for now when it ends: see LIBXL_SPAWN_HOLD_PID. */
 int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child);
-/* Nobody will ask for it any more. */
+/* Nobody will ask for it any more. It is live. */
 void xl_child_let_go(libxl_ctx *ctx, struct xl_child *child);
+/* It has ended, is unreaped, and dropped: its number is left to the program's
+ * own waits until the next start, or until the reaper thread comes by. */
+void xl_child_linger(libxl_ctx *ctx, struct xl_child *child);
+/* Reaps those whose time has come by `now`; XL_NEVER: all. */
+void xl_child_linger_over(libxl_ctx *ctx, int64_t now);
+/* When the next one's comes; XL_NEVER: there is none. */
+int64_t xl_child_linger_due(const libxl_ctx *ctx);
 /* Its result has been asked for: the number may go. */
 void xl_child_asked(struct xl_child *child);
 /* What its start needed, if that is over. */

@@ -170,7 +170,9 @@ static void settle(libxl_ctx *ctx)
     /* the last child may have gone, and the handler with it */
     xl_mode_settle(ctx);
     ctx->mind_at = young > 0 ? xl_after_ms(BLIND_MS) : XL_NEVER;
-    if (ctx->nletgo == 0)
+    if (xl_child_linger_due(ctx) < ctx->mind_at)
+        ctx->mind_at = xl_child_linger_due(ctx);
+    if (ctx->nletgo == 0 && xl_list_empty(&ctx->lingering))
         xl_list_remove(&ctx->minded);
 }
 
@@ -181,6 +183,7 @@ static void visit(libxl_ctx *ctx)
         return;
     }
     ctx->in_passing = 1; /* what there is to tell is for those who pump */
+    xl_child_linger_over(ctx, xl_now());
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop)
         look_at_young(ctx);
     ctx->in_passing = 0;

@@ -194,6 +194,7 @@ struct libxl_ctx {
     struct xl_list starting; /* children of starts under way */
     struct xl_list live;     /* children not known to have ended */
     struct xl_list held;     /* ended, result not taken */
+    struct xl_list lingering; /* ended, dropped, not yet reaped; by time */
     struct xl_list aos;      /* operations not completed */
     int nlive;
     int nstops;            /* live ones with REPORT_STOPS */
