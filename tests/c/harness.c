@@ -260,7 +260,7 @@ static void take_fds(struct xt_state *s)
     qsort(s->fd, s->nfds, sizeof(s->fd[0]), by_fd);
 }
 
-static int count_threads(void)
+int xt_threads(void)
 {
     DIR *d = opendir("/proc/self/task");
     struct dirent *e;
@@ -294,7 +294,7 @@ struct xt_state *xt_state_take(void)
         XT_FAIL("out of memory");
     take_fds(s);
     s->children = look_for_children(&zombie);
-    s->nthreads = count_threads();
+    s->nthreads = xt_threads();
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &s->mask, 8);
     syscall(SYS_rt_sigpending, &s->pending, 8);
     for (int n = 1; n <= NSIG_RAW; n++)
@@ -364,11 +364,11 @@ static void diff_fds(struct text *t, const struct xt_state *a,
 static int settled_threads(int expected)
 {
     struct timespec ms = {0, 1000000};
-    int n = count_threads();
+    int n = xt_threads();
 
     for (int i = 0; n > expected && i < 2000; i++) {
         nanosleep(&ms, NULL);
-        n = count_threads();
+        n = xt_threads();
     }
     return n;
 }

@@ -126,6 +126,10 @@ __attribute__((format(printf, 1, 2))) void xt_note(const char *format, ...);
 
 struct xt_state;
 
+/* How many threads this process has. One that has ended may count for a moment
+ * after it has told whoever waited for it. */
+int xt_threads(void);
+
 /* A snapshot of this process: fds with targets and flags, threads, signal
  * mask, dispositions, pending signals. Free it with xt_state_free. */
 struct xt_state *xt_state_take(void);

@@ -257,6 +257,12 @@ XT_TEST_SLOW(a_detached_child_goes, "X5 C5", 120)
     sweep("detach", libxl_sigchld_owner_none, detach_run, 0);
 }
 
+static int no_other_thread(void *user)
+{
+    (void)user;
+    return xt_threads() == 1;
+}
+
 /* Its status is the program's; what is left of it goes with the ctx. */
 static int linger_run(void *state)
 {
@@ -281,6 +287,7 @@ static int linger_run(void *state)
         XT_EQ_INT(xh_reap(pid), 1 << 8);
     }
     XT_OK(libxl_ctx_free(ctx));
+    XT_EVENTUALLY(no_other_thread, NULL);
     return rc;
 }
 
