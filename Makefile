@@ -12,11 +12,11 @@ MANDIR ?= $(PREFIX)/share/man
 DESTDIR ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help deps demo check check-all soak install clean lint format \
+.PHONY: help deps demo check check-all soak install uninstall clean lint format \
   check-house check-docs coverage-of-contract check-trixie
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
--include bench/build.mk
+-include bench/build.mk scripts/dist.mk
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' \
@@ -64,12 +64,13 @@ check-trixie: ## build and test in a Debian 13 chroot (as root; 10 minutes)
 coverage-of-contract: ## write docs/contract-coverage.md
 	@$(PYTHON) scripts/contract_coverage.py --write
 
+paths = '$(PREFIX)' '$(LIBDIR)' '$(INCLUDEDIR)' '$(MANDIR)' '$(VERSION)'
+
 install: lib ## install the C library (DESTDIR, PREFIX)
-	scripts/install $(DESTDIR)$(PREFIX) $(DESTDIR)$(LIBDIR) \
-	  $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(MANDIR)
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' \
-	  -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
-	  c/xlchild.pc.in > $(DESTDIR)$(LIBDIR)/pkgconfig/xlchild.pc
+	DESTDIR='$(DESTDIR)' scripts/install $(paths)
+
+uninstall: ## remove what install has put there (same DESTDIR, PREFIX)
+	DESTDIR='$(DESTDIR)' scripts/install --remove $(paths)
 
 lint: ## clang-tidy and cppcheck over the C core
 	@scripts/deps lint

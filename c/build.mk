@@ -38,7 +38,7 @@ $(XL_BUILD)/libxlchild.a: $(XL_BUILD)/libxlchild.o
 $(XL_BUILD)/libxlchild.so.0: $(XL_OBJ) c/libxlchild.map
 	$(CC) -shared -pthread -Wl,-soname,libxlchild.so.0 \
 	  -Wl,--version-script=c/libxlchild.map -Wl,--no-undefined -Wl,-z,now \
-	  -Wl,-z,nodelete \
+	  -Wl,-z,nodelete $(LDFLAGS) \
 	  -o $@ $(XL_OBJ) -ldl
 	ln -sf libxlchild.so.0 $(XL_BUILD)/libxlchild.so
 

@@ -13,7 +13,7 @@ DUNE_OUT := build/ocaml/default
 SOAK_SECONDS ?= 600
 
 .PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind \
-  check-ocaml-compacting demo-ocaml
+  check-ocaml-compacting demo-ocaml install-ocaml uninstall-ocaml
 
 ocaml: ## build the OCaml libraries and examples
 	@$(DUNE_BUILD) @install ./examples
@@ -38,3 +38,18 @@ soak-ocaml: helpers ## a supervisor's day, and 200 threads, SOAK_SECONDS each
 	@$(DUNE_BUILD) ./test
 	@build/tests/helpers/reaper $(DUNE_OUT)/test/soak/soak.exe $(SOAK_SECONDS)
 	@build/tests/helpers/reaper $(DUNE_OUT)/test/soak/threads.exe $(SOAK_SECONDS) 200
+
+# Where findlib looks: its own folder for what is installed by hand when PREFIX
+# is the machine's, else a folder that OCAMLPATH then has to name.
+OCAMLDIR ?= $(if $(filter /usr/local,$(PREFIX)),$(shell \
+  ocamlfind printconf destdir),$(PREFIX)/lib/ocaml)
+DUNE_PLACES = --root ocaml --build-dir $(CURDIR)/build/ocaml \
+  --prefix '$(DESTDIR)$(PREFIX)' --libdir '$(DESTDIR)$(OCAMLDIR)'
+
+install-ocaml: ## install the OCaml libraries (DESTDIR, PREFIX, OCAMLDIR)
+# (What is built is not built again: root has no business in build/.)
+	@[ -e $(DUNE_OUT)/xlchild.install ] || { $(DUNE_BUILD) @install; }
+	@$(DUNE) install $(DUNE_PLACES) xlchild xlchild-lwt
+
+uninstall-ocaml: ## remove what install-ocaml has put there
+	@$(DUNE) uninstall $(DUNE_PLACES) xlchild xlchild-lwt

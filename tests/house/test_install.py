@@ -104,3 +104,15 @@ def test_program_built_by_pkg_config_runs(prefix, static, tmp_path):
     assert output(program, LD_LIBRARY_PATH=str(prefix / "lib")) == version
     needed = output("readelf", "-d", program)
     assert ("libxlchild.so.0" in needed) is not static
+
+
+def test_uninstall_takes_away_what_install_has_put_there(tmp_path):
+    make_install(DESTDIR=tmp_path, PREFIX="/opt/x")
+    other = tmp_path / "opt/x/lib/libother.so.0"
+    other.write_text("somebody else's")
+    subprocess.run(
+        ["make", "--no-print-directory", "uninstall", f"DESTDIR={tmp_path}",
+         "PREFIX=/opt/x"], cwd=tree.ROOT, check=True, env=environment(),
+        stdout=subprocess.DEVNULL)
+    assert installed(tmp_path) == ["opt/x/lib/libother.so.0"]
+    assert not (tmp_path / "opt/x/include/xlchild").exists()
