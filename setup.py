@@ -4,7 +4,8 @@ What the package says of itself stands in pyproject.toml, what a source
 distribution holds in MANIFEST.in.
 
 SWIG writes the wrapper into the build folder; nothing generated lands in the
-source tree. The core's symbols stay hidden, so that the extension gets along
+source tree. A source distribution has the wrapper inside, in generated/, and
+needs no SWIG. The core's symbols stay hidden, so that the extension gets along
 with any other library of the same names in the process.
 
     python3 setup.py build --build-lib DIR     what `make python` does
@@ -13,11 +14,16 @@ with any other library of the same names in the process.
 import glob
 import os
 import shutil
+import shlex
 import subprocess
+import sysconfig
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
+INTERFACE = "bindings/python/_libxl.i"
+SHIPPED = "generated/_libxl_wrap.c"  # in a source distribution only
 HIDDEN = '__attribute__((visibility("hidden")))'
 
 
@@ -28,26 +34,63 @@ def is_newer(made, sources):
         for source in sources)
 
 
+def run_swig(source, wrapper):
+    """Write the wrapper for the interface file."""
+    swig = os.environ.get("SWIG") or shutil.which("swig")
+    if swig is None:
+        raise SystemExit(
+            "xlchild: the tree has no generated wrapper and there is no SWIG "
+            "to make it; install swig (Debian: apt-get install swig), or "
+            "build from the source distribution, which has it inside")
+    os.makedirs(os.path.dirname(wrapper), exist_ok=True)
+    subprocess.run([swig, "-python", "-noproxy", "-Ibindings", "-Ic/include",
+                    "-outdir", os.path.dirname(wrapper), "-o", wrapper,
+                    source], check=True)
+
+
+def check_compiler(compiler, include_dirs):
+    """Say what is missing before a compiler's hundred lines do not."""
+    program = shlex.split(os.environ.get("CC") or "")[:1] \
+        or list(getattr(compiler, "compiler_so", None) or [])[:1]
+    if program and shutil.which(program[0]) is None:
+        raise SystemExit(
+            "xlchild: building it needs a C compiler, and there is no %r "
+            "here; install gcc and Python's headers (Debian: apt-get install "
+            "gcc libc6-dev python3-dev), or set CC, or take a wheel for this "
+            "Python" % program[0])
+    folders = [sysconfig.get_path("include"), *include_dirs]
+    if not any(os.path.exists(os.path.join(folder, "Python.h"))
+               for folder in folders if folder):
+        raise SystemExit(
+            "xlchild: building it needs Python's headers, and there is no "
+            "%s/Python.h; install them (Debian: apt-get install python3-dev), "
+            "or take a wheel for this Python" % folders[0])
+
+
+class WithWrapper(sdist):
+    """sdist that puts SWIG's wrapper inside."""
+
+    def make_release_tree(self, base_dir, files):
+        """The files, and the wrapper."""
+        super().make_release_tree(base_dir, files)
+        wrapper = os.path.join(base_dir, SHIPPED)
+        if not os.path.exists(wrapper):
+            run_swig(INTERFACE, wrapper)
+
+
 class SwigBuild(build_ext):
     """build_ext that runs SWIG into the build folder first."""
 
     def build_extension(self, ext):
         """Generate the wrapper, then compile as usual."""
-        interface = [s for s in ext.sources if s.endswith(".i")]
+        check_compiler(self.compiler, self.include_dirs)
         ext.sources = [s for s in ext.sources if not s.endswith(".i")]
-        for source in interface:
-            name = os.path.basename(source)[:-2] + "_wrap.c"
-            wrapper = os.path.join(self.build_temp, name)
-            ext.sources.append(wrapper)
-            if is_newer(wrapper, [source] + ext.depends):
-                continue
-            os.makedirs(self.build_temp, exist_ok=True)
-            swig = os.environ.get("SWIG") or shutil.which("swig") or "swig"
-            command = [swig, "-python", "-noproxy", "-Ibindings",
-                       "-Ic/include", "-outdir", self.build_temp,
-                       "-o", wrapper, source]
-            self.announce(" ".join(command), level=2)
-            subprocess.run(command, check=True)
+        wrapper = SHIPPED
+        if not os.path.exists(wrapper):
+            wrapper = os.path.join(self.build_temp, "_libxl_wrap.c")
+            if not is_newer(wrapper, [INTERFACE] + ext.depends):
+                run_swig(INTERFACE, wrapper)
+        ext.sources.append(wrapper)
         super().build_extension(ext)
 
 
@@ -64,10 +107,10 @@ setup(
         ("share/bash-completion/completions", "xlchild"),
         ("share/zsh/site-functions", "_xlchild"),
         ("share/fish/vendor_completions.d", "xlchild.fish"))],
-    cmdclass={"build_ext": SwigBuild},
+    cmdclass={"build_ext": SwigBuild, "sdist": WithWrapper},
     ext_modules=[Extension(
         "xlchild._libxl",
-        sources=["bindings/python/_libxl.i"] + BINDING + CORE,
+        sources=[INTERFACE] + BINDING + CORE,
         depends=(["bindings/libxl.i"] + glob.glob("bindings/python/*.h")
                  + glob.glob("c/src/*/*.h") + glob.glob("c/include/*/*.h")),
         include_dirs=["bindings/python", "c/include", "c/src"],

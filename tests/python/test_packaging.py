@@ -56,7 +56,15 @@ def sdist(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wheel(sdist, tmp_path_factory):
+def without_swig():
+    """It needs none: a run of it would fail."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SWIG", "/nonexistent/swig")
+        yield
+
+
+@pytest.fixture(scope="module")
+def wheel(sdist, tmp_path_factory, without_swig):
     """The wheel, made of the source distribution alone."""
     folder = tmp_path_factory.mktemp("wheel")
     with tarfile.open(sdist) as archive:
@@ -90,6 +98,8 @@ def test_sdist_has_what_was_built_of(sdist):
                 assert str(path.relative_to(ROOT)) in names
     assert {"LICENSE", "README.md", "setup.py", "pyproject.toml",
             "bindings/libxl.i", "python/xlchild/py.typed"} <= names
+    assert {name for name in names if name.startswith("generated")} \
+        >= {"generated/_libxl_wrap.c"}
     assert {name for name in names if name.startswith("build")} \
         <= {"build", "build/xlchild.egg-info",
             "build/xlchild.egg-info/SOURCES.txt"}
@@ -157,5 +167,5 @@ def test_pip_installs_the_tree(wheel, tmp_path):
         cwd=tmp_path / "here")
     assert extension.stat().st_mtime == before
     assert {p.name for p in tree.iterdir()} - {"build", "PKG-INFO",
-                                               "setup.cfg"} \
+                                               "setup.cfg", "generated"} \
         == {name.partition("/")[0] for name in SOURCES}
