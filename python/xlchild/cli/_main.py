@@ -366,7 +366,11 @@ def main(argv=None):
     0
     """
     keep_standard_fds()
-    options = parse(argv)
+    words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["doctor"]:
+        from ._doctor import main as doctor
+        return doctor(words[1:])
+    options = parse(words)
     with Signals(options.tty) as signals:
         try:
             return run(options, signals)

@@ -6,7 +6,7 @@ files from here: manual() and completion().
 import sys
 import textwrap
 
-from ._table import (DESCRIPTION, EXAMPLE, EXITS, FIELDS, FILE, FOLDER,
+from ._table import (DESCRIPTION, DOCTOR, EXAMPLE, EXITS, FIELDS, FILE, FOLDER,
                      SECTIONS, SOURCES, TABLE)
 
 __all__ = ["completion", "help_text", "manual", "show"]
@@ -66,7 +66,8 @@ def help_text():
         for option in TABLE:
             if option.section == section:
                 lines += _two_columns(_left(option), option.help)
-    for title, rows in (("in COMMAND", FIELDS), ("after COMMAND", SOURCES),
+    for title, rows in (("instead", (DOCTOR,)), ("in COMMAND", FIELDS),
+                        ("after COMMAND", SOURCES),
                         ("exit status", EXITS)):
         lines += ["", title + ":"]
         for left, text in rows:
@@ -107,7 +108,8 @@ def manual():
         for option in TABLE:
             if option.section == section:
                 lines += _entry(_names(option), option.help)
-    for title, rows in (("REPLACEMENT STRINGS", FIELDS),
+    for title, rows in (("DOCTOR", (DOCTOR,)),
+                        ("REPLACEMENT STRINGS", FIELDS),
                         ("SOURCES", SOURCES), ("EXIT STATUS", EXITS)):
         lines.append(".SH " + title)
         for left, text in rows:

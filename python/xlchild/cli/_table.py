@@ -6,8 +6,8 @@ xargs where they have them.
 """
 from . import _values as v
 
-__all__ = ["BY_NAME", "DESCRIPTION", "EXITS", "FIELDS", "Option", "SECTIONS", "SOURCES",
-           "TABLE"]
+__all__ = ["BY_NAME", "DESCRIPTION", "DOCTOR", "EXITS", "FIELDS", "Option",
+           "SECTIONS", "SOURCES", "TABLE"]
 
 SECTIONS = ("Input", "Commands", "Running", "Terminal", "Output", "Account",
             "About")
@@ -229,6 +229,10 @@ SOURCES = (
     ("::::", "files whose lines are the values; - is standard input"),
     (":::+ ::::+", "the same, each value beside one of the source before"),
 )
+
+DOCTOR = ("doctor [PID]", "as the first word: what a running process does with "
+          "SIGCHLD and its children, what this kernel offers, and what to do; "
+          "for a bug report (-- doctor runs a program so called)")
 
 EXITS = (
     ("0", "all went well"),
