@@ -1,0 +1,141 @@
+"""The Debian packages, installed and used in new systems of both releases."""
+import pytest
+
+from conftest import ROOT, SUITES, inside
+
+NAMES = {"libxlchild0", "libxlchild-dev", "python3-xlchild",
+         "libxlchild-ocaml", "libxlchild-ocaml-dev", "xlchild"}
+INSTALL = "apt-get -qq update\napt-get -qq -y install " \
+    "--no-install-recommends %s > /dev/null\n"
+FILES = " ".join("/dist/$suite/%s_*.deb" % name for name in sorted(NAMES))
+NOTHING_LEFT = """
+apt-get -qq -y purge $(dpkg-query -W -f '${Package}\\n' | grep xlchild) \\
+    > /dev/null
+if dpkg-query -W -f '${Package} ${Status}\\n' | grep 'xlchild.*installed'; then
+    exit 1
+fi
+if find / -xdev -path /source -prune -o -path /dist -prune -o -path /out \\
+    -prune -o -path /tmp -prune -o -path /var/cache/apt -prune \\
+    -o -name '*xlchild*' -print | grep .; then
+    exit 1
+fi
+ldconfig
+"""
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_there_is_a_package_for_each_purpose(packages, suite):
+    made = {p.name.partition("_")[0]
+            for p in (packages / suite).glob("*.deb")}
+    assert {n for n in made if not n.endswith("-dbgsym")} == NAMES
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_a_machine_without_compilers(packages, suite, tmp_path):
+    """The command, its page, its completions; Python; then a wheel."""
+    script = "suite=%s\n" % suite + INSTALL % (
+        "/dist/$suite/xlchild_*.deb /dist/$suite/python3-xlchild_*.deb "
+        "python3-venv") + """
+cp -r /source/README.md /source/debian /tmp
+cd /tmp
+debian/tests/smoke python
+dpkg -L xlchild | grep -q '/man1/xlchild.1.gz$'
+dpkg -L xlchild | grep -q '/bash-completion/completions/xlchild$'
+dpkg -L xlchild | grep -q '/zsh/vendor-completions/_xlchild$'
+dpkg -L xlchild | grep -q '/fish/vendor_completions.d/xlchild.fish$'
+xlchild doctor | grep -q 'SIGCHLD'
+if command -v cc || command -v gcc || command -v swig; then exit 1; fi
+""" + NOTHING_LEFT + """
+python3 -m venv /opt/venv
+/opt/venv/bin/pip -q install --no-index --find-links /dist xlchild
+/opt/venv/bin/xlchild echo ::: one | grep -qx one
+/opt/venv/bin/pip -q uninstall -y xlchild
+if /opt/venv/bin/python -c 'import xlchild' 2> /dev/null; then exit 1; fi
+"""
+    inside(suite, script, tmp_path)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_the_library_and_ocaml(packages, suite, tmp_path):
+    """What autopkgtest runs; pkg-config, CMake, Meson; then all of it goes."""
+    script = "suite=%s\n" % suite + INSTALL % (
+        FILES + " ocaml ocaml-findlib gcc libc6-dev pkgconf cmake meson "
+        "ninja-build make") + """
+cp -r /source/README.md /source/debian /source/docs/examples /tmp
+cd /tmp
+for language in c python ocaml; do debian/tests/smoke $language; done
+cmake -S examples/cmake -B cmake > /dev/null
+cmake --build cmake > /dev/null
+cmake/hello | grep -qx 'exit 3'
+meson setup meson examples/meson > /dev/null
+ninja -C meson > /dev/null
+meson/hello | grep -qx 'exit 3'
+man3=/usr/share/man/man3
+[ -e $man3/libxl_childproc_spawn.3.gz ]
+""" + NOTHING_LEFT
+    inside(suite, script, tmp_path)
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_an_upgrade(packages, suite, tmp_path):
+    """From an older version of every package, while programs use it."""
+    script = "suite=%s\n" % suite + """
+mkdir /old
+for name in %s; do
+    dpkg-deb -R /dist/$suite/${name}_*.deb /tmp/$name
+    sed -i -e 's/^Version: .*/Version: 0.0.1-1/' \\
+        -e 's/(= [0-9][^)]*)/(= 0.0.1-1)/' \\
+        -e '/^Depends/s/xlchild (>= [^)]*)/xlchild (>= 0.0.1)/' \\
+        /tmp/$name/DEBIAN/control
+    dpkg-deb -b /tmp/$name /old/$name.deb > /dev/null
+done
+""" % " ".join(sorted(NAMES)) + INSTALL % "/old/*.deb" + """
+dpkg-query -W -f '${Package} ${Version}\\n' | grep xlchild | grep -c ' 0.0.1-1$' |
+    grep -qx %d
+mkfifo /tmp/go
+xlchild sh -c 'cat /tmp/go; echo done' ::: job > /tmp/said &
+job=$!
+""" % len(NAMES) + INSTALL % FILES + """
+echo > /tmp/go
+wait $job
+grep -qx done /tmp/said
+if dpkg-query -W -f '${Package} ${Version}\\n' | grep 'xlchild.* 0.0.1'; then
+    exit 1
+fi
+cp -r /source/README.md /source/debian /tmp
+cd /tmp
+debian/tests/smoke python
+""" + NOTHING_LEFT
+    inside(suite, script, tmp_path)
+
+
+@pytest.mark.parametrize("suite", SUITES[:1])
+def test_two_builds_give_the_same_packages(packages, suite, tmp_path):
+    """Built again, in another new system, in another folder."""
+    script = """
+mkdir /build
+cd /build
+cp /dist/%(suite)s/*.dsc /dist/%(suite)s/*.debian.tar.* .
+cp /dist/xlchild-*.tar.xz "$(sed -n 's/^ [0-9a-f]* [0-9]* \\(.*orig.*\\)/\\1/p' \\
+    *.dsc | head -n 1)"
+mkdir elsewhere
+dpkg-source -x *.dsc elsewhere/tree > /dev/null
+export SOURCE_DATE_EPOCH=$(sed -n 's/^epoch //p' /dist/%(suite)s/epoch)
+cd elsewhere/tree
+dpkg-buildpackage -us -uc -b > /out/log 2>&1
+cd ..
+for deb in *.deb; do
+    cmp $deb /dist/%(suite)s/$deb
+done
+ls *.deb | wc -l
+"""
+    said = inside(suite + "+debs", script % {"suite": suite}, tmp_path)
+    assert int(said.split()[-1]) >= len(NAMES)
+
+
+@pytest.mark.parametrize("suite", SUITES[:1])
+def test_opam_accepts_its_files(suite, tmp_path):
+    said = inside(suite, INSTALL % "opam" + "cd /source/ocaml\n"
+                  "opam lint xlchild.opam xlchild-lwt.opam\n", tmp_path)
+    assert "warning" not in said and "error" not in said
+    assert (ROOT / "ocaml/xlchild.opam").is_file()
