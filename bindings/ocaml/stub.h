@@ -74,7 +74,8 @@ enum xlo_child_field { XLO_CHILD_CONTEXT, XLO_CHILD_ID, XLO_CHILD_PID };
 
 struct xlo_ctx {
     libxl_ctx *ctx;      /* NULL once closed */
-    atomic_int uses;     /* calls under way; far below 0 when closed */
+    atomic_llong uses;   /* calls under way, those of the collector's each
+                            XLO_OF_COLLECTOR; far below 0 when closed */
     atomic_int silent;   /* no callback reaches OCaml any more */
     value weak;          /* generational root: a Weak.t of the OCaml record,
                             so that closures are reachable while it is, and a
@@ -95,6 +96,7 @@ struct xlo_frame {
                          waited; Val_unit */
     int64_t asked;    /* xlo_interrupted, first: of CLOCK_MONOTONIC in ns */
     int raised;       /* a callback of this call raised */
+    long long weight; /* in uses */
 };
 
 /* ---- contexts ---- */
@@ -103,6 +105,10 @@ struct xlo_frame {
  * XLO_CLOSED. Runtime lock held. */
 int xlo_begin(value t, struct xlo_frame *frame);
 void xlo_end(struct xlo_frame *frame);
+/* The same for a finaliser, on whatever thread the collector came: nobody made
+ * that call, and close waits for its end instead of being refused. */
+#define XLO_OF_COLLECTOR (1LL << 32)
+int xlo_begin_collected(value t, struct xlo_frame *frame);
 /* Releases and retakes the runtime lock between begin and end. Neither runs
  * OCaml code, so nothing can raise while C owns something. */
 void xlo_release(void);

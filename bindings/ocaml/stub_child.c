@@ -326,6 +326,22 @@ value xlchild_ml_detach(value t, value id_v)
     CAMLreturn(answer(rc, errnoval));
 }
 
+/* let_go : t -> int -> unit; detach, for a finaliser */
+value xlchild_ml_let_go(value t, value id_v)
+{
+    CAMLparam1(t);
+    libxl_childproc_id id = Long_val(id_v);
+    struct xlo_frame frame;
+
+    if (xlo_begin_collected(t, &frame))
+        CAMLreturn(Val_unit);
+    xlo_release();
+    libxl_childproc_detach(frame.x->ctx, id);
+    xlo_retake();
+    xlo_end(&frame);
+    CAMLreturn(Val_unit);
+}
+
 /* abandon : t -> int -> unit; whatever becomes of it, it is killed and reaped.
  * Nothing is raised here, before or after. */
 value xlchild_ml_abandon(value t, value id_v)

@@ -13,9 +13,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define CLOSED_USES (INT_MIN / 2)
+#define CLOSED_USES (LLONG_MIN / 2)
+
+/* So often, and so long in all, close waits for the collector. */
+#define LOOK_NS 200000
+#define MOST_LOOKS 25000
 
 #define Ctx_val(v) (*(struct xlo_ctx **)Data_custom_val(v))
 
@@ -35,15 +40,16 @@ struct xlo_frame *xlo_current_frame(void)
     return current_frame;
 }
 
-int xlo_begin(value t, struct xlo_frame *frame)
+static int begin(value t, struct xlo_frame *frame, long long weight)
 {
     struct xlo_ctx *x = Ctx_val(Field(t, 0));
 
-    if (atomic_fetch_add(&x->uses, 1) < 0) {
-        atomic_fetch_sub(&x->uses, 1);
+    if (atomic_fetch_add(&x->uses, weight) < 0) {
+        atomic_fetch_sub(&x->uses, weight);
         return XLO_CLOSED;
     }
     frame->x = x;
+    frame->weight = weight;
     frame->predicate = NULL;
     frame->exception = NULL;
     frame->asked = 0;
@@ -53,10 +59,20 @@ int xlo_begin(value t, struct xlo_frame *frame)
     return 0;
 }
 
+int xlo_begin(value t, struct xlo_frame *frame)
+{
+    return begin(t, frame, 1);
+}
+
+int xlo_begin_collected(value t, struct xlo_frame *frame)
+{
+    return begin(t, frame, XLO_OF_COLLECTOR);
+}
+
 void xlo_end(struct xlo_frame *frame)
 {
     current_frame = frame->outer;
-    atomic_fetch_sub(&frame->x->uses, 1);
+    atomic_fetch_sub(&frame->x->uses, frame->weight);
 }
 
 void xlo_release(void)
@@ -286,16 +302,46 @@ value xlchild_ml_alloc(value t, value weak, value min_level, value logged)
     CAMLreturn(xlo_ok(Val_unit));
 }
 
+static int inside(const struct xlo_ctx *x)
+{
+    const struct xlo_frame *frame = current_frame;
+
+    while (frame && frame->x != x)
+        frame = frame->outer;
+    return frame != NULL;
+}
+
+/* From here on no call begins. 0, XLO_CLOSED, or ERROR_BUSY where somebody's is
+ * under way. */
+static int claim(struct xlo_ctx *x)
+{
+    static const struct timespec moment = {.tv_nsec = LOOK_NS};
+    long long uses = 0;
+    int looks = 0;
+
+    while (!atomic_compare_exchange_strong(&x->uses, &uses, CLOSED_USES)) {
+        if (uses < 0)
+            return XLO_CLOSED;
+        if (uses % XLO_OF_COLLECTOR || inside(x) || looks++ == MOST_LOOKS)
+            return ERROR_BUSY;
+        xlo_release();
+        nanosleep(&moment, NULL);
+        xlo_retake();
+        uses = 0;
+    }
+    return 0;
+}
+
 /* close : t -> (unit, …) result */
 value xlchild_ml_close(value t)
 {
     CAMLparam1(t);
     struct xlo_ctx *x = Ctx_val(Field(t, 0));
     struct xlo_frame frame = {.x = x};
-    int idle = 0, rc;
+    int rc = claim(x);
 
-    if (!atomic_compare_exchange_strong(&x->uses, &idle, CLOSED_USES))
-        CAMLreturn(xlo_system_error(idle < 0 ? XLO_CLOSED : ERROR_BUSY, 0));
+    if (rc)
+        CAMLreturn(xlo_system_error(rc, 0));
     frame.outer = current_frame;
     current_frame = &frame;
     xlo_release();

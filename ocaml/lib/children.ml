@@ -87,7 +87,7 @@ let let_go (child : Raw.child) =
   if child.child_ended = None && child.id <> 0 then
     if Raw.in_callback () then
       Raw.change child.context.dropped (fun l -> child.id :: l)
-    else ignore (Raw.detach child.context child.id)
+    else Raw.let_go child.context child.id
 
 let let_dropped_go (t : Raw.t) =
   if Atomic.get t.dropped <> [] && not (Raw.in_callback ()) then

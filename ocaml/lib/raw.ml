@@ -210,6 +210,7 @@ external spawn_many :
   ((unit, failure) result array, failure) result
   = "xlchild_ml_spawn_many"
 
+external let_go : t -> int -> unit = "xlchild_ml_let_go"
 external abandon : t -> int -> unit = "xlchild_ml_abandon"
 external in_callback : unit -> bool = "xlchild_ml_in_callback"
 

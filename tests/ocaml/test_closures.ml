@@ -353,6 +353,21 @@ let finaliser_is_silent () =
     "xlchild: a context was never closed (Xlchild.close)\n"
     (Bytes.sub_string text 0 n)
 
+(* A finaliser that lets a dropped handle's child go is no call of anybody's: on
+   another thread it comes whenever it likes. *)
+let closing_beside_the_collector () =
+  for _ = 1 to 40 do
+    let ctx = create () in
+    for _ = 1 to 4 do
+      (* whose finaliser asks the library: there was no answer *)
+      Child.detach (start ctx (command ~search:false tiny []))
+    done;
+    let collector = Thread.create Gc.full_major () in
+    Thread.yield ();
+    close ctx;
+    Thread.join collector
+  done
+
 let cases =
   [
     case "B1 hooks are owned while registered" owned_while_registered;
@@ -371,6 +386,7 @@ let cases =
     case "B6 use after close, double close" closed;
     case "B6 closing from inside a callback" closing_in_a_callback;
     case "B6 closing while a thread waits" closing_under_a_thread;
+    case "B6 closing while the collector works" closing_beside_the_collector;
     case "B6 the finaliser warns and calls nobody" finaliser_is_silent;
   ]
   @ not_under_valgrind ~why:"without pidfds there is a warning more"
