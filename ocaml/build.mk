@@ -12,8 +12,8 @@ DUNE_OUT := build/ocaml/default
 
 SOAK_SECONDS ?= 600
 
-.PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind \
-  check-ocaml-compacting demo-ocaml install-ocaml uninstall-ocaml
+.PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind demo-ocaml \
+  install-ocaml uninstall-ocaml
 
 ocaml: ## build the OCaml libraries and examples
 	@$(DUNE_BUILD) @install ./examples
@@ -25,10 +25,6 @@ check-ocaml: helpers ## run the OCaml tests
 check-ocaml-valgrind: helpers ## the OCaml suites under valgrind (half a minute)
 	@$(DUNE_BUILD) @install ./examples ./test
 	@sh tests/ocaml/run.sh $(DUNE_OUT) valgrind
-
-check-ocaml-compacting: helpers ## the OCaml suite, the heap compacted on and on
-	@$(DUNE_BUILD) @install ./examples ./test
-	@sh tests/ocaml/run.sh $(DUNE_OUT) compacting
 
 demo-ocaml: ## a daemon that supervises ten workers, in OCaml
 	@$(DUNE_BUILD) @install ./examples

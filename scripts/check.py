@@ -56,7 +56,6 @@ LONG_AREAS = [
     ("C, TSan", "check-c-tsan"),
     ("C, valgrind", "check-c-valgrind"),
     ("OCaml, valgrind", "check-ocaml-valgrind"),
-    ("OCaml, compacting", "check-ocaml-compacting"),
     ("C, every world", "check-worlds"),
     ("races, 100 times", "check-c-races"),
     ("C, gaps, TSan", "check-c-gaps-tsan"),

@@ -122,25 +122,30 @@ let start_into child t command report =
       drop_report t number;
       about command (checked t e)
 
-let start_result ?(report = Hold) t command =
-  let child = child_for t report in
+(* [into] makes [child] a process's. Whatever is raised meanwhile, [undo] comes
+   first; the answer is there before, so that nothing is raised after. *)
+let handed_over_result child ~undo into =
   let ok = Ok child in
-  try
-    match start_into child t command report with
-    | Ok () -> ok
-    | Result.Error _ as e -> e
+  try match into child with Ok () -> ok | Result.Error _ as e -> e
   with exn ->
-    abandon child;
+    undo child;
     raise exn
 
-let start ?(report = Hold) t command =
-  let child = child_for t report in
+let handed_over child ~undo into =
   try
-    get (start_into child t command report);
+    get (into child);
     child
   with exn ->
-    abandon child;
+    undo child;
     raise exn
+
+let start_result ?(report = Hold) t command =
+  handed_over_result (child_for t report) ~undo:abandon (fun child ->
+      start_into child t command report)
+
+let start ?(report = Hold) t command =
+  handed_over (child_for t report) ~undo:abandon (fun child ->
+      start_into child t command report)
 
 (* Ends it, if need be, and takes its result; it may have been detached. *)
 let finish child =
@@ -259,21 +264,9 @@ let adopt_into child (t : Raw.t) identity report =
 let give_back (child : Raw.child) = child.id <- 0
 
 let adopt_result ?(report = Hold) t identity =
-  let child = child_for t report in
-  let ok = Ok child in
-  try
-    match adopt_into child t identity report with
-    | Ok () -> ok
-    | Result.Error _ as e -> e
-  with exn ->
-    give_back child;
-    raise exn
+  handed_over_result (child_for t report) ~undo:give_back (fun child ->
+      adopt_into child t identity report)
 
 let adopt ?(report = Hold) t identity =
-  let child = child_for t report in
-  try
-    get (adopt_into child t identity report);
-    child
-  with exn ->
-    give_back child;
-    raise exn
+  handed_over (child_for t report) ~undo:give_back (fun child ->
+      adopt_into child t identity report)

@@ -284,15 +284,13 @@ let reading fd ~ended =
                 [ (Lwt_unix.wait_read fd >|= fun () -> `Read); at_its_end () ])
         >>= function
         | `Look_again -> Lwt.pause () >>= next
+        | `Read when !over -> next () (* closed: the number is another's *)
         | `Read -> (
-            (* nothing happens in between: it is this turn's *)
             match Unix.read (Lwt_unix.unix_file_descr fd) buffer 0 piece with
             | 0 -> Lwt.return_none
             | n -> Lwt.return_some (Bytes.sub_string buffer 0 n)
             | exception Unix.Unix_error ((EAGAIN | EWOULDBLOCK | EINTR), _, _)
               ->
-                Lwt.pause () >>= next
-            | exception Unix.Unix_error (Unix.EBADF, _, _) ->
                 Lwt.pause () >>= next))
   in
   Lwt_stream.from next

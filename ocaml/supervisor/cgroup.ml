@@ -9,17 +9,6 @@ let write path text =
     ~finally:(fun () -> Unix.close fd)
     (fun () -> ignore (Unix.write_substring fd text 0 (String.length text)))
 
-let lines_of path =
-  match open_in path with
-  | exception Sys_error _ -> []
-  | file ->
-      let rec lines acc =
-        match input_line file with
-        | line -> lines (line :: acc)
-        | exception (End_of_file | Sys_error _) -> acc
-      in
-      Fun.protect ~finally:(fun () -> close_in_noerr file) (fun () -> lines [])
-
 (* Pids, those in groups below it too: cgroup.kill does not spare them. *)
 let rec members path =
   let below name =
@@ -27,7 +16,7 @@ let rec members path =
     if Sys.is_directory inner then members inner else []
   in
   List.filter_map int_of_string_opt
-    (lines_of (Filename.concat path "cgroup.procs"))
+    (Xlchild_syslog.Outside.lines (Filename.concat path "cgroup.procs"))
   @
   match Sys.readdir path with
   | names -> List.concat_map below (Array.to_list names)

@@ -196,8 +196,14 @@ let rec connect t =
       remember socket;
       t.socket <- Some socket;
       t.is_process <- is_process;
-      Hashtbl.iter (fun _ stream -> ignore (say t stream)) t.streams;
-      ignore (Thread.create (fun () -> listen t socket) ())
+      (match Thread.create (fun () -> listen t socket) () with
+      | _ -> ()
+      | exception exn ->
+          (* one that nobody listens to is none *)
+          t.socket <- None;
+          close socket;
+          raise exn);
+      Hashtbl.iter (fun _ stream -> ignore (say t stream)) t.streams
 
 (* Its end is noticed at once, and another one started. *)
 and listen t socket =
@@ -222,7 +228,9 @@ and listen t socket =
         t.short_lives <- t.short_lives + 1
       else t.short_lives <- 0;
       if Hashtbl.length t.streams > 0 then
-        try connect t with Unix.Unix_error _ | Xlchild.Error _ -> ())
+        try connect t
+        with Unix.Unix_error _ | Xlchild.Error _ | Sys_error _ ->
+          () (* no thread, say: the next one that logs tries again *))
 
 and is_over t id =
   Option.iter put_away (Hashtbl.find_opt t.streams id);

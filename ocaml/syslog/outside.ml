@@ -1,6 +1,6 @@
 (* outside.ml - where a process of ours is out of the daemon's reach
 
-   Called by logger.ml and by forkhelpers. *)
+   Called by logger.ml, by forkhelpers and by the supervisor's cgroup.ml. *)
 
 (* A thread of ours leaves these to the host's. *)
 let signals =
@@ -13,7 +13,7 @@ let lines path =
       let rec more acc =
         match input_line file with
         | line -> more (line :: acc)
-        | exception (End_of_file | Sys_error _) -> acc
+        | exception (End_of_file | Sys_error _) -> List.rev acc
       in
       Fun.protect ~finally:(fun () -> close_in_noerr file) (fun () -> more [])
 

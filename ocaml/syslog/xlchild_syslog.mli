@@ -66,6 +66,9 @@ module Outside : sig
   val signals : int list
   (** What a thread of ours leaves to the host's. *)
 
+  val lines : string -> string list
+  (** Of a small file, as those of /proc; none where it cannot be read. *)
+
   val cgroup : unit -> string option
   (** Where a process has to be to be none of the daemon's. *)
 end

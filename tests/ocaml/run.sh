@@ -1,6 +1,6 @@
 # run.sh - runs the OCaml tests and counts them
 #
-# usage: run.sh FOLDER [valgrind|compacting]
+# usage: run.sh FOLDER [valgrind]
 #
 # Called by `make check-ocaml` with dune's output folder, and by `make
 # check-ocaml-valgrind`, which runs the suites only. Each line of
@@ -132,20 +132,11 @@ documentation() {
         ! grep -E 'Reference|[Aa]mbiguous|Unresolved|Error' "$work/doc"
 }
 
-# Minutes of compaction on a busy machine are too slow for the supervisor's
-# times: this one has the machine to itself, in check-all.
-if [ "${2-}" = compacting ]; then
-    suite_seconds=1200
-    suite "suite, minor heap of 256 words, compacting" \
-        env OCAMLRUNPARAM=s=256,o=20 XLCHILD_COMPACT=1 \
-        "$XLCHILD_ROOT/$out/test/suite.exe"
-    finish
-fi
-
-suite_seconds=240
+suite_seconds=300
 suite "suite" "$XLCHILD_ROOT/$out/test/suite.exe"
-suite "suite, debug runtime, minor heap of 256 words" \
-    env OCAMLRUNPARAM=s=256,v=0 "$XLCHILD_ROOT/$out/test/suite_debug.exe"
+suite "suite, debug runtime, minor heap of 256 words, compacting" \
+    env OCAMLRUNPARAM=s=256,o=20,v=0 XLCHILD_COMPACT=1 \
+    "$XLCHILD_ROOT/$out/test/suite_debug.exe"
 suite "suite_lwt" "$XLCHILD_ROOT/$out/test/lwt/suite_lwt.exe"
 check "how a fork server is called, against each set of operations" \
     timeout 120 build/tests/helpers/reaper "$out/test/moving/patterns.exe"
