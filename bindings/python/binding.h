@@ -196,4 +196,7 @@ PyObject *xlpy_op_complete(xlpy_ctx *self, const libxl_event *event);
 void xlpy_ops_drop(xlpy_ctx *self);
 int xlpy_ops_traverse(xlpy_ctx *self, visitproc visit, void *arg);
 
+/* audit.c */
+PyObject *xlpy_watch_starts(PyObject *callback);
+
 #endif

@@ -18,12 +18,14 @@ from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
                       SpawnError, SystemFailure, UnavailableError,
                       XlchildError)
 from ._events import CompletedProcess, Event, EventType
+from ._install import install, uninstall
 from ._popen import Popen
 from ._process import Process
 from ._router import route_unknown_children
 from ._run import (call, check_call, check_output, getoutput, getstatusoutput,
                    run, spawn)
 from ._spec import FD_CLOSED, FD_NULL, FreePolicy, KillPolicy, KillScope
+from ._starts import Report, report
 from ._status import Lost, LostReason, Source, Status, StatusKind
 from ._treaty import Diagnosis, SigchldOwner
 
@@ -34,12 +36,13 @@ __all__ = [
     "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
     "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
-    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
-    "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
+    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
+    "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
     "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError",
     "XlchildError", "call", "check_call", "check_output", "default_context",
-    "getoutput", "getstatusoutput", "list2cmdline", "postfork_child_noexec",
-    "route_unknown_children", "run", "spawn", "start_time",
+    "getoutput", "getstatusoutput", "install", "list2cmdline",
+    "postfork_child_noexec", "report", "route_unknown_children", "run",
+    "spawn", "start_time", "uninstall",
 ]
 
 

@@ -21,12 +21,13 @@ __all__ = [
     "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
     "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
-    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "STDOUT",
-    "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
+    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
+    "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
     "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError",
     "XlchildError", "call", "check_call", "check_output", "default_context",
-    "getoutput", "getstatusoutput", "list2cmdline", "postfork_child_noexec",
-    "route_unknown_children", "run", "spawn", "start_time",
+    "getoutput", "getstatusoutput", "install", "list2cmdline",
+    "postfork_child_noexec", "report", "route_unknown_children", "run",
+    "spawn", "start_time", "uninstall",
 ]
 
 DEVNULL: int
@@ -418,3 +419,14 @@ def getoutput(cmd: Union[str, bytes], **options: Any) -> str: ...
 def default_context() -> Context: ...
 def postfork_child_noexec() -> None: ...
 def start_time(pid: int) -> int: ...
+
+class Report:
+    installed: bool
+    through: Dict[str, int]
+    past: Dict[str, int]
+    def __init__(self, installed: bool, through: Dict[str, int],
+                 past: Dict[str, int]) -> None: ...
+
+def install() -> bool: ...
+def uninstall() -> bool: ...
+def report() -> Report: ...

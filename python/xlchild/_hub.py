@@ -7,6 +7,7 @@ import weakref
 
 from . import _libxl
 from ._context import Context
+from ._process import milliseconds
 
 __all__ = ["Hub"]
 
@@ -70,6 +71,16 @@ class Hub:
             raise failed
         if self.retired and not self.waiting:
             self.close()
+
+    def look(self, number, seconds):
+        """Wait (None: for ever) for something to happen; what came for this
+        number, or None. drain() hands it out."""
+        for wait in (0, milliseconds(seconds)):
+            for kind, user, payload in self._taken:
+                if kind == _EXIT and user == number:
+                    return payload
+            self.context._events(_BATCH, _ALL, wait, self._taken)
+        return None
 
     def expect(self, callback):
         """A number for a child whose end goes to callback."""

@@ -1,7 +1,9 @@
 """Popen: subprocess's class, with another way to start, wait and kill.
 
 Pipes, text modes and communicate() are subprocess's own. What the library
-cannot do (preexec_fn) is left to subprocess too.
+cannot do (preexec_fn) is left to subprocess too. The ways themselves (Ways)
+are put into subprocess.Popen by _install.py; what they call their own is
+_xl_…, since a program's subclasses have names of their own.
 """
 import errno
 import os
@@ -9,18 +11,19 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 
-from . import _libxl
+from . import _libxl, _starts
 from ._context import default_context
 from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import (InvalidArgumentError, LostError, NotFoundError,
-                      SpawnError)
+                      SpawnError, XlchildError)
 from ._process import milliseconds, signal_number
 from ._spec import octets
 from ._status import Status
 
-__all__ = ["Popen", "starting"]
+__all__ = ["Popen", "REPLACED", "STOCK", "Ways", "starting"]
 
 # What every Python hands to _execute_child first, and what newer ones add.
 _FIRST = (
@@ -31,12 +34,17 @@ _MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
          "start_new_session": False, "process_group": -1}
 
 
-_Stock = stock_popen()
+STOCK = stock_popen()
+# what Ways has, too; as it was when this was imported
+REPLACED = ("_execute_child", "communicate", "_communicate", "_internal_poll",
+            "_wait", "send_signal", "__del__")
+_stock = types.SimpleNamespace(**{name: getattr(STOCK, name)
+                                  for name in REPLACED})
 
 
 def _names():
     """The parameters of _execute_child in this Python, in order."""
-    code = _Stock._execute_child.__code__
+    code = STOCK._execute_child.__code__
     return code.co_varnames[1:code.co_argcount]
 
 
@@ -109,56 +117,86 @@ def _add_more(options, values):
     options["flags"] = flags
 
 
-class Popen(_Stock):
-    """As subprocess.Popen; takes a ``context`` too.
+def _fork_exec():
+    """What subprocess would start with."""
+    found = getattr(subprocess, "_fork_exec", None)
+    if found is None:  # up to Python 3.10
+        found = getattr(getattr(subprocess, "_posixsubprocess", None),
+                        "fork_exec", None)
+    return getattr(found, "_xl_instead_of", found)
 
-    A status that cannot be learnt raises LostError from wait() and poll(),
-    and returncode is then a Lost. exec and set-up failures are SpawnError
-    (an OSError, FileNotFoundError …). With preexec_fn, Python code has to run
-    in the child: that is subprocess's own way of starting, unchanged.
 
-    >>> import xlchild
-    >>> with xlchild.Popen(["cat"], stdin=xlchild.PIPE, stdout=xlchild.PIPE,
-    ...                    text=True) as p:
-    ...     p.communicate("hello")[0]
-    'hello'
-    >>> p.returncode, p.status.success, p.rusage.ru_maxrss > 0
-    (0, True, True)
-    """
+_FORK_EXEC = _fork_exec()
 
-    _id = None  # the child's, in _context; None: subprocess's own child
-    _kept = False  # the library keeps the result
-    _result = None
-    _lost_raises = True
 
-    def __init__(self, args, *rest, context=None, **options):
-        self._context = context
-        try:
-            super().__init__(args, *rest, **options)
-        except BaseException:  # also of a handler, when it has started
-            self._end_now()
-            raise
+def _stock_reason(preexec_fn, own):
+    """Why subprocess's own way of starting is taken; None: it is not."""
+    if preexec_fn is not None:
+        return "preexec_fn"
+    if not _KNOWN:
+        return "a subprocess that is not known here"
+    if own:
+        return None
+    if _fork_exec() is not _FORK_EXEC:
+        return "fork_exec has been replaced"
+    if not getattr(subprocess, "_USE_VFORK", True):
+        return "subprocess._USE_VFORK is off"
+    return None
 
-    def _end_now(self):
+
+def _plain(error):
+    """A SpawnError as subprocess would have raised it."""
+    plain = OSError(error.errno, os.strerror(error.errno),
+                    *[] if error.filename is None else [error.filename])
+    plain.stage = error.stage
+    return plain
+
+
+def _ours(error):
+    """Raised by the library, not by a signal handler on top of it."""
+    traceback = error.__traceback__
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_globals.get("__name__", "").startswith(
+        __package__)
+
+
+class Ways:
+    """How a Popen starts, waits and kills; of Popen, and of subprocess's
+    where install() has put them there."""
+
+    _xl_id = None  # the child's, in _context; None: subprocess's own child
+    _xl_kept = False  # the library keeps the result
+    _xl_result = None
+    _xl_lost_raises = True
+    _xl_own = False  # a class of ours: with errors of ours
+    _xl_kind = "subprocess"
+    _xl_context = None
+
+    def _xl_end_now(self):
         """Nobody gets to know of it: killed and reaped."""
-        if self._kept:
-            self._kept = False
-            self._context._end_started([(self._id, self.pid)])
+        if self._xl_kept:
+            self._xl_kept = False
+            self._xl_context._end_started([(self._xl_id, self.pid)])
             self.returncode = -9
 
     def _execute_child(self, args, executable, preexec_fn, close_fds,
                        pass_fds, cwd, env, startupinfo, creationflags, shell,
                        p2cread, p2cwrite, c2pread, c2pwrite, errread,
                        errwrite, restore_signals, *more):
-        if preexec_fn is not None or not _KNOWN:
-            if getattr(subprocess, "_fork_exec", super) is None:
+        theirs = (
+            args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
+            startupinfo, creationflags, shell, p2cread, p2cwrite, c2pread,
+            c2pwrite, errread, errwrite, restore_signals, *more)
+        reason = _stock_reason(preexec_fn, self._xl_own)
+        if reason is not None:
+            if self._xl_own and getattr(subprocess, "_fork_exec",
+                                        super) is None:
                 raise ValueError(
                     "gevent has replaced subprocess's way of starting, which "
                     "preexec_fn needs: use gevent.subprocess.Popen for it")
-            return super()._execute_child(
-                args, executable, preexec_fn, close_fds, pass_fds, cwd, env,
-                startupinfo, creationflags, shell, p2cread, p2cwrite, c2pread,
-                c2pwrite, errread, errwrite, restore_signals, *more)
+            self._xl_start_stock(reason, theirs)
+            return
         args = _argv(args, shell, executable)
         program = args[0] if executable is None else executable
         sys.audit("subprocess.Popen", program, args, cwd, env)
@@ -180,42 +218,61 @@ class Popen(_Stock):
                     if number > 2]
         if fds:
             options["fds"] = fds
-        if self._context is None:
-            self._context = default_context()
-        if _dropped:
-            _let_dropped_linger()
+        given_up = False
         try:
+            if self._xl_context is None:
+                self._xl_context = default_context()
+            if _dropped:
+                _let_dropped_linger()
             if program in ("", b""):
                 raise _no_program(program)
-            self._start_child(args, options)
+            self._xl_start(args, options)
         except SpawnError as error:
             # the object that subprocess would name
             if error.stage == "chdir":
                 error.filename = cwd
             elif error.stage == "exec":
                 error.filename = program
-            raise
+            if self._xl_own:
+                raise
+            raise _plain(error) from None
+        except (XlchildError, TypeError, ValueError) as error:
+            if self._xl_own or not _ours(error):
+                raise
+            given_up = True
+            reason = "refused with " + type(error).__name__
         finally:
-            self._close_child_ends(p2cread, p2cwrite, c2pread, c2pwrite,
-                                   errread, errwrite)
+            if not given_up:
+                self._xl_close_ends(p2cread, p2cwrite, c2pread, c2pwrite,
+                                    errread, errwrite)
+        if given_up:
+            self._xl_start_stock(reason, theirs)
+            return
+        _starts.through(self._xl_kind)
         self._child_created = True
 
-    def _start_child(self, args, options):
+    def _xl_start(self, args, options):
         # as with subprocess its pid is its own until somebody here has waited
         options["flags"] |= _HOLD_PID
         cell = []
         try:
-            self._context._spawn(args, options, _HOLD, 0, cell)
-            self._id, self.pid = cell[0]
-            self._kept = True
+            self._xl_context._spawn(args, options, _HOLD, 0, cell)
+            self._xl_id, self.pid = cell[0]
+            self._xl_kept = True
+            if not self._xl_own:
+                _starts.hold((id(self._xl_context), self._xl_id))
         except BaseException:
-            self._context._end_started(cell)
-            self._id = None
-            self._kept = False
+            self._xl_context._end_started(cell)
+            self._xl_id = None
+            self._xl_kept = False
             raise
 
-    def _close_child_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
-                          errread, errwrite):
+    def _xl_start_stock(self, reason, theirs):
+        with _starts.past(reason):
+            _stock._execute_child(self, *theirs)
+
+    def _xl_close_ends(self, p2cread, p2cwrite, c2pread, c2pwrite,
+                       errread, errwrite):
         """Close here the ends of pipes that the child has got."""
         devnull = getattr(self, "_devnull", None)
         if p2cread != -1 and p2cwrite != -1 and p2cread != devnull:
@@ -232,15 +289,15 @@ class Popen(_Stock):
         """As subprocess's; input may be a buffer of items of any size."""
         if input is not None:
             input = octets(input)
-        return super().communicate(input, timeout)
+        return _stock.communicate(self, input, timeout)
 
     def _communicate(self, input, endtime, orig_timeout):
         sleep = sleeper()
         if sleep is None:
-            return super()._communicate(input, endtime, orig_timeout)
-        return self._exchange(input, endtime, orig_timeout, sleep)
+            return _stock._communicate(self, input, endtime, orig_timeout)
+        return self._xl_exchange(input, endtime, orig_timeout, sleep)
 
-    def _exchange(self, input, endtime, orig_timeout, sleep):
+    def _xl_exchange(self, input, endtime, orig_timeout, sleep):
         """_communicate for greenlets: nothing blocks."""
         if not self._communication_started:
             self._fileobj2output = {stream: [] for stream in
@@ -251,41 +308,41 @@ class Popen(_Stock):
         self._save_input(input)
         self._communication_started = True
         if self.stdin is not None and not self._input:
-            self._close_stdin()
+            self._xl_close_stdin()
         while True:
-            moved = self._write_some() + self._read_some()
+            moved = self._xl_write_some() + self._xl_read_some()
             if not any(not stream.closed for stream in self._fileobj2output) \
                     and (self.stdin is None or self.stdin.closed
                          or not self._input):
                 break
             if endtime is not None and time.monotonic() > endtime:
                 self._check_timeout(endtime, orig_timeout,
-                                    *map(self._so_far,
+                                    *map(self._xl_so_far,
                                          (self.stdout, self.stderr)))
             sleep(0 if moved else 0.002)
         self.wait(timeout=None if endtime is None
                   else max(0, endtime - time.monotonic()))
         return tuple(None if stream is None else
-                     self._translated(stream, b"".join(
+                     self._xl_translated(stream, b"".join(
                          self._fileobj2output[stream]))
                      for stream in (self.stdout, self.stderr))
 
-    def _so_far(self, stream):
+    def _xl_so_far(self, stream):
         return self._fileobj2output.get(stream) if stream else None
 
-    def _translated(self, stream, data):
+    def _xl_translated(self, stream, data):
         if self.text_mode:
             return self._translate_newlines(data, stream.encoding,
                                             stream.errors)
         return data
 
-    def _close_stdin(self):
+    def _xl_close_stdin(self):
         try:
             self.stdin.close()
         except BrokenPipeError:
             pass
 
-    def _write_some(self):
+    def _xl_write_some(self):
         if self.stdin is None or self.stdin.closed or not self._input:
             return 0
         try:
@@ -299,10 +356,10 @@ class Popen(_Stock):
             count = len(self._input)
         self._input_offset += count
         if self._input_offset >= len(self._input):
-            self._close_stdin()
+            self._xl_close_stdin()
         return count
 
-    def _read_some(self):
+    def _xl_read_some(self):
         count = 0
         room = bytearray(65536)
         for stream, parts in self._fileobj2output.items():
@@ -322,77 +379,87 @@ class Popen(_Stock):
 
     # ---- ends -----------------------------------------------------------
 
-    def _ended(self, result):
-        self._result = result
+    def _xl_ended(self, result):
+        self._xl_result = result
         if not result[3]:
             raw = result[2]
             self.returncode = -(raw & 0x7f) if raw & 0x7f else raw >> 8
             return
-        status = self.status
+        status = Status(result)
         self.returncode = status.returncode
-        if self._lost_raises:
+        if self._xl_lost_raises:
             error = LostError("the status of child %d is lost: %s"
                               % (self.pid, status.lost.text))
             error.status = status
             raise error
 
-    def _foreign(self):
+    def _xl_foreign(self):
         """subprocess's own child, or the parent process's."""
-        if self._id is not None and self._context.forked:
-            self._id = None
-            self._kept = False
-        return self._id is None
+        if self._xl_id is not None and self._xl_context.forked:
+            self._xl_id = None
+            self._xl_kept = False
+        return self._xl_id is None
 
-    def _let_go(self):
+    def _xl_let_go(self):
         """The end is known here: the library need not keep it."""
-        if self._kept:
+        if self._xl_kept:
             try:
-                self._context._detach(self._id)
+                self._xl_context._detach(self._xl_id)
             except (NotFoundError, ValueError):
                 pass
-            self._kept = False
+            self._xl_kept = False
+            if not self._xl_own:
+                _starts.let_go((id(self._xl_context), self._xl_id))
 
-    def _asked(self, ask):
+    def _xl_asked(self, ask):
         """The end, if it has come: noted by whichever thread is first."""
         try:
             result = ask()
         except NotFoundError:
             if self.returncode is None:
-                raise
+                if self._xl_result is None:
+                    raise
+                self._xl_ended(self._xl_result)  # somebody has set it to None
             return True  # another thread has noted it
         if result is None:
             return False
         if self.returncode is None:
             try:
-                self._ended(result)
+                self._xl_ended(result)
             finally:
                 if self.returncode is not None:
-                    self._let_go()
+                    self._xl_let_go()
         else:
-            self._let_go()
+            self._xl_let_go()
         return True
 
-    def _internal_poll(self, *args, **kwargs):
-        if self._foreign():
-            return super()._internal_poll(*args, **kwargs)
-        if self.returncode is None and not self._context.closed:
+    def _internal_poll(self, _deadstate=None, *args, **kwargs):
+        if self._xl_foreign():
+            return _stock._internal_poll(self, _deadstate, *args, **kwargs)
+        if self.returncode is None and not self._xl_context.closed:
             try:
-                self._asked(lambda: self._context._wait(self._id, 0))
+                self._xl_asked(lambda: self._xl_context._wait(self._xl_id, 0))
             except NotFoundError:  # nobody will know
-                return self.returncode
+                if _deadstate is not None:
+                    self.returncode = _deadstate
+            except LostError:
+                if _deadstate is None:  # otherwise nobody can hear of it
+                    raise
         return self.returncode
 
+    _internal_poll.__wrapped__ = _stock._internal_poll  # for the router
+
     def _wait(self, timeout):
-        if self._foreign():
+        if self._xl_foreign():
             sleep = sleeper()
             if sleep is None:
-                return super()._wait(timeout)
+                return _stock._wait(self, timeout)
             pause(lambda: self.poll() is not None, sleep, timeout)
             if self.returncode is None:
                 raise subprocess.TimeoutExpired(self.args, timeout)
             return self.returncode
-        if self.returncode is None and not self._asked(
-                lambda: waited(self._context, self._id,
+        if self.returncode is None and not self._xl_asked(
+                lambda: waited(self._xl_context, self._xl_id,
                                milliseconds(timeout))):
             raise subprocess.TimeoutExpired(self.args, timeout)
         return self.returncode
@@ -406,42 +473,76 @@ class Popen(_Stock):
         >>> p.returncode
         -15
         """
-        if self._foreign():
-            super().send_signal(sig)
+        if self._xl_foreign():
+            _stock.send_signal(self, sig)
             return
         self.poll()
         if self.returncode is None:
             try:
-                _libxl.libxl_childproc_kill(self._context, self._id,
+                _libxl.libxl_childproc_kill(self._xl_context, self._xl_id,
                                             signal_number(sig),
                                             _libxl.LIBXL_KILL_PROCESS)
             except NotFoundError:
                 pass
 
+    def __del__(self, *args, **kwargs):
+        if self._xl_id is not None and self.returncode is not None \
+                and not self._xl_context.forked:
+            self._xl_let_go()  # perhaps somebody else waited, and said so
+        _stock.__del__(self, *args, **kwargs)
+
+
+class Popen(Ways, STOCK):
+    """As subprocess.Popen; takes a ``context`` too.
+
+    A status that cannot be learnt raises LostError from wait() and poll(),
+    and returncode is then a Lost. exec and set-up failures are SpawnError
+    (an OSError, FileNotFoundError …). With preexec_fn, Python code has to run
+    in the child: that is subprocess's own way of starting, unchanged.
+
+    >>> import xlchild
+    >>> with xlchild.Popen(["cat"], stdin=xlchild.PIPE, stdout=xlchild.PIPE,
+    ...                    text=True) as p:
+    ...     p.communicate("hello")[0]
+    'hello'
+    >>> p.returncode, p.status.success, p.rusage.ru_maxrss > 0
+    (0, True, True)
+    """
+
+    _xl_own = True
+
+    def __init__(self, args, *rest, context=None, **options):
+        self._xl_context = context
+        try:
+            super().__init__(args, *rest, **options)
+        except BaseException:  # also of a handler, when it has started
+            self._xl_end_now()
+            raise
+
     @property
     def status(self):
         """The Status, once it is known; None before, or for preexec_fn."""
-        return None if self._result is None else Status(self._result)
+        return None if self._xl_result is None else Status(self._xl_result)
 
     @property
     def rusage(self):
         """What the child used (resource.struct_rusage), or None."""
-        return None if self._result is None else self.status.rusage
+        return None if self._xl_result is None else self.status.rusage
 
     def __del__(self, *args, _warn=warnings.warn, **kwargs):
-        if self._id is None or self._context.forked:
-            super().__del__(*args, **kwargs)
+        if self._xl_id is None or self._xl_context.forked:
+            _stock.__del__(self, *args, **kwargs)
             return
         if self.returncode is None:
             if getattr(starting, "ends", False):
-                self._end_now()  # the caller of run() cannot have it
+                self._xl_end_now()  # the caller of run() cannot have it
                 return
             _warn("subprocess %s is still running" % self.pid,
                   ResourceWarning, source=self)
-            if self._kept:
-                _let_linger(self._context, self._id)
+            if self._xl_kept:
+                _let_linger(self._xl_context, self._xl_id)
         else:  # perhaps somebody else waited, and said so
-            self._let_go()
+            self._xl_let_go()
 
 
 # ends: set by a thread in run() and its kin until they have their Popen

@@ -96,6 +96,7 @@ class _Router:
         if holder is not None:
             holder.waitpid = new
         method = subprocess.Popen._internal_poll
+        method = getattr(method, "__wrapped__", method)
         if method.__defaults__:
             method.__defaults__ = tuple(new if value == old else value
                                         for value in method.__defaults__)

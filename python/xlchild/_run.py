@@ -75,7 +75,7 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
         with _public.Popen(*popenargs, **options) as process:
             try:
                 starting.ends = False
-                process._lost_raises = False  # the result's Status says it
+                process._xl_lost_raises = False  # the result's Status says it
                 out, err = process.communicate(input, timeout=timeout)
             except subprocess.TimeoutExpired as expired:
                 _end(process, expired)
@@ -99,7 +99,7 @@ def _end(process, expired):
         process.kill()
     except PermissionError as refused:
         process.returncode = -9  # nobody waits for it here
-        getattr(process, "_let_go", int)()
+        getattr(process, "_xl_let_go", int)()
         expired.__cause__ = refused
         if hasattr(expired, "add_note"):
             expired.add_note("it could not be killed: %s" % refused)

@@ -8,13 +8,17 @@ import asyncio
 import asyncio.base_subprocess
 import asyncio.streams
 import asyncio.subprocess
+import subprocess
+import time
 import warnings
+import weakref
 
 from . import _libxl
+from ._cooperative import pause
 from ._popen import Popen
 from ._spec import octets
 
-__all__ = ["Process", "StreamProtocol", "Transport", "settled"]
+__all__ = ["LoopPopen", "Process", "StreamProtocol", "Transport", "settled"]
 
 _KILL = _libxl.LIBXL_FREE_KILL
 _LIMIT = 2 ** 16
@@ -35,17 +39,20 @@ async def settled(future, raising=True):
         raise cancelled
 
 
-class _LoopPopen(Popen):
+class LoopPopen(Popen):
     """A Popen whose end is reported to a hub."""
+
+    _xl_kind = "asyncio"
 
     def __init__(self, *args, hub, reported, **options):
         self._hub = hub
         self._reported = reported  # the hub alone keeps it afterwards
+        self._reports_to = weakref.ref(getattr(reported, "__self__", self))
         super().__init__(*args, context=hub.context, **options)
-        if self._id is None:  # subprocess started it: preexec_fn
-            number = hub.expect(reported)
+        if self._xl_id is None:  # subprocess started it: preexec_fn
+            number = self._xl_number = hub.expect(reported)
             try:
-                self._id = hub.adopt(self.pid, number)
+                self._xl_id = hub.adopt(self.pid, number)
             except BaseException:
                 del hub.waiting[number]
                 super().kill()
@@ -53,12 +60,12 @@ class _LoopPopen(Popen):
                 raise
         self._reported = None
 
-    def _start_child(self, args, options):
-        number = self._hub.expect(self._reported)
+    def _xl_start(self, args, options):
+        number = self._xl_number = self._hub.expect(self._reported)
         # as asyncio, whose forgotten transports kill
         options["on_free"] = _KILL
         try:
-            self._id, self.pid = self._context._spawn(
+            self._xl_id, self.pid = self._xl_context._spawn(
                 args, options, _libxl.LIBXL_REPORT_EVENT, number)
         except BaseException:
             del self._hub.waiting[number]
@@ -70,10 +77,34 @@ class _LoopPopen(Popen):
             self._hub.drain()
         return self.returncode
 
+    def _wait(self, timeout):
+        # not awaited: the loop stands still, or is another thread's
+        if self.returncode is None:
+            loop = getattr(self._reports_to(), "_loop", None)
+            if loop is not None and asyncio._get_running_loop() is loop:
+                self._wait_inside(loop, timeout)
+            elif not pause(lambda: self.poll() is not None, time.sleep,
+                           timeout):
+                raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def _wait_inside(self, loop, timeout):
+        """What comes first is taken, and handed out by the loop later."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            left = None if until is None else until - time.monotonic()
+            if left is not None and left <= 0:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            result = self._hub.look(self._xl_number, left)
+            loop.call_soon(self._hub.drain)
+            if result is not None:
+                self._xl_lost_raises = False
+                self._xl_ended(result)
+
     def send_signal(self, sig):
         """As Popen's; ProcessLookupError where it is gone."""
         self.poll()
-        if self.returncode is not None or self._context.closed:
+        if self.returncode is not None or self._xl_context.closed:
             raise ProcessLookupError()
         super().send_signal(sig)
 
@@ -83,9 +114,10 @@ class _LoopPopen(Popen):
 
 
 class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
-    """asyncio's transport around a _LoopPopen, which is its ``popen``."""
+    """asyncio's transport around a LoopPopen, which is its ``popen``."""
 
     popen = None
+    _popen_class = LoopPopen
 
     def __init__(self, loop, *args, hub, **options):
         self._hub = hub
@@ -93,7 +125,7 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         super().__init__(loop, *args, **options)
 
     def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
-        self.popen = self._proc = _LoopPopen(
+        self.popen = self._proc = self._popen_class(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
             bufsize=bufsize, hub=self._hub, reported=self._reported,
             **options)
@@ -101,8 +133,8 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
     def _reported(self, result):
         # never before __init__ has returned: the loop calls this
         popen, loop = self.popen, self._loop
-        popen._lost_raises = False  # nobody is there to catch it
-        popen._ended(result)
+        popen._xl_lost_raises = False  # nobody is there to catch it
+        popen._xl_ended(result)
         if loop is None or loop.is_closed():
             self._returncode = popen.returncode
             return

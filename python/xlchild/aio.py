@@ -81,17 +81,22 @@ async def _connect(factory, args, shell, stdin, stdout, stderr, options):
     if bufsize != 0:
         raise ValueError("bufsize must be 0")
     protocol = factory()
+    return await connected(Transport, loop, protocol, args, shell, stdin,
+                           stdout, stderr, 0, **options), protocol
+
+
+async def connected(kind, loop, protocol, *args, **options):
+    """A transport of that kind, once its pipes are connected."""
     waiter = loop.create_future()
-    transport = Transport(loop, protocol, args, shell, stdin, stdout,
-                          stderr, 0, waiter=waiter, hub=_hub_of(loop),
-                          **options)
+    transport = kind(loop, protocol, *args, waiter=waiter, hub=_hub_of(loop),
+                     **options)
     try:
         await settled(waiter)
         waiter.result()
     except BaseException:
         await transport.end()
         raise
-    return transport, protocol
+    return transport
 
 
 async def subprocess_exec(protocol_factory, program, *args,

@@ -61,8 +61,30 @@ def created():
     return asyncio_cases(mixin, setUp=set_up)
 
 
+def installed():
+    """test_subprocess as it is, after install()."""
+    module = importlib.import_module("test.test_subprocess")
+    del module.ProcessTestCaseNoPoll  # the same over select(), not ours
+    xlchild.install()
+    return unittest.defaultTestLoader.loadTestsFromModule(module)
+
+
+def loops():
+    """asyncio's own starts and loops, after install()."""
+    from test.test_asyncio import test_subprocess as module
+    xlchild.install()
+
+    def set_up(self):
+        super(module.SubprocessMixin, self).setUp()
+        self.loop = asyncio.new_event_loop()
+        self.set_event_loop(self.loop)
+
+    return asyncio_cases(module.SubprocessMixin, setUp=set_up)
+
+
 SUITES = {"subprocess": drop_in, "aio-watcher": watcher,
-          "aio-created": created}
+          "aio-created": created, "installed": installed,
+          "aio-installed": loops}
 
 
 def cases_of(suite):

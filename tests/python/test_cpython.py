@@ -20,7 +20,8 @@ import xlchild
 
 pytestmark = pytest.mark.own_process
 THIS = "%d.%d" % sys.version_info[:2]
-SUITES = ["subprocess", "aio-watcher", "aio-created"]
+SUITES = ["subprocess", "aio-watcher", "aio-created", "installed",
+          "aio-installed"]
 SHARES = 6
 PERCENT = 95
 SECONDS = 240
@@ -33,13 +34,16 @@ def number(version):
     return tuple(map(int, version.split(".")))
 
 
-def expected(version):
-    """The cases that are listed for this version."""
+def expected(version, suite):
+    """The cases that are listed for this version and kind of suite."""
     found = set()
     for line in LIST.read_text().splitlines():
         if not line or line.startswith("#"):
             continue
         versions, case, reason = line.split("\t")
+        kind, _, versions = versions.rpartition(" ")
+        if (kind == "installed") != ("installed" in suite):
+            continue
         first, _, last = versions.partition("-")
         assert reason
         if number(first) <= number(version) <= number(last or first):
@@ -92,7 +96,7 @@ class Suite:
 
 def check(version, suite, one):
     """Compare with the list; keep a summary."""
-    listed = expected(version)
+    listed = expected(version, suite)
     found = one.run()
     wrong = []
     for case, (outcome, why) in sorted(found.items()):
