@@ -101,7 +101,7 @@ BINDING = sorted(glob.glob("bindings/python/*.c"))
 setup(
     packages=["xlchild", "xlchild.pool", "xlchild.cli"],
     package_dir={"": "python"},
-    package_data={"": ["*.pyi"], "xlchild": ["py.typed"]},
+    package_data={"": ["*.pyi"], "xlchild": ["py.typed", "_site/*.py"]},
     data_files=[(folder, ["python/share/" + name]) for folder, name in (
         ("share/man/man1", "xlchild.1"),
         ("share/bash-completion/completions", "xlchild"),
