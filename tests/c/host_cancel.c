@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -433,6 +434,54 @@ XT_TEST(a_cancelled_exec_awaits_its_callback, "C26 E4")
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     goes_on(ctx);
     XT_OK(libxl_ctx_free(ctx));
+}
+
+struct fifo_exec {
+    libxl_ctx *ctx;
+    const char *fifo;
+};
+
+static void *in_exec_of_a_fifo(void *arg)
+{
+    struct fifo_exec *x = arg;
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("cat"));
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_exec_result result;
+
+    libxl_childproc_exec_opts_init(&opts);
+    opts.stdin_stream.kind = LIBXL_STREAM_FILE;
+    opts.stdin_stream.path = x->fifo;
+    (void)libxl_childproc_exec(x->ctx, &spec, &opts, &result, NULL, NULL);
+    return NULL;
+}
+
+static int nobody_lives(void *ctx)
+{
+    return libxl_childproc_count(ctx) == 0;
+}
+
+/* The child is not its program yet, and reads what is on the thread's stack:
+ * that is there until the child has gone. */
+XT_TEST(a_cancelled_exec_awaits_a_child_that_is_set_up, "C26 C24")
+{
+    char *dir = xt_tmpdir();
+    char fifo[300];
+    struct fifo_exec x = {xt_ctx_new(libxl_sigchld_owner_none, NULL), fifo};
+    struct wanted w = {x.ctx, 1};
+
+    snprintf(fifo, sizeof fifo, "%s/fifo", dir);
+    XT_SYS(mkfifo(fifo, 0600));
+    for (int i = 0; i < 20; i++) {
+        struct thread t;
+
+        begin(&t, in_exec_of_a_fifo, &x);
+        XT_EVENTUALLY(are_waiting, &w);
+        cancel(&t);
+        XT_EVENTUALLY(nobody_lives, x.ctx);
+    }
+    XH_NO_CHILDREN();
+    xt_ctx_free(x.ctx);
+    xt_tmpdir_remove(dir);
 }
 
 /* ---- a thread that is to be cancelled, where nothing blocks -------------- */

@@ -313,6 +313,22 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
     xl_free(ao);
 }
 
+/* The thread's stack is about to go, and a child that is not its program yet
+ * reads the spec there. It has been sent SIGKILL. */
+static void await_setting_up(libxl_ctx *ctx, libxl_childproc_id id)
+{
+    struct xl_child *child;
+
+    while ((child = xl_child_get(ctx, id)) != NULL) {
+        xl_child_settle_start(child);
+        if (child->setting_up == NULL)
+            break;
+        pthread_mutex_unlock(&ctx->lock);
+        (void)xl_sys.poll(NULL, 0, 1);
+        pthread_mutex_lock(&ctx->lock);
+    }
+}
+
 void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
 {
     struct xl_child *child;
@@ -322,6 +338,7 @@ void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
         xl_stream_close(ctx, &ao->streams[i]);
     cut_short(ctx, ao, ERROR_ABORTED);
     advance(ctx, ao);
+    await_setting_up(ctx, ao->child);
     /* calls with what was the thread's: those that are due are made, and one
      * that another thread is in the midst of has ended then */
     for (;;) {
