@@ -414,6 +414,8 @@ void xl_reap_handed(libxl_ctx *ctx)
         struct xl_child *child = xl_container(entry, struct xl_child, reg);
         int status;
 
+        if (child->ended)
+            continue; /* seen here before it was taken, to be kept: told */
         if (xl_registry_handed_over(entry, &status)) {
             xl_send_rest_late(child);
             xl_child_ended(ctx, child, status, LIBXL_LOST_NONE,
