@@ -264,6 +264,30 @@ XT_TEST(a_stolen_number_is_not_reaped_again, "C29 C20")
         }
 }
 
+/* Kept in one mode, it is the host's to reap in the next, and to pass on. */
+XT_TEST(a_kept_number_is_passed_on_after_a_change_of_mode, "C29 C2 C5")
+{
+    libxl_childproc_hooks hooks = {.chldowner = libxl_sigchld_owner_mainloop,
+                                   .size = sizeof(hooks)};
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    int status;
+    pid_t pid;
+
+    id = spawn_kept(ctx, XH_EXIT(43), &pid);
+    xh_await_zombie(pid);
+    xh_pump(ctx);
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    status = xh_reap(pid);
+    XT_EQ_INT(status, 43 << 8);
+    XT_OK(libxl_childproc_exited(ctx, pid, status));
+    XT_RC(libxl_childproc_exited(ctx, pid, status), ERROR_NOT_READY);
+    r = xt_wait(ctx, id);
+    XT_EXITED(&r, 43);
+    xt_ctx_free(ctx);
+}
+
 /* Ten thousand of them cost no descriptor each: XT_KEPT_CHILDREN here. */
 XT_TEST_SLOW(many_cost_no_descriptor_each, "C29 C19", 60)
 {

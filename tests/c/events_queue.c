@@ -3,7 +3,7 @@
  * Proves E1, E3, E4, E5 and E6 on one thread; events_threads.c has E2.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "hostchild.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -564,6 +564,50 @@ XT_TEST(disabled_evenables_are_silent, "E6")
     XT_EQ_INT(drain(ctx, seen), 1);
     XT_EQ_INT(seen[1], 0);
     XT_EQ_INT(seen[2], 1);
+    xt_ctx_free(ctx);
+}
+
+/* One that has ended, and that nobody has asked for: its event comes at once,
+ * whether its number is kept or not, and whoever has learnt of the end. */
+XT_TEST(evenable_of_a_held_end_occurs_at_once, "E6 C22")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    for (int holds = 0; holds < 2; holds++)
+        for (int keep = 0; keep < 2; keep++) {
+            libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "7"));
+            libxl_evgen_childproc_exit *evgen;
+            libxl_childproc_result r;
+            libxl_childproc_id id;
+            libxl_event *event;
+            pid_t pid;
+
+            if (holds)
+                spec.flags |= LIBXL_SPAWN_HOLD_PID;
+            XT_OK(libxl_childproc_spawn(ctx, &spec, NULL, &id, &pid, NULL));
+            if (keep) { /* asked for, and still held */
+                XT_OK(libxl_childproc_wait(ctx, id, LIBXL_WAIT_FOREVER,
+                                           LIBXL_WAIT_KEEP, &r));
+            } else {
+                xh_await_zombie(pid);
+                xh_pump(ctx);
+            }
+            XT_OK(libxl_evenable_childproc_exit(ctx, pid, 5, &evgen));
+            XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
+                                    NULL));
+            XT_EQ_INT(event->for_user, 5);
+            XT_EXITED(&event->u.childproc_exit, 7);
+            XT_TRUE(event->u.childproc_exit.id == id);
+            libxl_event_free(ctx, event);
+            XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
+                                    NULL),
+                  ERROR_NOT_READY);
+            libxl_evdisable_childproc_exit(ctx, evgen);
+            r = xt_wait(ctx, id);
+            XT_EXITED(&r, 7);
+            XT_RC(libxl_evenable_childproc_exit(ctx, pid, 5, &evgen),
+                  ERROR_UNKNOWN_CHILD);
+        }
     xt_ctx_free(ctx);
 }
 

@@ -210,17 +210,19 @@ LIBXL_API int libxl_event_register_callbacks(libxl_ctx *ctx,
 typedef struct libxl_evgen_childproc_exit libxl_evgen_childproc_exit;
 
 /* libxl_evenable_childproc_exit - an event when a child of this ctx ends
- * Before:   pid is a live child of this ctx, or 0 for every child, present
- *           and future
+ * Before:   pid is a live child of this ctx, or a held one that has ended and
+ *           whose result has not been taken (of two the live one); or 0 for
+ *           every child, present and future
  * Effects:  each end produces one CHILDPROC_EXIT event per evenable, with
- *           for_user = user, besides the child's own report
+ *           for_user = user, besides the child's own report; one that has
+ *           come already, at once
  * Owns:     *ret_evgen until libxl_evdisable_childproc_exit or libxl_ctx_free
  * Calls:    none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_evgen untouched
  *   ERROR_INVAL          an argument is NULL, or pid is negative
- *   ERROR_UNKNOWN_CHILD  pid is no live child of this ctx -> if it was one,
- *                        its own report has come, or will
+ *   ERROR_UNKNOWN_CHILD  pid is no such child -> if it was one, its own
+ *                        report has come, or will
  *   ERROR_NOMEM          nothing changed */
 LIBXL_API int
 libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,

@@ -21,6 +21,23 @@ static int notices_of_all(struct xl_list *children,
     return 0;
 }
 
+/* The live child with that pid; or one that has ended, and whose result nobody
+ * has taken yet. */
+static struct xl_child *child_of(libxl_ctx *ctx, pid_t pid)
+{
+    struct xl_child *child = xl_child_by_pid(ctx, pid);
+    struct xl_list *node;
+
+    if (child != NULL && !child->ended)
+        return child;
+    for (node = ctx->held.next; node != &ctx->held; node = node->next) {
+        child = xl_container(node, struct xl_child, link);
+        if (child->pid == pid && child->guardian == NULL)
+            return child;
+    }
+    return NULL;
+}
+
 int libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
                                   libxl_evgen_childproc_exit **ret_evgen)
 {
@@ -41,7 +58,7 @@ int libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
     xl_list_init(&evgen->notices);
     evgen->user = user;
     if (pid > 0) {
-        evgen->child = xl_child_by_pid(ctx, pid);
+        evgen->child = child_of(ctx, pid);
         if (evgen->child == NULL) {
             rc = ERROR_UNKNOWN_CHILD;
             goto out;
@@ -55,6 +72,9 @@ int libxl_evenable_childproc_exit(libxl_ctx *ctx, pid_t pid, libxl_ev_user user,
     if (rc != 0)
         goto out;
     xl_list_append(&ctx->events.evgens, &evgen->link);
+    if (evgen->child != NULL && evgen->child->ended)
+        xl_notices_send(ctx, &evgen->child->notices,
+                        &evgen->child->box.event.u.childproc_exit);
     *ret_evgen = evgen;
 out:
     if (rc != 0 && evgen != NULL)

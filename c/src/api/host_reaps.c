@@ -67,7 +67,10 @@ int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
     if (is_anothers(child, status))
         goto out;
     rc = 0;
-    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+    if (child->ended) {
+        /* kept unreaped, in an earlier mode: its number is free now */
+        xl_child_asked(child);
+    } else if (WIFEXITED(status) || WIFSIGNALED(status)) {
         xl_send_rest_late(child);
         xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_PASSED,
                        NULL);

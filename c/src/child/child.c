@@ -464,6 +464,10 @@ struct xl_child *xl_child_get(libxl_ctx *ctx, libxl_childproc_id id)
 struct xl_child *xl_child_by_pid(libxl_ctx *ctx, pid_t pid)
 {
     struct xl_registry_entry *entry = xl_registry_find(&ctx->wakeup, pid);
+    struct xl_child *child =
+        entry != NULL ? xl_container(entry, struct xl_child, reg) : NULL;
 
-    return entry != NULL ? xl_container(entry, struct xl_child, reg) : NULL;
+    /* one that lingers has no handle any more */
+    return child != NULL && xl_child_get(ctx, child->id) == child ? child
+                                                                  : NULL;
 }
