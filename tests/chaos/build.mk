@@ -5,7 +5,7 @@
 # back. What they say last is `N passed, N failed, N skipped`, over all runs.
 
 XC_PROGRAMS := chaos reuse
-XC_CHAOS_PARTS := model host calls
+XC_CHAOS_PARTS := model host calls evenables cancels
 
 # $(call XC_RULES,NAME,FOLDER,COMPILER,FLAGS)
 define XC_RULES

@@ -15,10 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "evenables.h"
 #include "host.h"
 
 #define GRACE_MS 40
-#define TAG_EVENABLE (1ull << 40)
 #define TAG_ADOPTED (1ull << 41)
 
 static __thread struct xc_chance *mine; /* of the thread's */
@@ -81,6 +81,9 @@ static void make_plan(struct plan *p, struct xc_ours *c)
     libxl_childproc_spec_init(&p->spec);
     p->spec.argv = p->argv;
     p->spec.exited_grace_ms = xc_run.thief ? GRACE_MS : 2000;
+    c->holds_pid = c->kind == XC_HOLD && xc_percent(ch, 50);
+    if (c->holds_pid)
+        p->spec.flags |= LIBXL_SPAWN_HOLD_PID;
     c->group = xc_percent(ch, 30);
     if (c->group)
         p->spec.flags |= LIBXL_SPAWN_NEW_GROUP;
@@ -117,7 +120,7 @@ static void refused(int rc, const libxl_childproc_failure *f, const char *what)
 
 /* ---- events ------------------------------------------------------------- */
 
-static void take(libxl_ctx *ctx, libxl_event *event)
+void xc_calls_take(libxl_ctx *ctx, libxl_event *event)
 {
     libxl_ev_user user = event->for_user;
 
@@ -137,7 +140,9 @@ static void take(libxl_ctx *ctx, libxl_event *event)
                         libxl_childproc_lost_text(r->lost));
             if (atomic_fetch_add(&h->reports, 1))
                 xc_fail("the adopted %d is reported twice", (int)h->pid);
-        } else if (!(user & TAG_EVENABLE)) {
+        } else if (xc_evenable_is(user)) {
+            xc_evenable_told(user);
+        } else {
             xc_reported(&xc_ours[user], r);
         }
     }
@@ -149,7 +154,7 @@ static void check_events(libxl_ctx *ctx)
     libxl_event *event;
 
     while (libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL) == 0)
-        take(ctx, event);
+        xc_calls_take(ctx, event);
 }
 
 void *xc_calls_pump(void *arg)
@@ -167,7 +172,7 @@ void *xc_calls_pump(void *arg)
         if (n < 0 && n != ERROR_TIMEDOUT)
             xc_fail("event_wait_many: %s", libxl_strerror(n));
         for (int i = 0; i < n; i++)
-            take(xc_ctx[place], event[i]);
+            xc_calls_take(xc_ctx[place], event[i]);
         if (xc_percent(mine, 10))
             xc_pause_ms((int)xc_below(mine, 5));
     }
@@ -312,16 +317,31 @@ static struct xc_ours *some_child(void)
                : NULL;
 }
 
+struct xc_ours *xc_calls_some_held(struct xc_chance *chance)
+{
+    struct xc_ours *c;
+
+    mine = chance;
+    c = some_child();
+    if (!c || c->kind != XC_HOLD)
+        return NULL;
+    atomic_store(&c->asked, 1);
+    return c;
+}
+
 static void none_of(int rc, int a, int b, const char *what)
 {
     if (rc != 0 && rc != a && rc != b)
         xc_fail("%s: %s", what, libxl_strerror(rc));
 }
 
-static void wait_for(struct xc_ours *c, int timeout_ms)
+static void wait_for(struct xc_ours *c, int timeout_ms, unsigned flags)
 {
     libxl_childproc_result r;
-    int rc = libxl_childproc_wait(xc_ctx[c->place], c->id, timeout_ms, 0, &r);
+    int rc;
+
+    atomic_store(&c->asked, 1);
+    rc = libxl_childproc_wait(xc_ctx[c->place], c->id, timeout_ms, flags, &r);
 
     if (rc == 0) {
         xc_reported(c, &r);
@@ -352,10 +372,29 @@ static void kill_one(struct xc_ours *c)
             ERROR_NOTFOUND, 0, "kill");
 }
 
+/* A number that is held is its child's until somebody asks, however long that
+ * has ended, and whoever pumps. */
+static void look_at_number(struct xc_ours *c)
+{
+    int there;
+
+    if (!c->holds_pid || c->mode == libxl_sigchld_owner_mainloop ||
+        !xc_run.occurs)
+        return; /* else there is a ctx, or the host, that reaps everybody */
+    there = c->pid > 1 && kill(c->pid, 0) == 0;
+    if (!there && !atomic_load(&c->asked))
+        xc_fail("child %d (%d), whose number is held, was reaped unasked",
+                (int)(c - xc_ours), (int)c->pid);
+}
+
 static void detach(struct xc_ours *c)
 {
-    int rc = libxl_childproc_detach(xc_ctx[c->place], c->id);
+    int rc;
 
+    atomic_store(&c->asked, 1);
+    rc = xc_percent(chance(), 50)
+             ? libxl_childproc_linger(xc_ctx[c->place], c->id)
+             : libxl_childproc_detach(xc_ctx[c->place], c->id);
     if (rc == 0)
         atomic_store(&c->detached, 1);
     none_of(rc, ERROR_NOTFOUND, 0, "detach");
@@ -400,24 +439,6 @@ static void adopt(int place)
         close(pidfd);
     }
     xc_host_let_end(h);
-}
-
-static void evenable(int place)
-{
-    static __thread libxl_evgen_childproc_exit *kept[XC_FIXED];
-    struct xc_ours *c = some_child();
-    int rc;
-
-    if (kept[place]) {
-        libxl_evdisable_childproc_exit(xc_ctx[place], kept[place]);
-        kept[place] = NULL;
-        return;
-    }
-    rc = libxl_evenable_childproc_exit(
-        xc_ctx[place],
-        c && c->place == place && xc_percent(chance(), 50) ? c->pid : 0,
-        TAG_EVENABLE, &kept[place]);
-    none_of(rc, ERROR_UNKNOWN_CHILD, 0, "evenable");
 }
 
 static void set_mode(int place)
@@ -483,17 +504,20 @@ void *xc_calls_work(void *arg)
         else if (what < 42)
             abort_one();
         else if (what < 58 && c && c->kind == XC_HOLD)
-            wait_for(c, (int)xc_below(mine, 3) * 10);
+            wait_for(c, (int)xc_below(mine, 3) * 10,
+                     xc_percent(mine, 50) ? LIBXL_WAIT_KEEP : 0);
         else if (what < 68 && c)
             kill_one(c);
         else if (what < 71 && c)
             detach(c);
+        else if (what < 74 && c)
+            look_at_number(c);
         else if (what < 80)
             check_events(xc_ctx[place]);
         else if (what < 83)
             adopt(place);
         else if (what < 86)
-            evenable(place);
+            xc_evenable_next(mine, place, c);
         else if (what < 88)
             set_mode(place);
         else if (what < 91)
@@ -613,6 +637,6 @@ void xc_calls_settle(void)
         if (c->kind == XC_HOLD && c->place < XC_FIXED &&
             atomic_load(&c->started) == 1 && !atomic_load(&c->reports) &&
             !atomic_load(&c->detached))
-            wait_for(c, 0);
+            wait_for(c, 0, 0);
     }
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "calls.h"
+#include "evenables.h"
 #include "host.h"
 #include "stacks.h"
 
@@ -66,6 +67,9 @@ static void choose(uint64_t seed)
     r->ignores = r->signals && xc_percent(&ch, 30);
     r->storms = xc_percent(&ch, 40);
     r->starters = xc_percent(&ch, 30) ? 2 : 0;
+#ifndef __SANITIZE_THREAD__ /* which does not follow a cancelled thread */
+    r->cancels = xc_percent(&ch, 40);
+#endif
     r->workers = 1 + (int)xc_below(&ch, 4);
     /* without pidfds nobody would tell of what the host throws away, and in
      * doubt a whole second goes by */
@@ -84,13 +88,14 @@ static void describe(char *text, size_t size)
     for (int i = 0; i < r->places; i++)
         n += (size_t)snprintf(text + n, size - n, "%s%s", i ? " + " : "",
                               xc_mode_name(r->mode[i]));
-    snprintf(text + n, size - n, "%s%s%s%s%s%s, %d workers",
+    snprintf(text + n, size - n, "%s%s%s%s%s%s%s, %d workers",
              !r->mainloop ? ""
              : r->occurs  ? ", says"
                           : ", passes",
              r->thief ? ", thief" : "", r->signals ? ", signals" : "",
              r->ignores ? ", ignores" : "", r->storms ? ", storms" : "",
-             r->starters ? ", starters" : "", r->workers);
+             r->starters ? ", starters" : "", r->cancels ? ", cancels" : "",
+             r->workers);
 }
 
 /* ---- before and after --------------------------------------------------- */
@@ -203,9 +208,10 @@ static void settle(void)
     int64_t until = xc_now_ms() + 10000LL * xc_time_scale();
 
     xc_host_end_all();
-    while (!xc_model_over(0)) {
+    while (!xc_model_over(0) || !xc_evenables_over(0)) {
         if (xc_now_ms() > until) {
             (void)xc_model_over(1);
+            (void)xc_evenables_over(1);
             show_children();
             xc_fail("10 seconds after the end");
         }
@@ -240,6 +246,8 @@ static int one_run(void *user)
         start(pump);
     start(xc_calls_wander);
     start(xc_host_forks);
+    if (xc_run.cancels)
+        start(xc_cancels);
     if (xc_run.signals)
         start(xc_host_signals);
     if (xc_run.thief)
@@ -254,9 +262,7 @@ static int one_run(void *user)
     if (xc_run.signals && !xc_run.occurs)
         signal(SIGCHLD, SIG_DFL);
     settle();
-    for (int i = 0; i < xc_run.places; i++)
-        if (libxl_ctx_free(xc_ctx[i]))
-            xc_fail("ctx_free");
+    xc_host_free_contexts();
     xc_model_check();
     atomic_store(&xc_host_reaper_stop, 1);
     pthread_join(reaper, NULL);

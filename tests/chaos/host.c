@@ -287,14 +287,30 @@ void *xc_host_steals(void *arg)
     return NULL;
 }
 
+/* Between the host's reaper and the end of the contexts that it speaks to. */
+static pthread_mutex_t speaking = PTHREAD_MUTEX_INITIALIZER;
+
+void xc_host_free_contexts(void)
+{
+    pthread_mutex_lock(&speaking);
+    for (int i = 0; i < xc_run.places; i++) {
+        if (libxl_ctx_free(xc_ctx[i]))
+            xc_fail("ctx_free");
+        xc_ctx[i] = NULL;
+    }
+    pthread_mutex_unlock(&speaking);
+}
+
 static void pass_on(pid_t pid, int status)
 {
     int passed = -1;
 
+    pthread_mutex_lock(&speaking);
     for (int i = 0; i < xc_run.places && passed < 0; i++)
-        if (xc_run.mode[i] == libxl_sigchld_owner_mainloop &&
+        if (xc_ctx[i] && xc_run.mode[i] == libxl_sigchld_owner_mainloop &&
             libxl_childproc_exited(xc_ctx[i], pid, status) == 0)
             passed = 1;
+    pthread_mutex_unlock(&speaking);
     xc_host_took(pid, status, passed);
 }
 
@@ -341,9 +357,11 @@ static void say_occurred(void)
     if (sem_timedwait(&came, &until) == 0) {
         while (sem_trywait(&came) == 0)
             ; /* one word for all that have come so far */
+        pthread_mutex_lock(&speaking);
         for (int i = 0; i < xc_run.places; i++)
-            if (xc_run.mode[i] == libxl_sigchld_owner_mainloop)
+            if (xc_ctx[i] && xc_run.mode[i] == libxl_sigchld_owner_mainloop)
                 libxl_childproc_sigchld_occurred(xc_ctx[i]);
+        pthread_mutex_unlock(&speaking);
     }
     xc_host_reap_own();
 }

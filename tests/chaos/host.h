@@ -20,6 +20,9 @@ extern atomic_int xc_host_reaper_stop;
  * it. */
 void xc_host_reap_own(void);
 
+/* While the reaper may be speaking to them. */
+void xc_host_free_contexts(void);
+
 /* A child that ends when the host says so; NULL: there are enough. */
 struct xc_host *xc_host_fork(struct xc_chance *chance, int pauses);
 void xc_host_let_end(struct xc_host *host);

@@ -96,11 +96,23 @@ void xc_reported(struct xc_ours *child, const libxl_childproc_result *r)
                 number(child), (int)r->pid, child->end,
                 (unsigned)atomic_load(&child->sent), r->status, r->source,
                 xc_mode_name(child->mode));
-    if (before == 0)
+    if (before == 0) {
         child->first = *r;
-    else if (child->kind != XC_HOLD)
+        atomic_store(&child->noted, 1);
+    } else if (child->kind == XC_HOLD) {
+        /* all who ask get the same */
+        if (atomic_load(&child->noted) &&
+            (r->status != child->first.status || r->lost != child->first.lost ||
+             r->pid != child->first.pid || r->id != child->first.id))
+            xc_fail("child %d (%d) is reported with %#x (%s), then with %#x"
+                    " (%s)",
+                    number(child), (int)r->pid, child->first.status,
+                    libxl_childproc_lost_text(child->first.lost), r->status,
+                    libxl_childproc_lost_text(r->lost));
+    } else {
         xc_fail("child %d (%d) is reported twice: %#x, %#x", number(child),
                 (int)r->pid, child->first.status, r->status);
+    }
 }
 
 void xc_host_took(pid_t pid, int status, int passed)

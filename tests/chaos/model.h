@@ -26,12 +26,15 @@ struct xc_ours {
     _Atomic int end;   /* the status that it ends with by itself */
     _Atomic int group; /* it leads one */
     _Atomic int on_free;
+    _Atomic int holds_pid;
+    atomic_int asked;    /* somebody is about to ask for it */
     atomic_int started;  /* 1: pid and id are there */
     atomic_int sent;     /* signals that somebody sent, as bits */
     atomic_int detached; /* detach answered 0 */
     atomic_int released; /* its context is freed, perhaps before its report */
     atomic_int freed;    /* … and that is over */
     atomic_int reports;
+    atomic_int noted;     /* the first of them is in ->first */
     atomic_int completed; /* XC_ASYNC */
     _Atomic pid_t pid;
     _Atomic libxl_childproc_id id;
@@ -63,6 +66,7 @@ struct xc_run {
     int ignores; /* … and ignored at times */
     int storms;  /* forks of the host's */
     int starters;
+    int cancels; /* threads that wait are cancelled */
     int workers;
     int pidfds, exit_info;
 };
