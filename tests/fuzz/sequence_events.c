@@ -73,15 +73,16 @@ void enable(int c, struct kid *k)
     if (g == GENS)
         return;
     m.gen[g].pid = k && k->ctx == c ? k->process->pid : 0;
+    m.gen[g].ctx = c; /* it may be told within the call: of a held end */
     rc = libxl_evenable_childproc_exit(
         enter(c), m.gen[g].pid, (libxl_ev_user)(FOR_GEN + g), &m.gen[g].evgen);
     if (rc) {
         FZ_EQ(rc, ERROR_UNKNOWN_CHILD);
         FZ_TRUE(m.gen[g].pid && is_ended(k));
         m.gen[g].evgen = NULL;
+        m.gen[g].ctx = -1;
         return;
     }
-    m.gen[g].ctx = c;
     for (int i = 0; i < m.nkids; i++)
         m.kid[i].gen_due[g] =
             m.kid[i].ctx == c && m.kid[i].process->alive &&
