@@ -349,12 +349,18 @@ static value captured(const libxl_captured *c)
 value xlo_outcome(int rc, const libxl_childproc_exec_result *result)
 {
     CAMLparam0();
-    CAMLlocal4(record, ended, out, err);
+    CAMLlocal5(record, ended, out, err, late);
 
     ended = xlo_ended(&result->child);
     out = captured(&result->out);
     err = captured(&result->err);
-    record = caml_alloc_small(7, 0);
+    late = Val_int(0);
+    if (rc == ERROR_SPAWN) { /* the call that started it had returned */
+        record = Field(xlo_error(rc, &result->failure), 0);
+        late = caml_alloc_small(1, 0);
+        Field(late, 0) = record;
+    }
+    record = caml_alloc_small(8, 0);
     Field(record, 0) = ended;
     Field(record, 1) = Val_int(rc);
     Field(record, 2) = Val_bool(result->timed_out);
@@ -362,6 +368,7 @@ value xlo_outcome(int rc, const libxl_childproc_exec_result *result)
     Field(record, 4) = Val_long(result->stdin_written);
     Field(record, 5) = out;
     Field(record, 6) = err;
+    Field(record, 7) = late;
     CAMLreturn(record);
 }
 

@@ -64,8 +64,7 @@ let worker number =
   service "sleep" [ "100000" ]
     ~name:(Printf.sprintf "worker-%d" number)
     ~restart:(Always (Policy.back_off ~first:0.05 ()))
-    ~stop:
-      { first_signal = Sys.sigterm; grace_ms = 2000; scope = Process_group }
+    ~stop:(kill_policy ~grace:2. ~scope:Process_group ())
 
 (* ---- hook scripts, in a thread and a context of their own ---- *)
 
@@ -78,15 +77,14 @@ let in_words = function
 let run_hook ctx name script =
   match
     run_result ctx (command "sh" [ "-c"; script ] ~session:New_group
-        ~kill:
-          { first_signal = Sys.sigterm; grace_ms = 200; scope = Process_group })
+        ~kill:(kill_policy ~grace:0.2 ~scope:Process_group ()))
       ~stdout:`Capture ~stderr:`Merge ~timeout:0.5
   with
   | Ok { ending = Timeout; child; _ } ->
       say "hook %s took too long: %s" name (in_words child.status)
   | Ok { child; out; _ } ->
       say "hook %s: %s, said %S" name (in_words child.status) out.data
-  | Result.Error e -> say "hook %s did not start: %s" name (error_text e)
+  | Result.Error e -> say "hook %s did not start: %s" name (Error.to_string e)
 
 let hooks () =
   with_context @@ fun ctx ->

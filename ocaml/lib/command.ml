@@ -1,5 +1,7 @@
 (* command.ml - what to start: Raw.command from labelled arguments *)
 
+[@@@alert "-deprecated"] (* the records are made here *)
+
 open Types
 open Errors
 

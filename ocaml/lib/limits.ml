@@ -2,6 +2,8 @@
 
    Given to the host as it is; the records are Types.rlimit. *)
 
+[@@@alert "-deprecated"] (* the records are made here *)
+
 open Types
 
 type resource =

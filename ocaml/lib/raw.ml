@@ -54,6 +54,13 @@ type exec_opts = {
   streams : bool;
 }
 
+type failure = {
+  rc : int;
+  raw_stage : stage;
+  raw_errno : Unix.error option;
+  raw_argument : string option;
+}
+
 type raw_outcome = {
   ended : ended;
   rc : int;
@@ -62,6 +69,7 @@ type raw_outcome = {
   written : int;
   raw_out : captured;
   raw_err : captured;
+  late : failure option;  (* why it could not be started after all *)
 }
 
 type raw_diagnosis = {
@@ -77,13 +85,6 @@ type raw_diagnosis = {
   object_file : string;
   count : int;
   text : string;
-}
-
-type failure = {
-  rc : int;
-  raw_stage : stage;
-  raw_errno : Unix.error option;
-  raw_argument : string option;
 }
 
 (* In the order of the tags in stub_callback.c. *)

@@ -32,15 +32,24 @@ let raw_output : [ output | `Merge ] -> Raw.stream = function
   | `Stream _ -> (7, None, None, 0)
   | `Merge -> (8, None, None, 0)
 
-let outcome_of (o : Raw.raw_outcome) =
+(* A child that comes late to its program, on a busy machine say, may find then
+   that there is none. *)
+let not_started command (o : Raw.raw_outcome) =
+  match about command (Option.fold o.late ~none:(Ok ())
+                         ~some:(fun f -> Result.Error (error_of f))) with
+  | Ok () -> None
+  | Result.Error e -> Some e
+
+let outcome_of command (o : Raw.raw_outcome) =
   {
     child = o.ended;
     ending =
-      (match code_of_number o.rc with
-      | Timed_out -> Timeout
-      | Aborted -> Abort
-      | No_memory -> Out_of_memory
-      | _ -> Completed);
+      (match (not_started command o, code_of_number o.rc) with
+      | Some e, _ -> Not_started e
+      | None, Timed_out -> Timeout
+      | None, Aborted -> Abort
+      | None, No_memory -> Out_of_memory
+      | None, _ -> Completed);
     stdin_written = o.written;
     out = o.raw_out;
     err = o.raw_err;
@@ -115,7 +124,12 @@ let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
   let result = Raw.exec t command opts number in
   if opts.started then Raw.remove t.operations number;
   raise_stream running;
-  Result.map outcome_of (about command (checked t result))
+  match about command (checked t result) with
+  | Result.Error _ as e -> e
+  | Ok o -> (
+      match outcome_of command o with
+      | { ending = Not_started e; _ } -> Result.Error e
+      | outcome -> Ok outcome)
 
 let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command =
   get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command)
@@ -143,10 +157,10 @@ let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
       on_complete =
         (fun outcome ->
           match running.stream_raised with
-          | None -> complete (outcome_of outcome)
+          | None -> complete (outcome_of command outcome)
           | Some (exn, backtrace) ->
               Raw.keep t exn backtrace;
-              complete (outcome_of outcome));
+              complete (outcome_of command outcome));
     };
   match Raw.exec_start t command opts number with
   | Ok () -> Ok { op_context = t; op_number = number }

@@ -48,6 +48,7 @@ let ending_text = function
   | Timeout -> ", killed when its time was over"
   | Abort -> ", aborted"
   | Out_of_memory -> ", killed for want of memory"
+  | Not_started e -> ", not started: " ^ Errors.error_text e
 
 module Outcome = struct
   type t = outcome

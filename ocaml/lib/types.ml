@@ -170,9 +170,14 @@ type scope =
 
 (** First [first_signal], then SIGKILL after [grace_ms] milliseconds. A
     [first_signal] of 0 is SIGKILL at once. {!Xlchild.val-kill_policy} makes one
-    with seconds, as everywhere else: the record is to be opaque in a later
-    release. *)
-type kill_policy = { first_signal : int; grace_ms : int; scope : scope }
+    with seconds, as everywhere else: the record is opaque from the next release
+    on. *)
+type kill_policy = {
+  first_signal : int;
+  grace_ms : int;
+      [@deprecated "Milliseconds: use Xlchild.kill_policy, whose grace is in seconds."]
+  scope : scope;
+}
 
 (** What {!Xlchild.close} does with a child that still lives. *)
 type on_close =
@@ -187,7 +192,12 @@ type fd_source = Null | Closed_fd | Fd of Unix.file_descr
 
 (** A resource limit, as {!Xlchild.module-Rlimit} makes it; [-1] is no limit.
     [resource] is the system's number. *)
-type rlimit = { resource : int; soft : int; hard : int }
+type rlimit = {
+  resource : int;
+      [@deprecated "A number: use Xlchild.Rlimit.make, by the resource's name."]
+  soft : int;
+  hard : int;
+}
 
 (** {1 Running to completion} *)
 
@@ -203,6 +213,9 @@ type ending =
   | Timeout  (** it was killed when its time was over *)
   | Abort  (** it was killed by {!Xlchild.abort} *)
   | Out_of_memory  (** its output could not be kept; it was killed *)
+  | Not_started of error
+      (** of {!Xlchild.run_async}: the call had returned before the child could
+          execute its program *)
 
 type outcome = {
   child : ended;

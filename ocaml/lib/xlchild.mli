@@ -508,7 +508,9 @@ val run_async :
   (outcome -> unit) ->
   operation
 (** The same, without waiting: [started] is called with the pid, and the last
-    closure once with the outcome, both maybe before the call returns. *)
+    closure once with the outcome, both maybe before the call returns. A start
+    that fails later than the call returns is an outcome, too: its [ending] is
+    [Not_started]. *)
 
 val run_async_result :
   ?stdin:input ->
@@ -605,7 +607,7 @@ module Error : sig
   type t = error
 
   val to_string : t -> string
-  (** {!error_text}. *)
+  (** Everything about it, in one line. *)
 
   val pp : Format.formatter -> t -> unit
   (** {!to_string}. *)
@@ -728,7 +730,8 @@ val lost_text : lost_reason -> string
 (** Why, in words. *)
 
 val error_text : error -> string
-(** Everything about it, in one line. *)
+[@@deprecated "Use Xlchild.Error.to_string."]
+(** {!Error.to_string}. *)
 
 val system_signal : int -> int
 (** An OCaml signal number as the kernel numbers it. *)

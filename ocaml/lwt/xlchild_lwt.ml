@@ -200,10 +200,13 @@ let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
   | exception exn -> Lwt.fail exn
   | operation ->
       resolve_soon t;
-      until_reaped outcome ~stop:(fun () ->
-          match Xlchild.abort_result operation with
-          | Result.Error { code = Aborted; _ } -> ()
-          | result -> unless_ended result)
+      ( until_reaped outcome ~stop:(fun () ->
+            match Xlchild.abort_result operation with
+            | Result.Error { code = Aborted; _ } -> ()
+            | result -> unless_ended result)
+      >>= function
+        | { Xlchild.ending = Not_started e; _ } -> Lwt.fail (Xlchild.Error e)
+        | outcome -> Lwt.return outcome )
 
 let capture ?stdin ?timeout t command =
   run ?stdin ~stdout:`Capture ?timeout t command >|= fun outcome ->

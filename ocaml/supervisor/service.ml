@@ -47,7 +47,7 @@ let make ?(readiness = At_once) ?(ready_within = 30.)
   demand "ready_within" (ready_within >= 0.);
   demand "stop: a Control_group needs a cgroup"
     (stop.scope <> Control_group || cgroup <> None);
-  demand "stop: the grace is negative" (stop.grace_ms >= 0);
+  demand "stop: the grace is negative" ((stop.grace_ms [@alert "-deprecated"]) >= 0);
   demand "fds: 0, 1 and 2 are the supervisor's"
     (List.for_all (fun (target, _) -> target > 2) fds);
   (match readiness with

@@ -26,7 +26,7 @@ let what_text = function
       Printf.sprintf "%s, pid %d: %s" (cause_text cause)
         (pid :> int)
         (ending_text ending)
-  | Not_started error -> "not started: " ^ Xlchild.error_text error
+  | Not_started error -> "not started: " ^ Xlchild.Error.to_string error
   | Starting_again_in wait -> Printf.sprintf "starting again in %g s" wait
   | Given_up -> "given up: it failed too often"
   | Output_lost errno ->
@@ -53,7 +53,7 @@ let error_text = function
   | Folder_unusable (path, errno) -> path ^ ": " ^ Unix.error_message errno
   | Name_taken name -> "there is a service " ^ name ^ " already"
   | Log_unusable (path, errno) -> path ^ ": " ^ Unix.error_message errno
-  | Context error -> Xlchild.error_text error
+  | Context error -> Xlchild.Error.to_string error
   | Closed -> "the supervisor is closed, or the service removed"
 
 let () =

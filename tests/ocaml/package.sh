@@ -52,11 +52,25 @@ let () =
   Xlchild_supervisor.(ignore service);
   print_string said
 END
+# Names that go with the next release work, and say so.
+cat > old.ml <<'END'
+let kill = { Xlchild.default_kill with grace_ms = 100 }
+let limit : Xlchild.rlimit = { resource = 7; soft = 64; hard = 64 }
+let text = Xlchild.error_text
+let () = ignore (kill, limit, text); print_string "hello"
+END
 build() {
     ocamlfind "$1" -thread -linkpkg -package "$2" "$3.ml" -o "$3.$1"
     [ "$(./"$3.$1")" = hello ] || { echo "$3.$1 said something else"; exit 1; }
 }
 for compiler in ocamlopt ocamlc; do
     build $compiler xlchild plain
+    build $compiler xlchild old 2> "old.$compiler.said"
+    for name in grace_ms resource Xlchild.error_text; do
+        grep -q "deprecated.*: $name\$" "old.$compiler.said" || {
+            echo "$name is not deprecated"
+            exit 1
+        }
+    done
     build $compiler xlchild,xlchild-lwt,xlchild.forkhelpers,xlchild.forkhelpers_mtime,xlchild.supervisor,xlchild.syslog every
 done

@@ -41,7 +41,7 @@ let start_failures () =
       Alcotest.(check string) "in words"
         "child could not be set up or executed, stage chdir /nonexistent: No \
          such file or directory (program true)"
-        (error_text e));
+        (Error.to_string e));
   (match start_result ctx (command "true" [ "a\000b" ]) with
   | Ok _ -> Alcotest.fail "it started"
   | Result.Error e ->
@@ -143,7 +143,7 @@ let adopting () =
       ignore (Child.wait twin);
       Alcotest.(check bool) "gone" true
         (Result.is_error (start_time_result (Child.pid twin)))
-  | Result.Error e -> Alcotest.fail (error_text e)
+  | Result.Error e -> Alcotest.fail (Error.to_string e)
 
 let on_close () =
   let pid =

@@ -140,7 +140,7 @@ let lock_taken_on_foreign_threads () =
   List.iter
     (function
       | Ok c -> check_status "ended" "exit 0" (Child.wait c)
-      | Result.Error e -> Alcotest.fail (error_text e))
+      | Result.Error e -> Alcotest.fail (Error.to_string e))
     started
 
 (* ---- B3: exceptions ---- *)

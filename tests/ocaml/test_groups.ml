@@ -70,12 +70,7 @@ let alone () =
           (service ~name:"alone" "sh"
              [ "-c"; "sleep 1000 & echo $! > " ^ file ^ "; echo up; wait" ]
              ~readiness:(Line "up")
-             ~stop:
-               {
-                 first_signal = Sys.sigterm;
-                 grace_ms = 5000;
-                 scope = Process;
-               })
+             ~stop:(Xlchild.kill_policy ~grace:5. ~scope:Process ()))
       in
       running m;
       stop m;

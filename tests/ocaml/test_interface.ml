@@ -20,7 +20,7 @@ let results_and_exceptions () =
 
 let text_of_start command =
   with_context @@ fun ctx ->
-  let text = function Ok _ -> "it started" | Error e -> error_text e in
+  let text = function Ok _ -> "it started" | Error e -> Error.to_string e in
   let by_start = text (start_result ctx command) in
   let by_run = text (run_result ctx command) in
   let by_many =
@@ -29,7 +29,7 @@ let text_of_start command =
     | _ -> "another number"
     | exception Error e ->
         (* refused as a whole, before anything is started *)
-        error_text { e with program = Some "true" }
+        Error.to_string { e with program = Some "true" }
   in
   check_string "run" by_start by_run;
   check_string "start_many" by_start by_many;
@@ -208,11 +208,11 @@ let folders () =
 let policies () =
   check_bool "of seconds" true
     (kill_policy ~signal:Sys.sigint ~grace:0.25 ~scope:Process_group ()
-    = {
+    = ({
         first_signal = Sys.sigint;
         grace_ms = 250;
         scope = Process_group;
-      });
+      } [@alert "-deprecated"]));
   check_bool "as by default" true (kill_policy () = default_kill);
   match kill_policy ~grace:nan () with
   | _ -> Alcotest.fail "nan"
@@ -230,6 +230,42 @@ let started () =
   | _ -> Alcotest.fail "no exception"
   | exception Exit -> ()
 
+(* The child opens its stdin, a FIFO, and finds no peer while the call is
+   patient; then it finds no program. *)
+let with_a_late_child f =
+  with_temporary_folder @@ fun folder ->
+  let fifo = Filename.concat folder "fifo" in
+  Unix.mkfifo fifo 0o600;
+  let opened = ref None in
+  let open_it _ = opened := Some (Unix.openfile fifo [ O_WRONLY; O_CLOEXEC ] 0) in
+  Fun.protect
+    ~finally:(fun () -> Option.iter Unix.close !opened)
+    (fun () -> f (`File fifo) open_it (command ~search:false "/nonexistent" []));
+  check_bool "it was late" true (!opened <> None)
+
+let late_failures () =
+  with_context @@ fun ctx ->
+  let check_error (e : error) =
+    check_string "in words"
+      "child could not be set up or executed, stage exec /nonexistent: No such \
+       file or directory"
+      (Error.to_string e)
+  in
+  (with_a_late_child @@ fun stdin started command ->
+   match run_result ctx ~stdin ~started command with
+   | Error e -> check_error e
+   | Ok o -> Alcotest.failf "an outcome: %s" (Outcome.to_string o));
+  with_a_late_child @@ fun stdin started command ->
+  let outcome = ref None in
+  ignore (run_async ctx ~stdin ~started command (fun o -> outcome := Some o));
+  check_bool "told" true
+    (eventually (fun () ->
+         ignore (check ctx);
+         !outcome <> None));
+  match !outcome with
+  | Some { ending = Not_started e; _ } -> check_error e
+  | o -> Alcotest.failf "%s" (Outcome.to_string (Option.get o))
+
 let cases =
   [
     case "results and exceptions" results_and_exceptions;
@@ -241,4 +277,5 @@ let cases =
     case "C16 a folder by descriptor" folders;
     case "policies of seconds" policies;
     case "B3 run tells its pid" started;
+    case "C15 a start that fails late" late_failures;
   ]

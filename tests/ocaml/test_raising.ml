@@ -104,7 +104,7 @@ let starting_many () =
           List.iteri
             (fun i -> function
               | Ok c -> check_bool "status" true (is_exit i (Child.wait c))
-              | Error e -> Alcotest.fail (error_text e))
+              | Error e -> Alcotest.fail (Error.to_string e))
             results);
       none_left ctx ())
     (fun () -> start_many ctx batch)

@@ -12,8 +12,7 @@ let with_supervisor = Hearing.with_supervisor
 let quick ?(restarts = 1000) () =
   Policy.back_off ~first:0.002 ~factor:2. ~most:0.01 ~restarts ()
 
-let soon scope : Xlchild.kill_policy =
-  { first_signal = Sys.sigterm; grace_ms = 20; scope }
+let soon scope = Xlchild.kill_policy ~grace:0.02 ~scope ()
 
 let check_state m expected =
   Alcotest.(check string) "state" expected (state_text (state m))
@@ -284,7 +283,7 @@ let whole_group () =
   expect heard "hangs stopped: signal 9";
   nobody_left "with its grandchild" r;
   Unix.close r;
-  let slow = { (soon Process_group) with grace_ms = 600_000 } in
+  let slow = Xlchild.kill_policy ~grace:600. ~scope:Process_group () in
   let m, r =
     family t heard "obeys" [ "on-signal-exit"; "SIGTERM"; "12" ] slow
   in

@@ -96,7 +96,7 @@ let shared () =
       done;
       List.iter
         (function
-          | Ok _ -> () | Result.Error e -> die "batch: %s" (error_text e))
+          | Ok _ -> () | Result.Error e -> die "batch: %s" (Error.to_string e))
         (start_many ctx
            (List.init half (fun i -> (exit_with (half + i), report (half + i)))));
       (* everybody pumps, whoever's child it is *)

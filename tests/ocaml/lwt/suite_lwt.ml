@@ -103,7 +103,7 @@ let cancelled ctx =
 
 let ended_by_policy ctx =
   let politely =
-    { first_signal = Sys.sigterm; grace_ms = 20; scope = Process }
+    (kill_policy ~grace:0.02 ())
   in
   let r, w = Lwt_unix.pipe_in ~cloexec:true () in
   let deaf =
@@ -128,7 +128,7 @@ let timed_out_by_lwt ctx =
   let r, w = Lwt_unix.pipe_in ~cloexec:true () in
   let deaf =
     command ~search:false
-      ~kill:{ first_signal = Sys.sigterm; grace_ms = 20; scope = Process }
+      ~kill:(kill_policy ~grace:0.02 ())
       ~fds:(Fd_map.of_list [ (1, Fd w) ])
       child
       [ "ignore"; "SIGTERM"; "ready"; "1"; "pause" ]
@@ -273,7 +273,7 @@ let conversation_left ctx =
   let fds () = Array.length (Sys.readdir "/proc/self/fd") in
   let before = fds () in
   let stubborn =
-    command ~kill:{ first_signal = Sys.sigterm; grace_ms = 20; scope = Process }
+    command ~kill:(kill_policy ~grace:0.02 ())
       "sh" [ "-c"; "trap '' TERM; echo up; while :; do sleep 0.01; done" ]
   in
   let left how =
@@ -318,6 +318,25 @@ let failing_by_result ctx =
   | Ok ended -> check_status "exit" "exit 4" ended
   | Result.Error _ -> Alcotest.fail "it did not start"
 
+(* Its stdin has no peer while the call is patient; then there is no program. *)
+let failing_late ctx =
+  let path = Filename.temp_file "xlchild" ".fifo" in
+  Sys.remove path;
+  Unix.mkfifo path 0o600;
+  let pending =
+    Xlchild_lwt.run_result ctx ~stdin:(`File path)
+      (command ~search:false "/nonexistent" [])
+  in
+  Alcotest.(check bool) "under way" true (Lwt.is_sleeping pending);
+  let peer = Unix.openfile path [ O_WRONLY; O_CLOEXEC ] 0 in
+  pending >|= fun answer ->
+  Unix.close peer;
+  Sys.remove path;
+  match answer with
+  | Result.Error { stage = Exec; errno = Some Unix.ENOENT; _ } -> ()
+  | Result.Error e -> Alcotest.fail (Error.to_string e)
+  | Ok o -> Alcotest.fail (Outcome.to_string o)
+
 exception Boom
 
 let to_the_hook ctx =
@@ -358,6 +377,7 @@ let () =
           case "C5 channels that are left" conversation_left;
           case "channels without SIGPIPE" writing_to_the_deaf;
           case "B5 a failed start, by result" failing_by_result;
+          case "C15 a start that fails late" failing_late;
           case "timeout" timed_out;
           case "A2 cancelling kills and waits" cancelled;
           case "C13 termination by policy" ended_by_policy;

@@ -37,8 +37,7 @@ let back_off =
   Policy.back_off ~first:0.01 ~most:0.08 ~settled:1000. ~restarts:1000
     ~within:1. ()
 
-let soon : Xlchild.kill_policy =
-  { first_signal = Sys.sigterm; grace_ms = 20; scope = Process_group }
+let within grace = Xlchild.kill_policy ~grace ~scope:Process_group ()
 
 let count = function
   | Crash -> 4
@@ -77,7 +76,7 @@ let service ~ledger ~logs kind number =
     ~env:(("LEDGER=" ^ ledger) :: Array.to_list (Unix.environment ()))
     ~readiness ~ready_within ~restart:(Always back_off)
     ~output:(Log_file { path = log; most = 2000; keep = 2 })
-    ~stop:(if kind = Long then { soon with grace_ms = 30_000 } else soon)
+    ~stop:(within (if kind = Long then 30. else 0.02))
 
 let all ~ledger ~logs =
   List.concat_map
