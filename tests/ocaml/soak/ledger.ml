@@ -17,6 +17,8 @@ type t = {
   mutable lost : int;
   mutable unknown : int;  (* starts *)
   mutable told_again : int;
+  mutable overlaps : int;
+      (* starts that met somebody of the run before *)
   mutable wrong : string list;
 }
 
@@ -34,6 +36,7 @@ let create () =
     lost = 0;
     unknown = 0;
     told_again = 0;
+    overlaps = 0;
     wrong = [];
   }
 
@@ -78,6 +81,10 @@ let read t path =
     match String.split_on_char ' ' (input_line file) with
     | [ run; "begin" ] ->
         Hashtbl.replace t.began run ();
+        lines ()
+    | [ run; "overlap" ] ->
+        t.overlaps <- t.overlaps + 1;
+        wrong t "%s met somebody of the run before" run;
         lines ()
     | run :: "end" :: ending ->
         Hashtbl.replace t.meant run (String.concat " " ending);

@@ -1,7 +1,10 @@
 (* services.ml - what the soak's daemon supervises
 
    Each run writes to the ledger that it began, and, where its end is its own
-   doing, how it is going to end, in the words of ending_text. *)
+   doing, how it is going to end, in the words of ending_text.
+
+   It has its service's lock, and so has whatever it starts: one that does not
+   get it has met somebody of the run before. *)
 
 open Xlchild_supervisor
 
@@ -31,7 +34,8 @@ let script = function
 
 let shell kind =
   "says() { echo \"${XLCHILD_SERVICE##*/} $*\" >> \"$LEDGER\"; }\n\
-   says begin\n" ^ script kind
+   says begin\n\
+   exec 9>> \"$LOCK\"; flock -n 9 || says overlap\n" ^ script kind
 
 let back_off =
   Policy.back_off ~first:0.01 ~most:0.08 ~settled:1000. ~restarts:1000
@@ -73,7 +77,10 @@ let service ~ledger ~logs kind number =
     | Unready -> (Newline_on 5, 0.05)
   in
   Xlchild_supervisor.service ~name "/bin/sh" [ "-c"; shell kind ]
-    ~env:(("LEDGER=" ^ ledger) :: Array.to_list (Unix.environment ()))
+    ~env:
+      (("LEDGER=" ^ ledger)
+      :: ("LOCK=" ^ Filename.concat logs (name ^ ".lock"))
+      :: Array.to_list (Unix.environment ()))
     ~readiness ~ready_within ~restart:(Always back_off)
     ~output:(Log_file { path = log; most = 2000; keep = 2 })
     ~stop:(within (if kind = Long then 30. else 0.02))

@@ -207,6 +207,8 @@ let report soak =
   say "ends:      %d told, %d of them lost and %d never seen between lives, %d \
        told twice"
     (Hashtbl.length l.told) (l.lost - l.unknown) l.unknown l.told_again;
+  say "groups:    %d starts met the run before, %d processes left" l.overlaps
+    (List.length left);
   List.iteri (fun i text -> if i < 20 then say "WRONG: %s" text) l.wrong;
   say "soak: %d wrong" (List.length l.wrong);
   l.wrong = []
