@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NOT_BOUND = {
     "libxl_childproc_exec_opts_init_sized":
         "behind libxl_childproc_exec_opts_init",
+    "libxl_childproc_linger":
+        "for those who wait by number; here a handle is asked (Hold_pid)",
     "libxl_childproc_spec_init_sized":
         "behind libxl_childproc_spec_init",
     "libxl_ctx_log":
