@@ -42,7 +42,8 @@ let lost_text reason =
     | Stolen -> 1
     | Ignored -> 2
     | Not_passed -> 3
-    | Not_ours -> 4)
+    | Not_ours -> 4
+    | Number_reused -> 5)
 
 let error_text e =
   String.concat ""

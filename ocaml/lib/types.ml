@@ -87,6 +87,8 @@ type lost_reason =
       (** mainloop mode: the host reaped the child and never called
           {!Xlchild.exited} *)
   | Not_ours  (** adopted: only its parent learnt the status *)
+  | Number_reused
+      (** another [wait] took it, and its pid is another process's by now *)
 
 (** A status is the kernel's, or it is lost; it is never invented. Signal
     numbers are OCaml's ([Sys.sigterm] ...). *)

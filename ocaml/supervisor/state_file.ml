@@ -32,6 +32,7 @@ let losses =
     (Not_told Ignored, "ignored");
     (Not_told Not_passed, "unpassed");
     (Not_told Not_ours, "strange");
+    (Not_told Number_reused, "reused");
     (While_away, "away");
     (Before_boot, "boot");
   ]

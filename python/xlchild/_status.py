@@ -39,6 +39,7 @@ class LostReason(enum.IntEnum):
     IGNORED = 2
     NOT_PASSED = 3
     NOT_OURS = 4
+    NUMBER_REUSED = 5
 
     @property
     def text(self):
