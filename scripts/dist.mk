@@ -27,3 +27,13 @@ check-dist: ## two builds of archive, sdist and wheel give the same bytes
 check-packages: ## README and packages in new Debian systems (as root)
 	@scripts/deps chroot
 	@$(pytest) tests/packages
+
+.PHONY: site check-site
+site: ## guide and reference, searchable offline: build/site/html
+	@scripts/deps site
+	@PYTHONDONTWRITEBYTECODE=1 $(PYTHON) scripts/make_site.py
+
+check-site: ## the site in Chromium: links, console, search, a phone's width
+	@scripts/deps browser
+	@$(MAKE) --no-print-directory site
+	@$(pytest) tests/site

@@ -183,12 +183,12 @@ typedef enum libxl_free_policy {
 #define LIBXL_SPAWN_KEEP_SIGMASK (1u << 5)  /* the calling thread's mask */
 #define LIBXL_SPAWN_KEEP_SIGIGN (1u << 6)   /* ignored signals stay ignored */
 #define LIBXL_SPAWN_IGNORE_SIGPIPE (1u << 7) /* SIGPIPE ignored in the child */
-#define LIBXL_SPAWN_SET_UID (1u << 8)
-#define LIBXL_SPAWN_SET_GID (1u << 9)
-#define LIBXL_SPAWN_SET_GROUPS (1u << 10)
-#define LIBXL_SPAWN_SET_UMASK (1u << 11)
-#define LIBXL_SPAWN_SET_NICE (1u << 12)
-#define LIBXL_SPAWN_SET_PDEATHSIG (1u << 13)
+#define LIBXL_SPAWN_SET_UID (1u << 8)    /* uid counts */
+#define LIBXL_SPAWN_SET_GID (1u << 9)    /* gid counts */
+#define LIBXL_SPAWN_SET_GROUPS (1u << 10) /* groups count */
+#define LIBXL_SPAWN_SET_UMASK (1u << 11) /* umask counts */
+#define LIBXL_SPAWN_SET_NICE (1u << 12)  /* nice counts */
+#define LIBXL_SPAWN_SET_PDEATHSIG (1u << 13) /* pdeathsig counts */
 #define LIBXL_SPAWN_SET_CTTY (1u << 14) /* ctty_fd becomes the controlling
                                            terminal; implies NEW_SESSION */
 #define LIBXL_SPAWN_REPORT_STOPS (1u << 15) /* STOPPED and CONTINUED events
@@ -232,7 +232,7 @@ typedef struct libxl_childproc_spec {
                                 the child is to have */
     const libxl_childproc_fd *fds; /* unmentioned 0, 1 and 2 are inherited,
                                       every other fd is closed */
-    size_t nfds;
+    size_t nfds;             /* how many fds has */
     unsigned flags;          /* LIBXL_SPAWN_… */
     pid_t group;             /* JOIN_GROUP: > 1 */
     uid_t uid;               /* SET_UID: real, effective and saved. With it,
@@ -242,18 +242,18 @@ typedef struct libxl_childproc_spec {
                                 dropped (EPERM) the start fails, stage GROUPS */
     gid_t gid;               /* SET_GID */
     const gid_t *groups;     /* SET_GROUPS: supplementary */
-    size_t ngroups;
+    size_t ngroups;          /* how many groups has */
     mode_t umask;            /* SET_UMASK */
     int nice;                /* SET_NICE: absolute, -20 .. 19 */
     int pdeathsig;           /* SET_PDEATHSIG: sent when the starting *thread*
                                 ends */
     int ctty_fd;             /* SET_CTTY: an fd of the caller; -1 */
-    const libxl_childproc_rlimit *rlimits;
-    size_t nrlimits;
+    const libxl_childproc_rlimit *rlimits; /* set in the child; NULL */
+    size_t nrlimits;         /* how many rlimits has */
     const sigset_t *sigmask;   /* NULL: empty, unless KEEP_SIGMASK */
     const sigset_t *sigignore; /* NULL: none, unless KEEP_SIGIGN */
     const char *cgroup;        /* directory of a cgroup v2 to start in; NULL */
-    libxl_free_policy on_free;
+    libxl_free_policy on_free; /* if it lives when the ctx is freed */
     libxl_kill_policy kill;    /* used by timeouts, aborts and FREE_KILL; by
                                   default SIGKILL to the process, at once */
     int exited_grace_ms;       /* mainloop mode: how long the host may take to
@@ -265,7 +265,7 @@ typedef struct libxl_childproc_spec {
      * returns ERROR_INTERRUPTED. May not re-enter. NULL: the start waits for as
      * long as it takes */
     int (*interrupted)(void *user);
-    void *interrupted_user;
+    void *interrupted_user;  /* handed to interrupted */
 } libxl_childproc_spec;
 
 /* libxl_childproc_spec_init_sized - the defaults, in a struct of the caller's
