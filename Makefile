@@ -19,8 +19,13 @@ DESTDIR ?=
 -include bench/build.mk scripts/dist.mk
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z][-a-z0-9]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' \
-	  $(MAKEFILE_LIST)
+	@awk '{ line = line $$0 } \
+	  sub(/\\$$/, "", line) { next } \
+	  line ~ /^[a-z][-a-z0-9]*:.*## / { \
+	    name = text = line; sub(/:.*/, "", name); sub(/.*## /, "", text); \
+	    gsub(/[ \t]+/, " ", text); \
+	    printf "  %-22s %s\n", name, text } \
+	  { line = "" }' $(MAKEFILE_LIST)
 
 deps: ## install what demo and check need, from Debian
 	@scripts/deps demo check

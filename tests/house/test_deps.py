@@ -3,6 +3,7 @@
 Run against stand-ins for dpkg-query, apt-get, id and sudo, so that nothing
 is installed.
 """
+import re
 import subprocess
 
 import pytest
@@ -148,3 +149,16 @@ def test_packages_are_asked_for_in_the_makefile_by_known_purposes():
     assert asked and asked <= known
 
 
+def test_help_shows_every_target_in_a_line_of_its_own():
+    """Also those whose rule goes over several lines, and no stray sign."""
+    environment = {"PATH": "/usr/bin:/bin"}
+    lines = subprocess.run(["make", "--no-print-directory", "help"],
+                           cwd=tree.ROOT, check=True, env=environment,
+                           stdout=subprocess.PIPE,
+                           text=True).stdout.splitlines()
+    assert lines and all(re.fullmatch(r"  [a-z][-a-z0-9]* +[\x21-\x5b\x5d-\x7e]"
+                                      r"[\x20-\x5b\x5d-\x7e]*", line)
+                         for line in lines), lines
+    shown = {line.split()[0] for line in lines}
+    assert {"check", "check-python", "check-python-asan", "check-pythons",
+            "check-packages", "site", "dist", "uninstall"} <= shown

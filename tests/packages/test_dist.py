@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 
+import dist
 import pytest
 import tree
 
@@ -16,7 +17,7 @@ import tree
 def make(folder, *what):
     """name -> bytes of what dist.py makes in a copy of the tree."""
     place = folder / "tree"
-    for path in tree.files():
+    for path in dist.whole():
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tree.ROOT / path, target, follow_symlinks=False)
@@ -50,7 +51,8 @@ def test_the_source_archive_is_the_tree(twice, tmp_path):
         members = archive.getmembers()
     top = name[:-len(".tar.xz")]
     assert {m.name for m in members} \
-        == {"%s/%s" % (top, p) for p in tree.files()}
+        == {"%s/%s" % (top, p) for p in dist.whole()}
+    assert top + "/ocaml/core" in {m.name for m in members if m.issym()}
     assert {(m.uid, m.gid, m.mtime) for m in members} == {(0, 0, 1764158400)}
 
 
