@@ -43,9 +43,10 @@ DUNE_PLACES = --root ocaml --build-dir $(CURDIR)/build/ocaml \
   --prefix '$(DESTDIR)$(PREFIX)' --libdir '$(DESTDIR)$(OCAMLDIR)'
 
 install-ocaml: ## install the OCaml libraries (DESTDIR, PREFIX, OCAMLDIR)
-# (What is built is not built again: root has no business in build/.)
+# (What is built is not built again: root has no business in build/. dune itself
+# would put a DESTDIR of the environment in front once more.)
 	@[ -e $(DUNE_OUT)/xlchild.install ] || { $(DUNE_BUILD) @install; }
-	@$(DUNE) install $(DUNE_PLACES) xlchild xlchild-lwt
+	@env -u DESTDIR $(DUNE) install $(DUNE_PLACES) xlchild xlchild-lwt
 
 uninstall-ocaml: ## remove what install-ocaml has put there
-	@$(DUNE) uninstall $(DUNE_PLACES) xlchild xlchild-lwt
+	@env -u DESTDIR $(DUNE) uninstall $(DUNE_PLACES) xlchild xlchild-lwt

@@ -81,11 +81,16 @@ def tar_of(members, open_archive, top):
                 archive.addfile(info)
 
 
+def whole():
+    """Everything that belongs to the project."""
+    return tree.files() + tree.folder_links()
+
+
 def source(into):
     """The whole tree: xlchild-VERSION.tar.xz."""
     top = "xlchild-" + version()
     place = into / (top + ".tar.xz")
-    tar_of([(str(p), ROOT / p) for p in tree.files()],
+    tar_of([(str(p), ROOT / p) for p in whole()],
            lambda: tarfile.open(place, "w:xz", format=tarfile.PAX_FORMAT),
            top)
     return place
@@ -94,7 +99,7 @@ def source(into):
 def copied(folder):
     """A copy of the tree to build in: nothing of it lands in the tree."""
     place = folder / ("xlchild-" + version())
-    for path in tree.files():
+    for path in whole():
         target = place / path
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, target, follow_symlinks=False)

@@ -37,6 +37,18 @@ def files():
     return sorted(_walked())
 
 
+def folder_links():
+    """Links to folders, which files() does not have, relative to ROOT."""
+    found = []
+    for folder, folders, _ in os.walk(ROOT):
+        folders[:] = [f for f in folders
+                      if f not in (".git", ".hypothesis", "__pycache__",
+                                   "build")]
+        found += [(Path(folder) / f).relative_to(ROOT) for f in folders
+                  if (Path(folder) / f).is_symlink()]
+    return sorted(found)
+
+
 def text(path):
     """The text of one of files()."""
     return (ROOT / path).read_text(encoding="utf-8")
