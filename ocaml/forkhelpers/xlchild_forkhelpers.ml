@@ -30,7 +30,7 @@ let known (ended : ended) =
   | Status status -> status
   | Lost reason -> raise (Subprocess_lost reason)
 
-let answer (ended : ended) = (ended.pid, known ended)
+let answer (ended : ended) = ((ended.pid :> int), known ended)
 let waitpid child = answer (Child.wait child)
 
 let waitpid_nohang child =

@@ -12,7 +12,7 @@ type report =
 module Child = struct
   type t = Raw.child
 
-  let pid (child : t) = child.pid
+  let pid (child : t) = Pid.known child.pid
   let id (child : t) = child.id
   let context (child : t) = child.context
 
@@ -220,7 +220,7 @@ let set_starters t n = get (set_starters_result t n)
 
 let find t pid =
   match Raw.lookup t pid with
-  | Ok id -> Some { (new_child t) with id; pid }
+  | Ok id -> Some { (new_child t) with id; pid = (pid :> int) }
   | Result.Error { rc = -23; _ } -> None
   | Result.Error e -> raise (Error (error_of e))
 
@@ -251,7 +251,7 @@ let adopt_into child (t : Raw.t) identity report =
   child.Raw.report_number <- number;
   let pid, ticks, pidfd =
     match identity with
-    | By_start_time { pid; start_time } -> (pid, start_time, None)
+    | By_start_time { pid; start_time } -> ((pid :> int), start_time, None)
     | By_pidfd fd -> (pid_of_pidfd fd, 0, Some fd)
   in
   match Raw.adopt t pid ticks pidfd raw child with

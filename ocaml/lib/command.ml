@@ -91,7 +91,7 @@ let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
     | Same_session -> (0, 0)
     | New_session -> (Raw.bit 1, 0)
     | New_group -> (Raw.bit 2, 0)
-    | Join_group group -> (Raw.bit 3, group)
+    | Join_group group -> (Raw.bit 3, (group :> int))
   in
   {
     path =

@@ -158,7 +158,8 @@ let on_events ?kinds ?occurred ?disaster (t : Raw.t) =
 
 type evenable = { of_context : Raw.t; number : int }
 
-let evenable_exit_result ?(pid = 0) ~tag t =
+let evenable_exit_result ?pid ~tag t =
+  let pid = Option.fold pid ~none:0 ~some:(fun (p : Pid.t) -> (p :> int)) in
   Result.map
     (fun number -> { of_context = t; number })
     (plain (Raw.evenable t pid tag))

@@ -2,9 +2,12 @@
 
    Those would name the caller's group, init, or everybody. *)
 
-type t = int
+type t = private int
+
+(* What the library told: it started it, or adopted it. *)
+external known : int -> t = "%identity"
 
 let of_int number =
   if number <= 1 then
     invalid_arg (Printf.sprintf "Xlchild.Pid.of_int: %d names no child" number);
-  number
+  known number

@@ -95,7 +95,7 @@ type call =
   | Occurred of event
   | Disaster of int * Unix.error option * string
   | Report of int * ended
-  | Op_started of int * int * int
+  | Op_started of int * int * Pid.t
   | Op_stream of int * int * string
   | Op_completed of int * raw_outcome
   | Fd_register of int * Unix.file_descr * int
@@ -110,7 +110,7 @@ type call =
 module Numbers = Map.Make (Int)
 
 type operation = {
-  on_started : int -> int -> unit;  (* id, pid *)
+  on_started : int -> Pid.t -> unit;  (* id, pid *)
   on_data : int -> string -> unit;  (* stream, data; "" at its end *)
   on_complete : raw_outcome -> unit;
 }
@@ -227,9 +227,9 @@ external terminate : t -> int -> kill_policy option -> (unit, failure) result
   = "xlchild_ml_terminate"
 
 external detach : t -> int -> (unit, failure) result = "xlchild_ml_detach"
-external lookup : t -> int -> (int, failure) result = "xlchild_ml_lookup"
+external lookup : t -> Pid.t -> (int, failure) result = "xlchild_ml_lookup"
 external count : t -> (int, failure) result = "xlchild_ml_count"
-external start_time : int -> (int, failure) result = "xlchild_ml_start_time"
+external start_time : Pid.t -> (int, failure) result = "xlchild_ml_start_time"
 
 external adopt :
   t ->

@@ -36,7 +36,7 @@ end
 module Ended = struct
   type t = ended
 
-  let to_string (e : t) = Printf.sprintf "pid %d: %s" e.pid (status_text e.status)
+  let to_string (e : t) = Printf.sprintf "pid %d: %s" (e.pid :> int) (status_text e.status)
   let pp = pp_of to_string
   let equal (a : t) b = a = b
   let compare (a : t) b = compare a b

@@ -117,7 +117,7 @@ type rusage = {
 
 type ended = {
   id : int;  (** names the child in its context; never reused *)
-  pid : int;  (** its number while it lived; somebody else's by now, maybe *)
+  pid : Pid.t;  (** its number while it lived; somebody else's by now, maybe *)
   status : status;
   source : source;
   rusage : rusage option;  (** only of children that the library reaped *)
@@ -129,9 +129,9 @@ type ended = {
 type event =
   | Operation_complete of { tag : int; rc : int }
   | Exited of { tag : int; ended : ended }
-  | Started of { tag : int; id : int; pid : int }
-  | Stopped of { tag : int; id : int; pid : int; signal : int }
-  | Continued of { tag : int; id : int; pid : int; signal : int }
+  | Started of { tag : int; id : int; pid : Pid.t }
+  | Stopped of { tag : int; id : int; pid : Pid.t; signal : int }
+  | Continued of { tag : int; id : int; pid : Pid.t; signal : int }
 
 type kind =
   | Operation_complete_event

@@ -37,8 +37,8 @@ type t
 
 (** The number of one living process. *)
 module Pid : sig
-  type t = private int
-  (** Greater than 1: no value means the caller's group, init or everybody.
+  type t = Pid.t
+  (** A private [int], greater than 1: no value means the caller's group, init or everybody.
       [(pid :> int)] is the number. *)
 
   val of_int : int -> t

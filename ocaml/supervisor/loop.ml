@@ -294,7 +294,7 @@ let between_looks = 0.05
 
 (* One that is told to be stopped alone leaves what it started as it is. *)
 let is_gone t m rest =
-  let group = rest.of_child.Xlchild.pid in
+  let group = (rest.of_child.Xlchild.pid :> int) in
   let look () =
     let now = Xlchild.now () in
     if now < rest.next_look then true
@@ -332,8 +332,8 @@ let look_at_rest t m =
 let kill_group m (ended : Xlchild.ended) =
   match m.child with
   | Some child when m.held ->
-      (if m.service.stop.scope <> Process && ended.pid > 1 then
-       try Unix.kill (-ended.pid) Sys.sigkill with Unix.Unix_error _ -> ());
+      (if m.service.stop.scope <> Process && (ended.pid :> int) > 1 then
+       try Unix.kill (-(ended.pid :> int)) Sys.sigkill with Unix.Unix_error _ -> ());
       ignore (Xlchild.Child.detach_result child);
       m.held <- false
   | _ -> ()

@@ -67,7 +67,7 @@ let two_threads () =
   Thread.join t;
   (match !stopped with
   | Some (Stopped { pid; signal; _ }) ->
-      Alcotest.(check int) "pid" (Child.pid c :> int) pid;
+      Alcotest.(check int) "pid" (Child.pid c :> int) (pid :> int);
       Alcotest.(check int) "signal" Sys.sigstop signal
   | _ -> Alcotest.fail "no stop");
   Child.kill c Sys.sigcont;

@@ -223,7 +223,7 @@ let started () =
   let pid = ref 0 in
   let note (p : Pid.t) = pid := (p :> int) in
   let o = run ctx ~started:note (exit_with 4) in
-  Alcotest.(check int) "its pid" o.child.pid !pid;
+  Alcotest.(check int) "its pid" (o.child.pid :> int) !pid;
   match
     run ctx ~started:(fun _ -> raise Exit) (verbs [ "pause" ])
   with
