@@ -17,6 +17,7 @@ NAMES = Path("docs/reference/names.tsv")
 HEADERS = ("ctx", "childproc", "exec", "event", "osevent")
 MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.aio", "python/xlchild/aio.py"),
+           ("xlchild.under", "python/xlchild/under.py"),
            ("xlchild.pool", "python/xlchild/pool/__init__.py"),
            ("xlchild.cli", "python/xlchild/cli/__init__.py"))
 INTERFACES = ("ocaml/lib/xlchild.mli", "ocaml/lwt/xlchild_lwt.mli",
@@ -139,6 +140,13 @@ def _signature(node):
     return "(%s)" % ast.unparse(arguments)
 
 
+def _in(path):
+    """The same of one module: its own name goes before another's."""
+    return {node.name: node for node in ast.parse(tree.text(path)).body
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef,
+                                 ast.AsyncFunctionDef))}
+
+
 def _definitions(folder):
     """Top-level name -> node, of the modules in a folder."""
     found = {}
@@ -185,7 +193,8 @@ def python():
     """
     for module, path in MODULES:
         source = ast.parse(tree.text(path))
-        known = _definitions(Path(path).parent)
+        known = dict(_definitions(Path(path).parent),
+                     **_in(path))
         theirs = {alias.name for node in source.body
                   if isinstance(node, ast.ImportFrom)
                   and node.module == "subprocess" for alias in node.names}

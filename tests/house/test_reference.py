@@ -79,6 +79,14 @@ def test_every_name_of_python_has_words():
             for method, _, words in methods if not words] == []
 
 
+def test_the_modules_are_all_there():
+    public = {str(p) for p in reference.tree.files()
+              if p.parts[:2] == ("python", "xlchild") and p.suffix == ".py"
+              and (not p.name.startswith("_") or p.name == "__init__.py")
+              and not any(part.startswith("_") for part in p.parts[2:-1])}
+    assert public == {path for _, path in reference.MODULES}
+
+
 def test_the_interfaces_are_all_there():
     public = {str(p) for p in reference.tree.files()
               if p.suffix == ".mli" and p.name.startswith("xlchild")}

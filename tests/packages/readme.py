@@ -36,11 +36,10 @@ def examples():
 
 
 def of_the_shell():
-    """The command line's example: (body, output)."""
-    (block,) = [b for b in blocks.in_markdown("README.md", text())
-                if b.language == "sh" and b.reason is None
-                and "python3 -m xlchild" in b.body]
-    return block.body, block.output
+    """The command line's examples: [(body, output or None)]."""
+    return [(b.body, b.output) for b in blocks.in_markdown(
+        "README.md", text()) if b.language == "sh" and b.reason is None
+        and "python3 -m xlchild" in b.body]
 
 
 def said(command, wanted):
@@ -55,7 +54,8 @@ def trying():
     for name, command, body, output in examples():
         lines.append("printf %%s %s > %s\n" % (shlex.quote(body), name))
         lines.append(said(command, output))
-    body, output = of_the_shell()
-    lines.append(said("PATH=~/xl/bin:$PATH; " + body, output))
+    lines.append("PATH=~/xl/bin:$PATH\n")
+    for body, output in of_the_shell():
+        lines.append(body if output is None else said(body, output))
     lines.append(said("~/xl-pip/bin/xlchild -k echo ::: a b", "a\nb\n"))
     return "".join(lines)

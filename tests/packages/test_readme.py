@@ -32,6 +32,7 @@ su - %(user)s -c 'LC_ALL=C.UTF-8 sh /out/%(name)s'
 def test_the_readme_has_an_example_a_language():
     assert {name for name, _, _, _ in readme.examples()} \
         == {"hello.py", "hello.c", "hello.ml"}
+    assert readme.of_the_shell()
     with_sudo, without = readme.installing()
     assert len(with_sudo) == 4 and "make install" in without
 
