@@ -18,7 +18,7 @@
 #include "evenables.h"
 #include "host.h"
 
-#define GRACE_MS 40
+#define GRACE_MS 400
 #define TAG_ADOPTED (1ull << 41)
 
 static __thread struct xc_chance *mine; /* of the thread's */
