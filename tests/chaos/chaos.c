@@ -229,6 +229,8 @@ static int one_run(void *user)
 
     choose(*(uint64_t *)user);
     describe(text, sizeof(text));
+    if (getenv("XC_VERBOSE"))
+        xc_say("%s", text);
     xc_ours = calloc(XC_OURS, sizeof(*xc_ours));
     xc_hosts = calloc(XC_HOSTS, sizeof(*xc_hosts));
     xc_watchdog_start(xc_run.ms / 1000 + 30);

@@ -232,7 +232,9 @@ static void check_lost(const struct xc_ours *c, const struct taken *t)
                                ? LIBXL_LOST_NOT_PASSED
                                : LIBXL_LOST_STOLEN);
         if (xc_run.ignores)
-            may |= lost == LIBXL_LOST_IGNORED || lost == LIBXL_LOST_STOLEN;
+            may |= lost == LIBXL_LOST_IGNORED || lost == LIBXL_LOST_STOLEN ||
+                   (lost == LIBXL_LOST_NOT_PASSED &&
+                    c->mode == libxl_sigchld_owner_mainloop);
         if (!xc_run.pidfds)
             may |= lost > LIBXL_LOST_NOT_OURS; /* in doubt */
     }
