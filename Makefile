@@ -16,7 +16,7 @@ DESTDIR ?=
   check-house check-docs coverage-of-contract check-trixie
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
--include bench/build.mk scripts/dist.mk
+-include bench/build.mk tests/programs/build.mk scripts/dist.mk
 
 help: ## list the targets
 	@awk '{ line = line $$0 } \

@@ -63,6 +63,7 @@ LONG_AREAS = [
     ("chaos, ASan and UBSan", "check-c-chaos-asan"),
     ("chaos, TSan", "check-c-chaos-tsan"),
     ("C, 100,000 numbers", "check-c-reuse"),
+    ("other programs", "check-programs-quick"),
 ]
 
 
