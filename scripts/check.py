@@ -112,16 +112,14 @@ def run_area(name, target, make, seconds=AREA_SECONDS):
             stdin=subprocess.DEVNULL, stdout=keep, stderr=subprocess.STDOUT,
             start_new_session=True)
         running.add(process)
+        if over.is_set():  # by somebody who could not see it yet
+            end_group(process)
         try:
             code = process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
             timed_out = True
             end_group(process)
             code = process.wait()
-        except BaseException:
-            end_group(process)
-            process.wait()
-            raise
         finally:
             running.discard(process)
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -167,6 +165,35 @@ def build_shared(make):
                    check=False)
 
 
+def run_lanes(*lanes):
+    """Call each in a thread of its own. An interrupt comes to this one only,
+    and ends whatever runs."""
+    failures = []
+
+    def safely(lane):
+        try:
+            lane()
+        except BaseException as failure:
+            failures.append(failure)
+    threads = [threading.Thread(target=safely, args=(lane,)) for lane in lanes]
+    over.clear()
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    except BaseException:
+        over.set()
+        for process in list(running):
+            end_group(process)
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+        raise
+    if failures:
+        raise failures[0]
+
+
 def run_areas(areas, make):
     """Run them, two at a time where that may be; return their Outcomes."""
     outcomes = {}
@@ -182,19 +209,8 @@ def run_areas(areas, make):
              and area[1] not in BESIDE and area[1] not in ALONE]
     if beside and first:
         build_shared(make)
-    over.clear()
-    other = threading.Thread(target=run, args=(beside,))
-    other.start()
-    try:
-        run(first)
-        other.join()
-        run([area for area in areas if area[1] not in outcomes])
-    except BaseException:
-        over.set()
-        for process in list(running):
-            end_group(process)
-        other.join()
-        raise
+    run_lanes(lambda: run(first), lambda: run(beside))
+    run_lanes(lambda: run([area for area in areas if area[1] not in outcomes]))
     return [outcomes[target] for _, target, _ in areas]
 
 

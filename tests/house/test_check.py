@@ -124,9 +124,20 @@ def test_two_at_a_time_once_what_both_need_is_built(
     assert done[0] == "lib" and done[-1] == "three" and len(done) == 4
 
 
+@pytest.mark.parametrize("late", [False, True])
 def test_an_interrupt_ends_those_beside_too(
-        make, tmp_path, monkeypatch, capfd):
-    """Both hold a FIFO open: its end of file proves that they are gone."""
+        make, tmp_path, monkeypatch, capfd, late):
+    """Both hold a FIFO open: its end of file proves that they are gone. Late:
+    those that start them have not come back from it when it comes."""
+    start = subprocess.Popen
+
+    def start_late(command, **options):
+        process = start(command, **options)
+        if command[-1] in ("one", "two"):
+            check.over.wait()
+        return process
+    if late:
+        monkeypatch.setattr(check.subprocess, "Popen", start_late)
     os.mkfifo(tmp_path / "up")
     monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two")])
     monkeypatch.setattr(check, "BESIDE", ("two",))
