@@ -105,6 +105,7 @@ fi
 cp -r /source/README.md /source/debian /tmp
 cd /tmp
 debian/tests/smoke python
+rm -r /old
 """ + NOTHING_LEFT
     inside(suite, script, tmp_path)
 
