@@ -43,7 +43,8 @@ let lost_text reason =
     | Ignored -> 2
     | Not_passed -> 3
     | Not_ours -> 4
-    | Number_reused -> 5)
+    | Number_reused -> 5
+    | Left -> 6)
 
 let error_text e =
   String.concat ""

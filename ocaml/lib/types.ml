@@ -89,6 +89,9 @@ type lost_reason =
   | Not_ours  (** adopted: only its parent learnt the status *)
   | Number_reused
       (** another [wait] took it, and its pid is another process's by now *)
+  | Left
+      (** a run's child that the kernel did not let us kill: it was left
+          running *)
 
 (** A status is the kernel's, or it is lost; it is never invented. Signal
     numbers are OCaml's ([Sys.sigterm] ...). *)

@@ -33,6 +33,7 @@ let losses =
     (Not_told Not_passed, "unpassed");
     (Not_told Not_ours, "strange");
     (Not_told Number_reused, "reused");
+    (Not_told Left, "left");
     (While_away, "away");
     (Before_boot, "boot");
   ]

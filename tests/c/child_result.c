@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "ctx/ctx_impl.h"
 #include "hostchild.h"
 #include "probe.h"
 
@@ -99,6 +100,116 @@ XT_TEST(one_who_takes_it_takes_it_from_all, "B9")
     XT_EXITED(&r, 9);
     XT_RC(libxl_childproc_wait(ctx, id, 0, LIBXL_WAIT_KEEP, &r),
           ERROR_NOTFOUND);
+    xt_ctx_free(ctx);
+}
+
+/* ---- one that is reported otherwise -------------------------------------- */
+
+static void count_call(libxl_ctx *ctx, const libxl_childproc_result *result,
+                       void *user)
+{
+    int *calls = user;
+
+    (void)ctx;
+    XT_EXITED(result, 9);
+    ++*calls;
+}
+
+struct expected {
+    libxl_ctx *ctx;
+    int waiters;
+};
+
+static int so_many_wait(void *user)
+{
+    const struct expected *expected = user;
+    libxl_ctx *ctx = expected->ctx;
+    struct xl_list *node;
+    int n = 0;
+
+    pthread_mutex_lock(&ctx->lock);
+    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
+         node = node->next)
+        n++;
+    pthread_mutex_unlock(&ctx->lock);
+    return n == expected->waiters;
+}
+
+/* Whoever waits when it ends is told; the report comes once, as ever; nobody
+ * is told afterwards but by the report. */
+XT_TEST(who_waits_for_a_reported_child_is_told_as_well, "B9 C5 E1")
+{
+    static const libxl_childproc_report_kind kinds[] = {LIBXL_REPORT_EVENT,
+                                                        LIBXL_REPORT_CALLBACK};
+    enum { ASKERS = 3 };
+
+    for (size_t i = 0; i < N_REAPING; i++)
+        for (size_t k = 0; k < 2; k++) {
+            libxl_ctx *ctx = xt_ctx_new(reaping[i], NULL);
+            libxl_childproc_report report = {.kind = kinds[k]};
+            libxl_childproc_result r;
+            libxl_childproc_id id;
+            struct expected expected = {ctx, ASKERS};
+            struct asker a[ASKERS];
+            libxl_event *event;
+            int calls = 0;
+            int gate;
+
+            if (kinds[k] == LIBXL_REPORT_CALLBACK) {
+                report.callback = count_call;
+                report.u.for_callback = &calls;
+            } else {
+                report.u.for_event = 5;
+            }
+            id = xh_spawn_held(ctx, XH_EXIT(9), NULL, &report, &gate, NULL);
+            XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_TIMEDOUT);
+            for (int n = 0; n < ASKERS; n++) {
+                a[n] = (struct asker){
+                    .ctx = ctx, .id = id, .timeout_ms = LIBXL_WAIT_FOREVER};
+                XT_EQ_INT(pthread_create(&a[n].thread, NULL, ask, &a[n]), 0);
+            }
+            XT_EVENTUALLY(so_many_wait, &expected);
+            xt_close(&gate);
+            for (int n = 0; n < ASKERS; n++) {
+                XT_EQ_INT(pthread_join(a[n].thread, NULL), 0);
+                XT_OK(a[n].rc);
+                XT_EXITED(&a[n].result, 9);
+            }
+            if (kinds[k] == LIBXL_REPORT_EVENT) {
+                XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
+                                        NULL));
+                XT_TRUE(event->for_user == 5);
+                XT_EXITED(&event->u.childproc_exit, 9);
+                libxl_event_free(ctx, event);
+            }
+            XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
+                                    NULL),
+                  ERROR_NOT_READY);
+            XT_EQ_INT(calls, kinds[k] == LIBXL_REPORT_CALLBACK);
+            XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
+            XH_NO_CHILDREN();
+            xt_ctx_free(ctx);
+        }
+}
+
+/* A look that finds the end itself: it has the answer. */
+XT_TEST(a_look_at_a_reported_child_is_answered, "B9")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "4"));
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    libxl_event *event;
+    pid_t pid;
+
+    id = xt_spawn(ctx, &spec, &report, &pid);
+    xh_await_zombie(pid);
+    XT_OK(libxl_childproc_wait(ctx, id, 0, 0, &r));
+    XT_EXITED(&r, 4);
+    XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    libxl_event_free(ctx, event);
+    XT_RC(libxl_childproc_wait(ctx, id, 0, 0, &r), ERROR_NOTFOUND);
     xt_ctx_free(ctx);
 }
 

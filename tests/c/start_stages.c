@@ -8,13 +8,16 @@
 #include "hostchild.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 static pid_t plain_fork(void *user)
@@ -232,6 +235,75 @@ static void refuse_disposition(int signo, int errnoval)
 
     XT_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
     XT_SYS(prctl(PR_SET_SECCOMP, FILTER_MODE, &filter));
+}
+
+/* ---- a program that is being written ------------------------------------- */
+
+/* A copy of the helper; *ret_fd is open for writing. */
+static void copy_helper(char path[static 32], int *ret_fd)
+{
+    int from = open(XT_HELPERS "/tiny", O_RDONLY | O_CLOEXEC);
+    char data[65536];
+    ssize_t n;
+
+    strcpy(path, "/tmp/xl-busy-XXXXXX");
+    *ret_fd = mkostemp(path, O_CLOEXEC);
+    XT_TRUE(from >= 0 && *ret_fd >= 0);
+    while ((n = read(from, data, sizeof(data))) > 0)
+        XT_EQ_INT(write(*ret_fd, data, (size_t)n), n);
+    XT_SYS(fchmod(*ret_fd, 0755));
+    close(from);
+}
+
+/* Another thread's child has got the descriptor and goes on with it for a
+ * moment: it is waited for. One that keeps it makes an error. */
+XT_TEST(a_program_that_another_child_still_holds, "C15 C25")
+{
+    for (int keeps = 0; keeps < 2; keeps++) {
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        char path[32];
+        const char *argv[] = {path, NULL};
+        libxl_childproc_spec spec = xt_spec(argv);
+        pid_t holder;
+        int gate[2];
+        char byte;
+        int fd;
+
+        copy_helper(path, &fd);
+        xt_pipe(gate);
+        holder = fork();
+        if (holder == 0) {
+            const struct timespec moment = {0, 30 * 1000 * 1000};
+
+            close(gate[1]);
+            if (keeps)
+                (void)!read(gate[0], &byte, 1);
+            else
+                nanosleep(&moment, NULL); /* what the test is about */
+            _exit(0);
+        }
+        XT_TRUE(holder > 1);
+        close(fd); /* by now it is its alone */
+        if (keeps) {
+            libxl_childproc_failure failure;
+
+            XT_RC(
+                libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+                ERROR_SPAWN);
+            XT_EQ_INT(failure.stage, LIBXL_STAGE_EXEC);
+            XT_EQ_INT(failure.errnoval, ETXTBSY);
+        } else {
+            libxl_childproc_result r =
+                xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+
+            XT_EXITED(&r, 0);
+        }
+        xt_close(&gate[0]);
+        xt_close(&gate[1]);
+        xh_reap(holder);
+        unlink(path);
+        xt_ctx_free(ctx);
+    }
 }
 
 XT_TEST(a_disposition_that_cannot_be_set, "C15 C16")

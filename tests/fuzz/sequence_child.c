@@ -158,9 +158,16 @@ void wait_for(struct kid *k, int timeout_ms)
     rc = libxl_childproc_wait(enter(k->ctx), k->id, timeout_ms, 0, &r);
     if (was_told || k->detached || k->kind == OPERATION) {
         FZ_EQ(rc, ERROR_NOTFOUND); /* an operation's child is its own */
-    } else if (k->kind != HOLD) {
+    } else if (k->kind == NONE) {
         /* its end may have been noticed */
         FZ_TRUE(rc == ERROR_INVAL || (rc == ERROR_NOTFOUND && is_ended(k)));
+    } else if (k->kind != HOLD) {
+        /* its report tells it, too; and once that is made, it alone */
+        if (rc == 0)
+            check_result(k, &r);
+        else
+            FZ_TRUE((rc == ERROR_TIMEDOUT && !was_plain && timeout_ms >= 0) ||
+                    (rc == ERROR_NOTFOUND && is_ended(k)));
     } else if (rc == 0) {
         told(k, &r);
     } else {

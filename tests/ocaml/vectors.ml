@@ -279,4 +279,5 @@ let stages =
 let owners =
   Xlchild.[ Libxl; Mainloop; Libxl_always; Selective_reap; Nobody ]
 
-let reasons = Xlchild.[ Stolen; Ignored; Not_passed; Not_ours; Number_reused ]
+let reasons =
+  Xlchild.[ Stolen; Ignored; Not_passed; Not_ours; Number_reused; Left ]

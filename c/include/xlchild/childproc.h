@@ -428,17 +428,19 @@ LIBXL_API int libxl_childproc_set_starters(libxl_ctx *ctx, int n)
  * and times, until libxl_childproc_detach lets the child go. */
 #define LIBXL_WAIT_KEEP 2u
 
-/* libxl_childproc_wait - wait for one held child and take its result
- * Before:   id was started with LIBXL_REPORT_HOLD
- * Effects:  pumps the ctx while it waits; on success the child is reaped, and
- *           forgotten unless flags have LIBXL_WAIT_KEEP
+/* libxl_childproc_wait - wait for one child, and take its result if it is held
+ * Before:   id was started with another report than LIBXL_REPORT_NONE
+ * Effects:  pumps the ctx while it waits; on success a held child is reaped,
+ *           and forgotten unless flags have LIBXL_WAIT_KEEP. One that is
+ *           reported by event or callback is so all the same, once; this tells
+ *           those who wait when it ends
  * Owns:     *ret_result is the caller's
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0; on failure *ret_result untouched
- *   ERROR_NOTFOUND     no such child, or its result was taken -> nothing to
- *                      wait for
- *   ERROR_INVAL        reported otherwise than by HOLD; an argument is wrong
+ *   ERROR_NOTFOUND     no such child, or its result was taken, or its event
+ *                      or callback has it -> nothing to wait for
+ *   ERROR_INVAL        not reported at all; an argument is wrong
  *   ERROR_TIMEDOUT     still alive after timeout_ms (0: only looks) -> call
  *                      again, or libxl_childproc_terminate
  *   ERROR_INTERRUPTED  only with LIBXL_WAIT_INTERRUPTIBLE -> call again with

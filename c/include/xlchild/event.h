@@ -39,9 +39,11 @@ typedef enum libxl_childproc_lost {
                                   never called libxl_childproc_exited */
     LIBXL_LOST_NOT_OURS = 4,   /* adopted, not our child: only its parent
                                   learnt the status */
-    LIBXL_LOST_NUMBER_REUSED = 5 /* another wait() took it, and its pid is
-                                    another process's by now; there was no
-                                    pidfd to ask */
+    LIBXL_LOST_NUMBER_REUSED = 5, /* another wait() took it, and its pid is
+                                     another process's by now; there was no
+                                     pidfd to ask */
+    LIBXL_LOST_LEFT = 6 /* of an operation's child that the kernel did not let
+                           us kill: it was left running */
 } libxl_childproc_lost;
 
 /* How the status reached us. */

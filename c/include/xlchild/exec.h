@@ -124,6 +124,10 @@ typedef struct libxl_childproc_exec_result {
  *                  was still held open then -> the result is filled
  *   ERROR_ABORTED  it was killed for libxl_ao_abort (it may have been ending
  *                  by itself at that moment) -> the result is filled
+ *   ERROR_PERMISSION  it was to be killed, after timeout_ms (timed_out) or for
+ *                  libxl_ao_abort (aborted), and the kernel refused: it has
+ *                  become another user's. It is left running, and reaped in
+ *                  silence -> the result is filled, child LOST_LEFT
  *   ERROR_NOMEM    output could not be kept; it was killed -> the result is
  *                  filled, with less
  *   ERROR_SPAWN    the call had returned before the child could execute its

@@ -2,7 +2,9 @@
  *
  * Called by the host. A child that was started with LIBXL_REPORT_HOLD stays
  * on ctx->held after its end, until libxl_childproc_wait takes its result or
- * libxl_childproc_detach or libxl_childproc_linger forgoes it.
+ * libxl_childproc_detach or libxl_childproc_linger forgoes it. The end of one
+ * that is reported otherwise is handed to those who are waiting for it when it
+ * comes (waiters.c).
  */
 #include "child/child.h"
 #include "child/reaper_thread.h"
@@ -11,6 +13,7 @@
 #include "ctx/waiters.h"
 
 struct request {
+    const struct xl_waiter *waiter;
     libxl_childproc_id id;
     int keep; /* the result stays for others, and for another time */
     int rc;
@@ -22,6 +25,11 @@ static int ended(libxl_ctx *ctx, void *user)
     struct request *r = user;
     struct xl_child *child = xl_child_get(ctx, r->id);
 
+    if (r->waiter->answered) {
+        *r->ret_result = r->waiter->result;
+        r->rc = 0;
+        return 1;
+    }
     if (child == NULL || child->detached) {
         r->rc = ERROR_NOTFOUND; /* somebody else took it, or detached it */
         return 1;
@@ -39,8 +47,9 @@ static int ended(libxl_ctx *ctx, void *user)
 int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
                          unsigned flags, libxl_childproc_result *ret_result)
 {
-    struct request r = {id, (flags & LIBXL_WAIT_KEEP) != 0, 0, ret_result};
     struct xl_waiter waiter;
+    struct request r = {&waiter, id, (flags & LIBXL_WAIT_KEEP) != 0, 0,
+                        ret_result};
     struct xl_child *child;
     int rc;
 
@@ -53,7 +62,7 @@ int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
     child = xl_child_get(ctx, id);
     if (child == NULL || child->guardian != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
-    } else if (child->report != LIBXL_REPORT_HOLD) {
+    } else if (child->report == LIBXL_REPORT_NONE) {
         rc = ERROR_INVAL;
     } else {
         xl_waiter_init(&waiter);

@@ -16,8 +16,9 @@ static void kill_now(libxl_ctx *ctx, struct xl_timer *timer)
 {
     struct xl_child *child = xl_container(timer, struct xl_child, timer);
 
-    (void)ctx;
-    (void)xl_send(child, SIGKILL, child->end_scope);
+    if (xl_send(child, SIGKILL, child->end_scope) == ERROR_PERMISSION &&
+        child->guardian != NULL)
+        child->guardian->kill_refused(ctx, child->guardian, child);
 }
 
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,

@@ -28,10 +28,35 @@ static void stop_lingering(libxl_ctx *ctx, struct xl_operation *ao)
         xl_stream_drain(ctx, &ao->streams[i]);
 }
 
+/* The kernel refuses the kill: the child is another user's by now, and may run
+ * for ever. Nobody waits for that: it is let go of, and the completion says
+ * so. */
+static void leave_running(libxl_ctx *ctx, struct xl_operation *ao,
+                          struct xl_child *child)
+{
+    libxl_childproc_result *result = &ao->result->child;
+
+    child->guardian = NULL;
+    child->report = LIBXL_REPORT_NONE;
+    child->detached = 1;
+    xl_timer_disarm(&ctx->timers, &child->timer);
+    xl_child_let_go(ctx, child);
+    xl_reaper_thread_mind(ctx);
+    result->id = child->id;
+    result->pid = child->pid;
+    result->lost = LIBXL_LOST_LEFT;
+    ao->rc = ERROR_PERMISSION;
+    ao->child_ended = 1; /* as far as we are concerned */
+    xl_timer_disarm(&ctx->timers, &ao->timer);
+    xl_stream_drain(ctx, &ao->streams[0]);
+    stop_lingering(ctx, ao);
+}
+
 /* Ends the child by the operation's policy. rc: why, for the completion. */
 static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
 {
     struct xl_child *child = xl_child_get(ctx, ao->child);
+    int sent;
 
     if (ao->rc != 0)
         return;
@@ -45,8 +70,8 @@ static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
         stop_lingering(ctx, ao);
         return;
     }
-    if (child != NULL &&
-        xl_terminate(ctx, child, &ao->kill) == ERROR_NOTFOUND) {
+    sent = child != NULL ? xl_terminate(ctx, child, &ao->kill) : 0;
+    if (sent == ERROR_NOTFOUND) {
         /* It has ended by itself, and nobody has looked yet. */
         if (rc != ERROR_ABORTED && rc != ERROR_TIMEDOUT)
             ao->rc = rc;
@@ -58,6 +83,8 @@ static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
         ao->result->timed_out = 1;
     else
         ao->result->aborted = 1;
+    if (sent == ERROR_PERMISSION)
+        leave_running(ctx, ao, child);
 }
 
 static void run_completion(libxl_ctx *ctx, struct xl_deferred *d)
@@ -157,6 +184,15 @@ static int child_ended(libxl_ctx *ctx, struct xl_guardian *guardian,
     return ao->leader != NULL;
 }
 
+static void kill_refused(libxl_ctx *ctx, struct xl_guardian *guardian,
+                         struct xl_child *child)
+{
+    struct xl_operation *ao = (struct xl_operation *)(void *)guardian;
+
+    leave_running(ctx, ao, child);
+    advance(ctx, ao);
+}
+
 static struct xl_operation *owner(struct xl_stream *stream)
 {
     return xl_container(stream - stream->which, struct xl_operation, streams);
@@ -239,6 +275,7 @@ struct xl_operation *xl_operation_new(libxl_ctx *ctx,
     captured[1] = &result->out;
     captured[2] = &result->err;
     ao->guardian.child_ended = child_ended;
+    ao->guardian.kill_refused = kill_refused;
     xl_list_init(&ao->link);
     xl_strand_init(&ao->strand);
     ao->synchronous = how == NULL;

@@ -400,16 +400,17 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
         xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_EVENT:
+        xl_waiters_answer_child(ctx, result);
         release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         xl_event_occurred(ctx, &child->box, xl_child_strand(child), 1);
         break;
     case LIBXL_REPORT_CALLBACK:
+        xl_waiters_answer_child(ctx, result);
         release_remains(ctx, child);
         xl_slots_remove(&ctx->children, child->id);
         child->box.deferred.run = run_report;
         xl_defer(ctx, &child->box.deferred, xl_child_strand(child), 1);
-        xl_waiters_wake_child(ctx, child->id);
         break;
     case LIBXL_REPORT_NONE:
         if (child->kept) {

@@ -25,6 +25,9 @@ struct xl_guardian {
     int (*child_ended)(libxl_ctx *ctx, struct xl_guardian *guardian,
                        const libxl_childproc_result *result,
                        const libxl_childproc_failure *failure);
+    /* The SIGKILL that was due after a grace was not permitted. */
+    void (*kill_refused)(libxl_ctx *ctx, struct xl_guardian *guardian,
+                         struct xl_child *child);
 };
 
 /* A child that has not become its program yet, and may still fail to: what it

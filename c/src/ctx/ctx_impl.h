@@ -100,6 +100,9 @@ struct xl_waiter {
     int signaled; /* something was written to it */
     uint64_t typemask;
     libxl_childproc_id child; /* 0: none */
+    /* … which is reported to others, and then gone: its end, once it came */
+    libxl_childproc_result result;
+    int answered;
     const struct xl_operation *ao;
     /* NULL, or called under the lock when the thread has been cancelled: its
      * stack is still there */

@@ -57,6 +57,23 @@ void xl_waiters_wake_child(libxl_ctx *ctx, libxl_childproc_id id)
     }
 }
 
+void xl_waiters_answer_child(libxl_ctx *ctx,
+                             const libxl_childproc_result *result)
+{
+    struct xl_list *node;
+
+    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
+         node = node->next) {
+        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
+
+        if (waiter->child == result->id) {
+            waiter->result = *result;
+            waiter->answered = 1;
+            signal_waiter(ctx, waiter);
+        }
+    }
+}
+
 void xl_waiters_wake_ao(libxl_ctx *ctx, const struct xl_operation *ao)
 {
     struct xl_list *node;

@@ -19,6 +19,9 @@ void xl_waiter_drop_fd(libxl_ctx *ctx, struct xl_waiter *waiter);
 /* Wakes those who wait for it. */
 void xl_waiters_wake_event(libxl_ctx *ctx, libxl_event_type type);
 void xl_waiters_wake_child(libxl_ctx *ctx, libxl_childproc_id id);
+/* The same for one that is not kept: they get its end. */
+void xl_waiters_answer_child(libxl_ctx *ctx,
+                             const libxl_childproc_result *result);
 void xl_waiters_wake_ao(libxl_ctx *ctx, const struct xl_operation *ao);
 /* Somebody has to wait on the epoll while there are waiters: wakes one. */
 void xl_waiters_hand_over(libxl_ctx *ctx);

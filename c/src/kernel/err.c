@@ -80,6 +80,9 @@ const char *libxl_childproc_lost_text(libxl_childproc_lost lost)
     case LIBXL_LOST_NUMBER_REUSED:
         return "another wait in this process took the status, the pid is "
                "another process's by now, and there was no pidfd to ask";
+    case LIBXL_LOST_LEFT:
+        return "the child was to be killed, which was not permitted: it was "
+               "left running";
     case LIBXL_LOST_NOT_OURS:
         return "not a child of this process: only its parent learnt the "
                "status";

@@ -275,15 +275,16 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
     int64_t due;
     int rc = 0;
 
+    xl_list_append(&ctx->pump.waiters, &waiter->link);
     if (timeout_ms == 0) {
         if (done(ctx, user))
-            return 0;
+            goto out;
         xl_pump_once(ctx);
         xl_dispatch(ctx);
-        return done(ctx, user) ? 0 : ERROR_TIMEDOUT;
+        rc = done(ctx, user) ? 0 : ERROR_TIMEDOUT;
+        goto out;
     }
     due = xl_after_ms(timeout_ms);
-    xl_list_append(&ctx->pump.waiters, &waiter->link);
     for (;;) {
         int r;
 
@@ -312,6 +313,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             break;
         }
     }
+out:
     xl_list_remove(&waiter->link);
     xl_waiter_drop_fd(ctx, waiter);
     xl_waiters_hand_over(ctx);

@@ -16,6 +16,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel/rawcall.h"
@@ -314,10 +315,27 @@ static int death_signal(const struct xl_child_setup *im)
     return r;
 }
 
+/* A program that this process has just written may still be open for writing
+ * in a child that another thread made meanwhile, by whatever library: until
+ * that child executes its own program. It is given a moment. */
+#define BUSY_ROUNDS 14 /* 1, 2, 4, 8, then 16 ms each: 0.2 s */
+
 static int run_file(const struct xl_child_setup *im, const char *path)
 {
-    return (int)call(SYS_execve, address(path), address(im->argv),
-                     address(im->envp));
+    struct timespec ms = {0, 1000000};
+    int round;
+    int r = 0;
+
+    for (round = 0; round < BUSY_ROUNDS; round++) {
+        r = (int)call(SYS_execve, address(path), address(im->argv),
+                      address(im->envp));
+        if (r != -ETXTBSY)
+            break;
+        (void)call(SYS_nanosleep, address(&ms), 0, 0);
+        if (ms.tv_nsec < 16000000)
+            ms.tv_nsec *= 2;
+    }
+    return r;
 }
 
 /* Tries each directory; the error is that of the last file which was there,
