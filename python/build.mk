@@ -10,7 +10,7 @@ PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* c/src/*/*.[ch] c/include/*/*.h)
 
-.PHONY: python check-python check-pythons demo-python
+.PHONY: python check-python check-pythons check-async demo-python
 python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
@@ -53,6 +53,16 @@ check-python-asan: build/python-asan/.built build/tests/helpers/child \
 	  PYTHONMALLOC=malloc_debug $(PYTHON_DEBUG) -m pytest -q \
 	  -p summary_line -p no:cacheprovider --tb=short -m 'not own_process' \
 	  $(PY_ASAN_TESTS)
+
+# trio's suite is a part of its package, anyio's of its source package alone.
+check-async: python build/tests/helpers/child ## trio's and anyio's own suites
+	@scripts/anyio-suite
+	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
+	  PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHON='$(PYTHON)' XLCHILD_SUITES=all $(PYTHON) -m pytest -q \
+	  -p summary_line -p no:cacheprovider --tb=short \
+	  tests/python/test_async_suites.py tests/python/test_trio.py
+	@cat build/async/*.txt
 
 check-pythons: python lib build/tests/helpers/child ## every CPython at hand: \
   smoke test, CPython's own suites

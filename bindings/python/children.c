@@ -322,7 +322,7 @@ PyObject *xlpy_wait(PyObject *object, PyObject *const *args, Py_ssize_t n)
     return value;
 }
 
-/* _adopt(pid, start_ticks, pidfd, kind, user) -> id */
+/* _adopt(pid, start_ticks, pidfd, kind, user, cell) -> id, also in cell */
 PyObject *xlpy_adopt(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     struct xlpy_onexit *onexit = NULL;
@@ -333,8 +333,8 @@ PyObject *xlpy_adopt(PyObject *object, PyObject *const *args, Py_ssize_t n)
     PyObject *value = NULL;
     int pid, pidfd, rc;
 
-    if (n != 5)
-        return PyErr_Format(PyExc_TypeError, "_adopt needs 5 arguments");
+    if (n != 5 && n != 6)
+        return PyErr_Format(PyExc_TypeError, "_adopt needs 5 or 6 arguments");
     pid = (int)PyLong_AsLong(args[0]);
     if (PyErr_Occurred())
         return NULL;
@@ -350,10 +350,13 @@ PyObject *xlpy_adopt(PyObject *object, PyObject *const *args, Py_ssize_t n)
     rc = libxl_childproc_adopt(call.ctx, pid, ticks, pidfd, &report, &id);
     xlpy_acquire(&call);
     onexit_settle(onexit, rc == 0, id);
-    if (rc == 0)
+    if (rc == 0) {
         value = PyLong_FromUnsignedLongLong(id);
-    else if (!xlpy_raise_kept(&call))
+        if (n == 6 && xlpy_hand_over(args[5], value))
+            Py_CLEAR(value);
+    } else if (!xlpy_raise_kept(&call)) {
         xlpy_raise(rc, call.errnoval, "adopt");
+    }
 out:
     xlpy_leave(&call);
     return value;

@@ -195,6 +195,74 @@ out:
     return list;
 }
 
+struct sought {
+    libxl_childproc_id id;
+    libxl_childproc_result result;
+    int found;
+};
+
+static int look_at(const libxl_event *event, void *user)
+{
+    struct sought *sought = user;
+
+    if (!sought->found && event->u.childproc_exit.id == sought->id) {
+        sought->result = event->u.childproc_exit;
+        sought->found = 1;
+    }
+    return 0; /* it stays where it is */
+}
+
+/* Of what an interrupted call had taken. Borrowed, or NULL. */
+static PyObject *in_stash(const xlpy_ctx *self, unsigned long long id)
+{
+    Py_ssize_t i;
+
+    for (i = 0; i < PyList_GET_SIZE(self->stash); i++) {
+        PyObject *item = PyList_GET_ITEM(self->stash, i);
+        PyObject *payload = PyTuple_GET_ITEM(item, 2);
+
+        if (PyLong_AsLong(PyTuple_GET_ITEM(item, 0)) ==
+                LIBXL_EVENT_TYPE_CHILDPROC_EXIT &&
+            PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(payload, 0)) == id)
+            return payload;
+    }
+    return NULL;
+}
+
+/* _peek(id) -> the result that waits as an event to be taken; None */
+PyObject *xlpy_peek(PyObject *object, PyObject *const *args, Py_ssize_t n)
+{
+    struct sought sought = { 0 };
+    PyObject *stashed;
+    libxl_event *event;
+    struct xlpy_call call;
+    int rc;
+
+    if (n != 1)
+        return PyErr_Format(PyExc_TypeError, "_peek needs 1 argument");
+    sought.id = PyLong_AsUnsignedLongLong(args[0]);
+    if (PyErr_Occurred() || xlpy_begin(&call, object))
+        return NULL;
+    stashed = in_stash((xlpy_ctx *)object, sought.id);
+    if (stashed) {
+        Py_INCREF(stashed);
+        xlpy_leave(&call);
+        return stashed;
+    }
+    xlpy_release(&call);
+    rc = libxl_event_check(call.ctx, &event,
+                           LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_CHILDPROC_EXIT),
+                           look_at, &sought);
+    xlpy_acquire(&call);
+    if (xlpy_end(&call))
+        return NULL;
+    if (rc != ERROR_NOT_READY)
+        return xlpy_raise(rc, call.errnoval, "peek");
+    if (sought.found)
+        return xlpy_result(&sought.result);
+    Py_RETURN_NONE;
+}
+
 /* _evenable(pid, for_user) -> a number for _evdisable; pid 0: every child */
 PyObject *xlpy_evenable(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {

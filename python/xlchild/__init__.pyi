@@ -7,13 +7,22 @@ from subprocess import CalledProcessError as CalledProcessError
 from subprocess import SubprocessError as SubprocessError
 from subprocess import TimeoutExpired as TimeoutExpired
 from subprocess import list2cmdline as list2cmdline
-from typing import (IO, Any, AnyStr, Callable, Dict, FrozenSet,
-                    Iterable, List, NamedTuple, Optional, Sequence, Tuple,
-                    TypeVar, Union, overload)
+from typing import (IO, Any, Callable, Dict, FrozenSet, Iterable, Iterator,
+                    Mapping, NamedTuple, Optional, Tuple, TypeVar, Union)
 
-from typing_extensions import Literal, Self
+from typing_extensions import Literal, Protocol
 
 from . import _libxl
+from ._context import Context as Context
+from ._context import default_context as default_context
+from ._popen import Popen as Popen
+from ._run import call as call
+from ._run import check_call as check_call
+from ._run import check_output as check_output
+from ._run import getoutput as getoutput
+from ._run import getstatusoutput as getstatusoutput
+from ._run import run as run
+from ._run import spawn as spawn
 
 __version__: str
 __all__ = [
@@ -38,7 +47,22 @@ FD_NULL: int
 ERROR_NOT_READY: int
 
 _Text = Union[str, bytes, "PathLike[Any]"]
-_Argv = Sequence[_Text]
+
+class _Words(Protocol):
+    """A sequence of words, which a string is not."""
+    def __contains__(self, word: object, /) -> bool: ...
+    def __iter__(self) -> Iterator[_Text]: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, at: int, /) -> _Text: ...
+
+_Argv = Union[_Words, Tuple[_Text, ...]]
+_Batched = Union[_Argv, Tuple[_Argv, Dict[str, Any]]]
+_Env = Union[None, Mapping[str, _Text], Mapping[bytes, _Text]]
+_Id = Union[None, int, str]
+_Ids = Optional[Iterable[Union[int, str]]]
+_Kill = Optional[Tuple[int, float, int]]
+_Limits = Optional[Iterable[Tuple[Union[int, str], int, int]]]
+_Signals = Optional[Iterable[int]]
 _File = Union[None, int, IO[Any]]
 _Output = Union[_File, _Text]
 _T = TypeVar("_T")
@@ -80,6 +104,7 @@ class LostReason(enum.IntEnum):
     NOT_PASSED = 3
     NOT_OURS = 4
     NUMBER_REUSED = 5
+    LEFT = 6
     @property
     def text(self) -> str: ...
 
@@ -227,136 +252,6 @@ class Process:
                   scope: int = ...) -> bool: ...
     def detach(self) -> None: ...
 
-class Context(_libxl.Ctx):
-    def __new__(cls, owner: int = ..., *, log_level: int = ...,
-                fork_replacement: Optional[Callable[[], int]] = ...,
-                childproc_exited_callback: Optional[
-                    Callable[[int, Status], Any]] = ...) -> Context: ...
-    def __init__(self, owner: int = ..., *, log_level: int = ...,
-                 fork_replacement: Optional[Callable[[], int]] = ...,
-                 childproc_exited_callback: Optional[
-                     Callable[[int, Status], Any]] = ...) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *_: Any) -> None: ...
-    def close(self) -> None: ...
-    @property
-    def forked(self) -> bool: ...
-    def setmode(self, owner: int, *,
-                fork_replacement: Optional[Callable[[], int]] = ...,
-                childproc_exited_callback: Optional[
-                    Callable[[int, Status], Any]] = ...) -> None: ...
-    def childproc_exited(self, pid: int,
-                         status: Union[int, Status]) -> bool: ...
-    def sigchld_occurred(self) -> None: ...
-    def diagnose(self) -> Diagnosis: ...
-    def spawn(self, args: _Argv, *, event: bool = ...,
-              on_exit: Optional[Callable[[Process, Status], Any]] = ...,
-              user: int = ..., **options: Any) -> Process: ...
-    def spawn_many(self, commands: Iterable[
-                       Union[_Argv, Tuple[_Argv, Dict[str, Any]]]],
-                   *, event: bool = ..., **options: Any
-                   ) -> List[Union[Process, SpawnError]]: ...
-    def set_starters(self, count: int) -> None: ...
-    def adopt(self, pid: int = ..., *, start_time: int = ...,
-              pidfd: int = ..., event: bool = ...) -> Process: ...
-    def kill(self, process: Union[Process, int], signal: int = ..., *,
-             scope: int = ...) -> bool: ...
-    @property
-    def child_count(self) -> int: ...
-    def events(self, timeout: Optional[float] = ..., *, max: int = ...,
-               types: Optional[Iterable[int]] = ...) -> List[Event]: ...
-    def wait_event(self, timeout: Optional[float] = ..., *,
-                   types: Optional[Iterable[int]] = ...) -> Event: ...
-    def register_callbacks(self,
-                           event_occurs: Optional[
-                               Callable[[Event], Any]] = ..., *,
-                           types: Optional[Iterable[int]] = ...,
-                           disaster: Optional[
-                               Callable[[int, str, int], Any]] = ...
-                           ) -> None: ...
-    def evenable_exit(self, pid: int = ..., user: int = ...) -> int: ...
-    def evdisable_exit(self, number: int) -> None: ...
-    def osevent_register(self, hooks: Any) -> None: ...
-    def fileno(self) -> int: ...
-    @property
-    def disaster_latched(self) -> int: ...
-    @overload
-    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
-            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
-            capture_output: bool = ..., timeout: Optional[float] = ...,
-            check: bool = ..., shell: bool = ...,
-            text: _True, encoding: Optional[str] = ...,
-            errors: Optional[str] = ...,
-            universal_newlines: Optional[bool] = ...,
-            capture_limit: int = ...,
-            on_output: Optional[Callable[[int, bytes], Any]] = ...,
-            linger_eof: bool = ...,
-            kill: Optional[Tuple[int, float, int]] = ...,
-            **options: Any) -> CompletedProcess[str]: ...
-    @overload
-    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
-            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
-            capture_output: bool = ..., timeout: Optional[float] = ...,
-            check: bool = ..., shell: bool = ...,
-            text: _NotTrue = ..., encoding: None = ...,
-            errors: None = ..., universal_newlines: _NotTrue = ...,
-            capture_limit: int = ...,
-            on_output: Optional[Callable[[int, bytes], Any]] = ...,
-            linger_eof: bool = ...,
-            kill: Optional[Tuple[int, float, int]] = ...,
-            **options: Any) -> CompletedProcess[bytes]: ...
-    @overload
-    def run(self, args: Union[_Text, _Argv], *, stdin: _File = ...,
-            input: Any = ..., stdout: _Output = ..., stderr: _Output = ...,
-            capture_output: bool = ..., timeout: Optional[float] = ...,
-            check: bool = ..., shell: bool = ...,
-            text: Optional[bool] = ..., encoding: Optional[str] = ...,
-            errors: Optional[str] = ...,
-            universal_newlines: Optional[bool] = ...,
-            capture_limit: int = ...,
-            on_output: Optional[Callable[[int, bytes], Any]] = ...,
-            linger_eof: bool = ...,
-            kill: Optional[Tuple[int, float, int]] = ...,
-            **options: Any) -> CompletedProcess[Any]: ...
-    def start(self, args: _Argv, *, stdin: _File = ..., input: Any = ...,
-              stdout: _Output = ..., stderr: _Output = ...,
-              capture_output: bool = ..., timeout: Optional[float] = ...,
-              capture_limit: int = ...,
-              on_output: Optional[Callable[[int, bytes], Any]] = ...,
-              linger_eof: bool = ...,
-              kill: Optional[Tuple[int, float, int]] = ...,
-              **options: Any) -> int: ...
-    def abort(self, number: int) -> bool: ...
-
-class Popen(subprocess.Popen[AnyStr]):
-    @overload
-    def __init__(self: Popen[str], args: Union[_Text, _Argv], *rest: Any,
-                 context: Optional[Context] = ...,
-                 text: _True, encoding: Optional[str] = ...,
-                 errors: Optional[str] = ...,
-                 universal_newlines: Optional[bool] = ...,
-                 **options: Any) -> None: ...
-    @overload
-    def __init__(self: Popen[bytes], args: Union[_Text, _Argv], *rest: Any,
-                 context: Optional[Context] = ...,
-                 text: _NotTrue = ..., encoding: None = ...,
-                 errors: None = ..., universal_newlines: _NotTrue = ...,
-                 **options: Any) -> None: ...
-    @overload
-    def __init__(self: Popen[Any], args: Union[_Text, _Argv], *rest: Any,
-                 context: Optional[Context] = ...,
-                 text: Optional[bool] = ..., encoding: Optional[str] = ...,
-                 errors: Optional[str] = ...,
-                 universal_newlines: Optional[bool] = ...,
-                 **options: Any) -> None: ...
-    def send_signal(self, sig: int) -> None: ...
-    @property
-    def status(self) -> Optional[Status]: ...
-    @property
-    def rusage(self) -> Optional[resource.struct_rusage]: ...
-    def __del__(self, *args: Any, _warn: Callable[..., None] = ...,
-                **kwargs: Any) -> None: ...
-
 class _Router:
     def __call__(self, pid: int, status: Status) -> bool: ...
     def install(self) -> None: ...
@@ -373,51 +268,6 @@ class _Router:
 
 route_unknown_children: _Router
 
-def spawn(args: _Argv, **options: Any) -> Process: ...
-@overload
-def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
-        timeout: Optional[float] = ..., check: bool = ...,
-        text: _True, encoding: Optional[str] = ...,
-        errors: Optional[str] = ...,
-        universal_newlines: Optional[bool] = ...,
-        **options: Any) -> CompletedProcess[str]: ...
-@overload
-def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
-        timeout: Optional[float] = ..., check: bool = ...,
-        text: _NotTrue = ..., encoding: None = ...,
-        errors: None = ..., universal_newlines: _NotTrue = ...,
-        **options: Any) -> CompletedProcess[bytes]: ...
-@overload
-def run(*popenargs: Any, input: Any = ..., capture_output: bool = ...,
-        timeout: Optional[float] = ..., check: bool = ...,
-        text: Optional[bool] = ..., encoding: Optional[str] = ...,
-        errors: Optional[str] = ...,
-        universal_newlines: Optional[bool] = ...,
-        **options: Any) -> CompletedProcess[Any]: ...
-def call(*popenargs: Any, timeout: Optional[float] = ...,
-         **options: Any) -> Union[int, Lost]: ...
-def check_call(*popenargs: Any, **options: Any) -> int: ...
-@overload
-def check_output(*popenargs: Any, timeout: Optional[float] = ...,
-                 text: _True, encoding: Optional[str] = ...,
-                 errors: Optional[str] = ...,
-                 universal_newlines: Optional[bool] = ...,
-                 **options: Any) -> str: ...
-@overload
-def check_output(*popenargs: Any, timeout: Optional[float] = ...,
-                 text: _NotTrue = ..., encoding: None = ...,
-                 errors: None = ..., universal_newlines: _NotTrue = ...,
-                 **options: Any) -> bytes: ...
-@overload
-def check_output(*popenargs: Any, timeout: Optional[float] = ...,
-                 text: Optional[bool] = ..., encoding: Optional[str] = ...,
-                 errors: Optional[str] = ...,
-                 universal_newlines: Optional[bool] = ...,
-                 **options: Any) -> Any: ...
-def getstatusoutput(cmd: Union[str, bytes], **options: Any
-                    ) -> Tuple[Union[int, Lost], str]: ...
-def getoutput(cmd: Union[str, bytes], **options: Any) -> str: ...
-def default_context() -> Context: ...
 def postfork_child_noexec() -> None: ...
 def start_time(pid: int) -> int: ...
 

@@ -75,6 +75,7 @@ class Context(_libxl.Ctx):
         self._children = {}  # what an event's number stands for
         self._tokens = itertools.count(1)
         self._left = []  # events that an interrupted call had taken
+        self._adopted = {}  # Processes of interrupted adoptions
         self._router = None
         return self
 
@@ -107,6 +108,7 @@ class Context(_libxl.Ctx):
         """
         super().close()
         self._children.clear()
+        self._adopted.clear()
         if self._router is not None:
             self._router.uninstall()
             self._router = None
@@ -211,7 +213,8 @@ class Context(_libxl.Ctx):
 
     # ---- starting -----------------------------------------------------
 
-    def spawn(self, args, *, event=False, on_exit=None, user=0, **options):
+    def spawn(self, args, *, event=False, on_exit=None, user=0, tag=None,
+              **options):
         """Start a child; return its Process.
 
         args is a sequence of str, bytes or paths; a program without a slash
@@ -220,15 +223,21 @@ class Context(_libxl.Ctx):
         on_exit=callable on_exit(process, status) is called by whatever
         pumps the context.
 
-        Options: env (mapping), cwd, path (what to execute instead of
-        args[0]), stdin/stdout/stderr (an fd, a file, DEVNULL; stderr:
-        STDOUT), pass_fds, fds (child's fd -> ours, FD_NULL or FD_CLOSED),
-        new_session, new_group, group, uid, gid, groups (with uid or gid
-        and without groups none of ours stays, but with keep_groups=True;
-        Popen keeps them, as subprocess does), umask, nice,
+        Options: env (mapping), cwd, path or executable (what to execute
+        instead of args[0]), stdin/stdout/stderr (an fd, a file, DEVNULL;
+        stderr: STDOUT), pass_fds, fds (child's fd -> ours, FD_NULL or
+        FD_CLOSED), new_session or start_new_session, new_group or
+        process_group=0, process_group (its number), uid or user, gid, groups
+        or extra_groups, by number or name (with uid or gid and without
+        groups none of ours stays, but with keep_groups=True; Popen keeps
+        them, as subprocess does), umask, nice,
         rlimits [(resource, soft, hard)], sigmask, sigignore, pdeathsig,
         ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
-        report_stops, exited_grace_ms. All other fds are closed.
+        report_stops, exited_grace_ms, restore_signals. All other fds are
+        closed, but with close_fds=False.
+
+        tag is the number that the event has as ``user``. Beside event or
+        on_exit, user is that number as well, unless it is a name: say uid.
 
         Raises SpawnError (stage, errno) if it could not be set up or
         executed; there is no child then.
@@ -247,11 +256,14 @@ class Context(_libxl.Ctx):
         >>> print(child.wait())
         exit 0
         """
+        if isinstance(user, str) or user and not event and on_exit is None:
+            options["user"] = user
+            user = 0
         if options:
             options = spec_options(**options)
         else:
             options = SEARCH_OPTIONS
-        process = Process(self, args, user)
+        process = Process(self, args, user if tag is None else tag)
         kind, token = _HOLD, 0
         cell = []  # has the answer, whatever a signal handler raises
         try:
@@ -265,9 +277,10 @@ class Context(_libxl.Ctx):
             self._spawn(args, options, kind, token, cell)
             process.id, process.pid = cell[0]
             process._held = kind == _HOLD
+            process._reported = kind != _HOLD
             return process
         except BaseException:
-            process._held = False
+            process._held = process._reported = False
             self._children.pop(process._token, None)
             self._end_started(cell)
             raise
@@ -326,6 +339,7 @@ class Context(_libxl.Ctx):
                 if type(answer) is tuple:
                     process.id, process.pid = answer
                     process._held = not event
+                    process._reported = event
                     answers.append(process)
                 else:
                     children.pop(process._token, None)
@@ -333,7 +347,7 @@ class Context(_libxl.Ctx):
             return answers
         except BaseException:
             for process in processes:
-                process._held = False
+                process._held = process._reported = False
                 children.pop(process._token, None)
             for answers in cell:
                 self._end_started(answers)
@@ -346,7 +360,8 @@ class Context(_libxl.Ctx):
     def adopt(self, pid=-1, *, start_time=0, pidfd=-1, event=False):
         """Watch a process that somebody else started; return its Process.
 
-        Named by pidfd, or by pid and start_time (see start_time()).
+        Named by pidfd, or by pid and start_time (see start_time()). If a
+        signal handler raises meanwhile, ask again: it is the same Process.
 
         >>> import os, xlchild
         >>> pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
@@ -355,19 +370,37 @@ class Context(_libxl.Ctx):
         ...     print(child.kill(), child.wait())
         True signal SIGKILL
         """
+        # An adoption cannot be taken back: one that was interrupted is kept
+        # for whoever asks again.
+        named = pid, start_time, bool(event)
+        if self._adopted:
+            process = self._adopted.pop(named + _behind(pidfd), None)
+            if process is not None:
+                return process
         process = Process(self, None)
         token = 0
-        if event:
-            token = process._token = _TOKEN | next(self._tokens)
-            self._children[token] = process
+        cell = []  # has the answer, whatever a signal handler raises
         try:
-            process.id = self._adopt(pid, start_time, pidfd,
-                                     _BY_EVENT if event else _HOLD, token)
+            if event:
+                token = process._token = _TOKEN | next(self._tokens)
+                self._children[token] = process
+            self._adopt(pid, start_time, pidfd,
+                        _BY_EVENT if event else _HOLD, token, cell)
+            return self._adopted_as(process, cell[0], pid, pidfd, event)
         except BaseException:
-            self._children.pop(token, None)
+            if cell:
+                self._adopted[named + _behind(pidfd)] = self._adopted_as(
+                    process, cell[0], pid, pidfd, event)
+            else:
+                self._children.pop(token, None)
             raise
+
+    @staticmethod
+    def _adopted_as(process, identity, pid, pidfd, event):
+        process.id = identity
         process.pid = pid if pidfd < 0 else None
         process._held = not event
+        process._reported = bool(event)
         return process
 
     def kill(self, process, signal=9, *, scope=KillScope.PROCESS):
@@ -434,7 +467,8 @@ class Context(_libxl.Ctx):
             self._left[:0] = ready + taken[len(ready):]
             for event in ready:
                 if event.process is not None and event.type == _EXIT:
-                    self._children.pop(event.process._token, None)
+                    self._children.pop(
+                        getattr(event.process, "_token", None), None)
             raise
 
     def _left_over(self, mask, max):
@@ -456,6 +490,16 @@ class Context(_libxl.Ctx):
         except BaseException:
             self._left = left
             raise
+
+    def _left_exit(self, identity):
+        """What is there of one child's end."""
+        for item in list(self._left):
+            if type(item) is not tuple:
+                if item.type == _EXIT and item.status._result[0] == identity:
+                    return item.status._result
+            elif item[0] == _EXIT and item[2][0] == identity:
+                return item[2]
+        return None
 
     def wait_event(self, timeout=None, *, types=None):
         """The next event; TimeoutError when timeout seconds passed.
@@ -486,8 +530,11 @@ class Context(_libxl.Ctx):
                 process = self._children.get(user)
                 if process is not None:
                     event.process = process
-                    event.user = process.user
-                    process._status = status
+                    if type(process) is Process:
+                        event.user = process.user
+                        process._status = status
+                    else:  # a Popen, which is asked for its own
+                        event.user = process.tag
         elif kind == _COMPLETE:
             if payload is not None:
                 key = ("operation", user)
@@ -539,6 +586,9 @@ class Context(_libxl.Ctx):
     def evenable_exit(self, pid=0, user=0):
         """An extra EXIT event when pid (0: any child) ends; a number.
 
+        There is one at once for a child that has ended, and whose result is
+        still kept for whoever asks (a Popen, a Process without event).
+
         >>> import xlchild
         >>> with xlchild.Context() as ctx:
         ...     child = ctx.spawn(["true"])
@@ -547,6 +597,16 @@ class Context(_libxl.Ctx):
         exit 0 5
         """
         return self._evenable(pid, user)
+
+    def _announce(self, popen):
+        """An EXIT event for a Popen that is held."""
+        token = _TOKEN | next(self._tokens)
+        self._children[token] = popen
+        try:
+            self._evenable(popen.pid, token)
+        except BaseException:
+            self._children.pop(token, None)
+            raise
 
     def evdisable_exit(self, number):
         """No more of the events that evenable_exit() asked for.
@@ -759,6 +819,18 @@ def _run_softly(request, sleep):
             context.abort(number)
             pause(look, sleep, None)
             raise
+
+
+def _behind(pidfd):
+    """What tells the process of one pidfd from that of another."""
+    if pidfd < 0:
+        return ()
+    try:
+        with open("/proc/self/fdinfo/%d" % pidfd) as file:
+            pid = [line for line in file if line.startswith("Pid:")]
+    except OSError:
+        pid = None
+    return (pidfd, os.fstat(pidfd).st_ino) + tuple(pid or ())
 
 
 class Decoded:

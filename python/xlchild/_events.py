@@ -4,13 +4,19 @@ Made by Context (_context.py) of what the extension hands out; the run() of
 _run.py and that of aio.py return a CompletedProcess too.
 """
 import enum
+import errno
+import os
 import subprocess
 
 from . import _libxl
 from ._errors import AbortedError, XlchildError
 from ._status import Status
 
-__all__ = ["CompletedProcess", "Event", "EventType", "judged"]
+__all__ = ["CompletedProcess", "Event", "EventType", "judged",
+           "unkilled"]
+
+
+_REFUSED = _libxl.ERROR_PERMISSION
 
 
 class EventType(enum.IntEnum):
@@ -118,13 +124,26 @@ class CompletedProcess(subprocess.CompletedProcess):
         return None if self.status is None else self.status.lost
 
 
+def unkilled(error, refused=None):
+    """The error, which says now that the child was left running: the kernel
+    did not permit the kill."""
+    if refused is None:
+        refused = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+    error.__cause__ = refused
+    if hasattr(error, "add_note"):
+        error.add_note("it could not be killed: %s" % refused)
+    return error
+
+
 def judged(done, code, timeout, check):
     """The CompletedProcess, or the exception that it amounts to."""
-    if code == -9:
-        raise subprocess.TimeoutExpired(done.args, timeout, done.stdout,
-                                        done.stderr)
-    if code == -22:
-        raise AbortedError("aborted", code)
+    if code in (-9, _REFUSED) and done.timed_out:
+        error = subprocess.TimeoutExpired(done.args, timeout, done.stdout,
+                                          done.stderr)
+        raise unkilled(error) if code == _REFUSED else error
+    if code in (-22, _REFUSED):
+        error = AbortedError("aborted", code)
+        raise unkilled(error) if code == _REFUSED else error
     if code == -5:
         raise MemoryError("output could not be kept")
     if code != 0:

@@ -41,6 +41,7 @@ class Hub:
         self.last = 0
         self._taken = []
         self.retired = False
+        self.failed = None  # why nobody calls drain() any more
 
     def drain(self, *_):
         """Hand out what has happened; an exception of one callback does not
@@ -101,6 +102,16 @@ class Hub:
             pid, _libxl.libxl_childproc_start_time(pid), -1,
             _libxl.LIBXL_REPORT_EVENT, number)
 
+    def announce(self, popen, callback):
+        """The end of a Popen of this context goes to callback, too; also one
+        that has ended."""
+        number = self.expect(callback)
+        try:
+            self.context._evenable(popen.pid, number)
+        except BaseException:
+            del self.waiting[number]
+            raise
+
     def retire(self):
         """The loop is gone: nobody calls drain() of itself any more."""
         self.retired = True
@@ -108,7 +119,7 @@ class Hub:
         for number, callback in self.waiting.items():
             self.waiting[number] = _weakly(callback)
         if not self.waiting or self.context.forked:
-            self.close()
+            self.close()  # but for what is held: see _popen.py
 
     def close(self):
         """Children that live are treated by their on_free policies."""

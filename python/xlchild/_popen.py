@@ -20,7 +20,7 @@ from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import (InvalidArgumentError, LostError, NotFoundError,
                       SpawnError, XlchildError)
 from ._process import milliseconds, signal_number
-from ._spec import octets
+from ._spec import SPAWN_OPTIONS, octets, spec_options
 from ._status import Status
 
 __all__ = ["Popen", "REPLACED", "STOCK", "Ways", "starting"]
@@ -59,6 +59,17 @@ _FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
 _FLAGS = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _HOLD_PID = _libxl.LIBXL_SPAWN_HOLD_PID
+
+
+def _own_options():
+    """Those of Context.spawn that subprocess's Popen does not have."""
+    code = STOCK.__init__.__code__
+    return SPAWN_OPTIONS.difference(
+        code.co_varnames[:code.co_argcount + code.co_kwonlyargcount],
+        ("search",))
+
+
+_OWN = _own_options()
 
 
 def _argv(args, shell, executable):
@@ -117,6 +128,40 @@ def _add_more(options, values):
     options["flags"] = flags
 
 
+def _natives(options):
+    """The options of ours among Popen's, taken out of them."""
+    ours = {name: options.pop(name) for name in _OWN.intersection(options)}
+    if options.get("preexec_fn") is not None:
+        raise ValueError("%s is not possible with preexec_fn"
+                         % sorted(ours)[0])
+    for name, here in (("path", "executable"), ("uid", "user"),
+                       ("gid", "group"), ("groups", "extra_groups")):
+        if ours.get(name) is not None and options.get(here) is not None:
+            raise ValueError("%s and %s may not both be used" % (name, here))
+    if ours.get("path") is not None:
+        options["executable"] = ours.pop("path")
+    return spec_options(search=False, **ours)
+
+
+def _add_natives(options, natives):
+    """Those of _natives among what Popen itself makes."""
+    flags = options["flags"] | natives["flags"]
+    if natives["flags"] & _libxl.LIBXL_SPAWN_KEEP_GROUPS == 0 \
+            and "groups" in natives:
+        flags &= ~_libxl.LIBXL_SPAWN_KEEP_GROUPS
+    elif "uid" in natives or "gid" in natives:
+        flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS  # as subprocess
+    if "sigmask" in natives:
+        flags &= ~_libxl.LIBXL_SPAWN_KEEP_SIGMASK
+    if "sigignore" in natives:
+        flags &= ~_libxl.LIBXL_SPAWN_KEEP_SIGIGN
+    fds = dict(options.get("fds", ()))
+    fds.update(natives.get("fds", ()))
+    options.update(natives, flags=flags)
+    if fds:
+        options["fds"] = list(fds.items())
+
+
 def _fork_exec():
     """What subprocess would start with."""
     found = getattr(subprocess, "_fork_exec", None)
@@ -172,6 +217,7 @@ class Ways:
     _xl_own = False  # a class of ours: with errors of ours
     _xl_kind = "subprocess"
     _xl_context = None
+    _xl_native = None  # options of ours alone
 
     def _xl_end_now(self):
         """Nobody gets to know of it: killed and reaped."""
@@ -218,6 +264,8 @@ class Ways:
                     if number > 2]
         if fds:
             options["fds"] = fds
+        if self._xl_native is not None:
+            _add_natives(options, self._xl_native)
         given_up = False
         try:
             if self._xl_context is None:
@@ -493,7 +541,11 @@ class Ways:
 
 
 class Popen(Ways, STOCK):
-    """As subprocess.Popen; takes a ``context`` too.
+    """As subprocess.Popen; takes a ``context``, and the options of
+    Context.spawn, too. group is the gid here, and user the uid.
+
+    With event=True its end is an event of the context's as well: the event's
+    ``process`` is the Popen, its ``user`` the ``tag``.
 
     A status that cannot be learnt raises LostError from wait() and poll(),
     and returncode is then a Lost. exec and set-up failures are SpawnError
@@ -507,17 +559,46 @@ class Popen(Ways, STOCK):
     'hello'
     >>> p.returncode, p.status.success, p.rusage.ru_maxrss > 0
     (0, True, True)
+    >>> with xlchild.Context() as ctx:
+    ...     p = xlchild.Popen(["sh", "-c", "exit 5"], context=ctx, nice=3,
+    ...                       event=True, tag=7)
+    ...     event = ctx.wait_event()
+    ...     print(event.process is p, event.user, event.status, p.wait())
+    True 7 exit 5 5
     """
 
     _xl_own = True
 
-    def __init__(self, args, *rest, context=None, **options):
+    def __init__(self, args, *rest, context=None, event=False, tag=0,
+                 **options):
         self._xl_context = context
+        if not _OWN.isdisjoint(options):
+            self._xl_native = _natives(options)
+        self.tag = tag
         try:
             super().__init__(args, *rest, **options)
+            if event:
+                if self._xl_context is None:
+                    self._xl_context = default_context()
+                self._xl_take_over()
+                self._xl_context._announce(self)
         except BaseException:  # also of a handler, when it has started
             self._xl_end_now()
             raise
+
+    def _xl_take_over(self):
+        """The context's, also where subprocess started it (preexec_fn)."""
+        if self._xl_id is not None:
+            return
+        cell = []
+        try:
+            self._xl_context._adopt(
+                self.pid, _libxl.libxl_childproc_start_time(self.pid), -1,
+                _HOLD, 0, cell)
+        finally:
+            if cell:
+                self._xl_id = cell[0]
+                self._xl_kept = True
 
     @property
     def status(self):

@@ -2,10 +2,11 @@
 import math
 import operator
 import signal as _signal
+import time
 import warnings
 
 from . import _libxl
-from ._cooperative import waited
+from ._cooperative import sleeper, waited
 from ._errors import NotFoundError
 from ._status import Status
 
@@ -54,21 +55,22 @@ class Process:
     """
 
     __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",
-                 "_token", "__weakref__")
+                 "_reported", "_token", "__weakref__")
 
     def __init__(self, context, args, user=0):
         self.context = context
         self.args = args
         self.user = user
         self.id = self.pid = self._status = self._token = None
-        self._held = False  # True once it runs, if wait() gets its end
+        self._held = False  # True once it runs, if its result is kept
+        self._reported = False  # … if its end goes to an event or a callback
 
     def wait(self, timeout=None):
         """Wait for the end; return the Status.
 
         timeout is in seconds, None waits for ever. Raises TimeoutError when
-        it passes. A child whose end is reported by event or callback can be
-        asked only once that has happened (ValueError before).
+        it passes. A child with an event or a callback is waited for in the
+        same way, and is reported all the same.
 
         >>> import xlchild
         >>> child = xlchild.spawn(["sleep", "1000"])
@@ -79,10 +81,9 @@ class Process:
         True signal SIGKILL
         """
         if self._status is None:
-            if not self._held:
-                raise ValueError("the end of this child is reported by event "
-                                 "or callback: wait for that, with events() "
-                                 "or a loop")
+            if not self._held and not self._reported:
+                raise ValueError("this child was let go of: nobody is told "
+                                 "of its end")
             status = self._take(milliseconds(timeout))
             if status is None:
                 raise TimeoutError("%r is alive after %s seconds"
@@ -91,7 +92,7 @@ class Process:
 
     def poll(self):
         """The Status if it has ended, else None. Does not block."""
-        if self._status is None and self._held:
+        if self._status is None and (self._held or self._reported):
             try:
                 self._take(0)
             except NotFoundError:
@@ -105,12 +106,30 @@ class Process:
             result = waited(self.context, self.id, timeout_ms)
         except NotFoundError:
             if self._status is None:
-                raise
+                if not self._reported:
+                    raise
+                self._status = self._delivered(timeout_ms)
             return self._status  # another thread has just let go of it
         if result is not None:
             if self._status is None:
                 self._status = Status(result)
             self._let_go()
+        return self._status
+
+    def _delivered(self, timeout_ms):
+        """The end that a report has: it is queued, or in the hands of the
+        thread that delivers it, for a moment."""
+        until = time.monotonic() + max(timeout_ms / 1000, 0)
+        sleep = sleeper() or time.sleep
+        while self._status is None:
+            result = self.context._peek(self.id)
+            if result is None:
+                result = self.context._left_exit(self.id)
+            if result is not None:
+                return Status(result)
+            if timeout_ms >= 0 and time.monotonic() >= until:
+                break
+            sleep(0.0005)
         return self._status
 
     def _let_go(self):
@@ -194,7 +213,7 @@ class Process:
         >>> print(child.poll())  # nobody will know
         None
         """
-        self._held = False
+        self._held = self._reported = False
         self.context._children.pop(self._token, None)
         self.context._detach(self.id)
 

@@ -9,9 +9,9 @@ import subprocess
 import xlchild as _public  # whose names a test may have replaced
 
 from ._context import Context, default_context
-from ._events import CompletedProcess
+from ._events import CompletedProcess, unkilled
 from ._popen import Popen, starting
-from ._spec import SPAWN_OPTIONS
+from ._spec import SPAWN_OPTIONS, native_options
 
 __all__ = ["run", "spawn", "call", "check_call", "check_output", "getoutput",
            "getstatusoutput"]
@@ -56,9 +56,14 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     if not _NATIVE.isdisjoint(options) or any(
             isinstance(options.get(name), (str, bytes, os.PathLike))
             for name in ("stdout", "stderr")):
+        if options.get("preexec_fn") is not None:
+            raise ValueError("preexec_fn is not possible with %s" % ", ".join(
+                sorted(_NATIVE.intersection(options)) or ["a path"]))
+        if options.get("stdin") == subprocess.PIPE and input is None:
+            input, options["stdin"] = b"", None
         return default_context().run(
             *popenargs, input=input, capture_output=capture_output,
-            timeout=timeout, check=check, **options)
+            timeout=timeout, check=check, **native_options(options))
     if input is not None:
         if options.get("stdin") is not None:
             raise ValueError("stdin and input arguments may not both be "
@@ -100,10 +105,7 @@ def _end(process, expired):
     except PermissionError as refused:
         process.returncode = -9  # nobody waits for it here
         getattr(process, "_xl_let_go", int)()
-        expired.__cause__ = refused
-        if hasattr(expired, "add_note"):
-            expired.add_note("it could not be killed: %s" % refused)
-        raise expired
+        raise unkilled(expired, refused)
     process.wait()
 
 

@@ -90,11 +90,33 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
                  stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
                  on_free=None, path=None, executable=None, new_session=False,
                  new_group=False, group=None, report_stops=False,
-                 keep_groups=False, start_new_session=False, **rest):
-    """Keyword arguments of spawn() as the extension's dict of members."""
+                 keep_groups=False, start_new_session=False,
+                 process_group=None, user=None, extra_groups=None,
+                 restore_signals=False, close_fds=True, **rest):
+    """Keyword arguments of spawn() as the extension's dict of members.
+
+    Those of Popen are taken by their names there, too; but a group that is a
+    number is a process group, and one that is a name the gid.
+    """
     flags = int(flags)
     if search:
         flags |= _SEARCH
+    if restore_signals:
+        flags |= _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
+    if not close_fds:
+        flags |= _libxl.LIBXL_SPAWN_KEEP_FDS
+    if isinstance(group, str):
+        rest.setdefault("gid", group)
+        group = None
+    if user is not None:
+        rest["uid"] = user
+    if extra_groups is not None:
+        rest["groups"] = extra_groups
+    if process_group is not None and process_group >= 0:
+        if process_group:
+            group = process_group
+        else:
+            new_group = True
     if new_session or start_new_session:
         flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
     if new_group:
@@ -134,7 +156,12 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
             continue
         if name not in _REST:
             raise TypeError(_unknown(name))
-        options[name] = _limits(value) if name == "rlimits" else value
+        as_member = _AS_MEMBER.get(name)
+        if as_member is not None:
+            value = as_member(value)
+            if value is None:
+                continue
+        options[name] = value
     return options
 
 
@@ -171,6 +198,29 @@ def _limits(limits):
     return numbers
 
 
+def _group_id(group):
+    if isinstance(group, str):
+        import grp
+        try:
+            return grp.getgrnam(group).gr_gid
+        except KeyError:
+            raise ValueError("there is no group %r" % group) from None
+    return group
+
+
+def _user_id(user):
+    if isinstance(user, str):
+        import pwd
+        try:
+            return pwd.getpwnam(user).pw_uid
+        except KeyError:
+            raise ValueError("there is no user %r" % user) from None
+    return user
+
+
+_AS_MEMBER = {"rlimits": _limits, "uid": _user_id, "gid": _group_id,
+              "groups": lambda groups: [_group_id(one) for one in groups],
+              "umask": lambda umask: None if umask == -1 else umask}
 _REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
                    "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
                    "cgroup", "exited_grace_ms"))
@@ -248,35 +298,8 @@ def native_options(options):
         flags |= _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
     if not given.pop("close_fds", True):
         flags |= _libxl.LIBXL_SPAWN_KEEP_FDS
-    joined = given.pop("process_group", None)
-    owner, extra = given.pop("group", None), given.pop("extra_groups", None)
-    user = given.pop("user", None)
-    if joined is not None and joined >= 0:
-        if joined:
-            given["group"] = joined
-        else:
-            given["new_group"] = True
+    owner = given.pop("group", None)
     if owner is not None:
-        given["gid"] = _group_id(owner)
-    if extra is not None:
-        given["groups"] = [_group_id(one) for one in extra]
-    if user is not None:
-        given["uid"] = _user_id(user)
-    if given.get("umask") == -1:
-        del given["umask"]
+        given["gid"] = owner
     given["flags"] = flags
     return given
-
-
-def _group_id(group):
-    if isinstance(group, str):
-        import grp
-        return grp.getgrnam(group).gr_gid
-    return group
-
-
-def _user_id(user):
-    if isinstance(user, str):
-        import pwd
-        return pwd.getpwnam(user).pw_uid
-    return user

@@ -40,6 +40,7 @@ class LostReason(enum.IntEnum):
     NOT_PASSED = 3
     NOT_OURS = 4
     NUMBER_REUSED = 5
+    LEFT = 6
 
     @property
     def text(self):

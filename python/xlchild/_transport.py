@@ -317,6 +317,13 @@ class StreamProtocol(asyncio.subprocess.SubprocessStreamProtocol):
                 if reader is not None:
                     reader.__class__ = _Lines
 
+    def pipe_connection_lost(self, fd, exc):
+        """As asyncio's; nobody has to ask how stdin was closed."""
+        super().pipe_connection_lost(fd, exc)
+        closed = getattr(self, "_stdin_closed", None)
+        if closed is not None and closed.done() and not closed.cancelled():
+            closed.exception()
+
 
 class Process(asyncio.subprocess.Process):
     """asyncio's; input may have items of any size."""

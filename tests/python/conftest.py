@@ -99,3 +99,6 @@ def pytest_configure(config):
     resource_tracker.ensure_running()
     config.addinivalue_line("markers", "own_process: compares nothing")
     config.addinivalue_line("filterwarnings", "error")
+    # anyio 3 on trio 0.22, of themselves
+    config.addinivalue_line("filterwarnings",
+                            "ignore:trio.MultiError is deprecated")

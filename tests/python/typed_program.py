@@ -4,10 +4,12 @@ The lines of wrong() are what mypy must find: --strict complains about an
 ignore that is not needed, so that a type which is Any fails the test.
 """
 import asyncio
+import os
 import signal
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from typing import List, Union
+from pathlib import Path
+from typing import List, Sequence, Union
 
 import xlchild
 from xlchild import aio
@@ -98,9 +100,32 @@ def in_a_pool() -> int:
     return len(results) + len(b"".join(parts))
 
 
+def in_either_spelling(ctx: xlchild.Context) -> List[Code]:
+    """Words of any kind, and options as Popen or as Context names them."""
+    words: Sequence[str] = ["true"]
+    done = [ctx.spawn(words).wait(), ctx.spawn(("true", b"x")).wait(),
+            ctx.spawn(["true", Path("x")], new_session=True, uid=0).wait(),
+            ctx.spawn(["true"], start_new_session=True, umask=0o77,
+                      executable="/bin/true", env={"A": "b"}).wait(),
+            ctx.run("true", shell=True, user="root", group="root").status]
+    popen = xlchild.Popen(words, context=ctx, event=True, tag=3, nice=1)
+    event = ctx.wait_event(60)
+    assert event.user == 3 and popen.wait() == 0
+    return [None if status is None else status.returncode for status in done]
+
+
 def wrong(ctx: xlchild.Context, pool: Pool, result: Result) -> None:
     """Never called."""
-    ctx.spawn("true", timeout="x").wait("1")  # type: ignore[arg-type]
+    ctx.spawn(["true"], timeout=3)  # type: ignore[call-arg]
+    ctx.spawn(["true"]).wait("1")  # type: ignore[arg-type]
+    ctx.spawn("ls -l")  # type: ignore[arg-type]
+    ctx.spawn(["sleep", 1])  # type: ignore[list-item]
+    ctx.spawn(["true"], nice="x")  # type: ignore[arg-type]
+    xlchild.run(["true"], cwdd="/")  # type: ignore[call-overload]
+    xlchild.Popen(["true"], rlimit=[])  # type: ignore[call-overload]
+    xlchild.call(["true"], users="x")  # type: ignore[call-arg]
+    Pool(workers=3)  # type: ignore[call-arg]
+    run_many(["a b"])  # type: ignore[list-item]
     ctx.run(["true"], check="x")  # type: ignore[call-overload]
     ctx.run(["true"]).stdout.encode()  # type: ignore[attr-defined]
     xlchild.check_output(["true"], text=True) + b""  # type: ignore[operator]
@@ -111,6 +136,9 @@ def wrong(ctx: xlchild.Context, pool: Pool, result: Result) -> None:
     Pool(on_output=lambda result: None)  # type: ignore[arg-type,misc]
     pool.map([1, 2])  # type: ignore[list-item]
     result.status.exitcode  # type: ignore[union-attr]
+    started = aio.create_subprocess_exec(
+        "x", limits=3)  # type: ignore[call-arg]
+    started.close()
     run_many([["true"]], 4, False)  # type: ignore[misc]
     xlchild.SigchldOwner.NOBODY  # type: ignore[attr-defined]
 
@@ -120,6 +148,9 @@ def main() -> int:
     assert in_a_context() == [0, 2, 0, 0, 2, 2, 0]
     assert as_with_subprocess() == "xyz\nw"
     assert asyncio.run(in_a_loop()) == 10
+    if os.geteuid() == 0:
+        with xlchild.Context() as ctx:
+            assert in_either_spelling(ctx) == [0] * 5
     assert in_a_pool() == 10
     return 0
 

@@ -1,10 +1,11 @@
 """The types of xlchild.pool; checked against the code by the tests."""
-from typing import (Any, Callable, Iterable, Iterator, List, Optional,
-                    Protocol, Tuple, Union)
+from typing import (Any, Callable, Iterable, Iterator, List, Mapping,
+                    Optional, Protocol, Tuple, Union)
 
 from typing_extensions import Self
 
-from .. import Lost, Status, _Argv, _File
+from .. import (Lost, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
+                _Signals, _Text, _Argv)
 
 __all__ = ["Halt", "Pool", "Result", "run_many"]
 
@@ -61,22 +62,34 @@ class Pool:
     total_timeout: Optional[float]
     halt: str
     out_of_time: bool
-    def __init__(self, jobs: int = ..., *, capture: bool = ...,
-                 capture_limit: int = ...,
-                 on_output: Optional[
-                     Callable[[Result, int, bytes], object]] = ...,
-                 timeout: Optional[float] = ...,
-                 total_timeout: Optional[float] = ...,
-                 kill: Optional[Tuple[int, float, int]] = ...,
-                 attempts: int = ..., backoff: float = ...,
-                 delay: float = ..., halt: str = ...,
-                 fail_fast: bool = ..., starters: int = ...,
-                 executor: Optional[_Executor] = ...,
-                 spool: Optional[_Spool] = ..., stdin: _File = ...,
-                 owner: int = ...,
-                 childproc_exited_callback: Optional[
-                     Callable[[int, Status], Any]] = ...,
-                 **options: Any) -> None: ...
+    def __init__(
+        self, jobs: int = ..., *, capture: bool = ...,
+        capture_limit: int = ...,
+        on_output: Optional[Callable[[Result, int, bytes], object]] = ...,
+        timeout: Optional[float] = ..., total_timeout: Optional[float] = ...,
+        attempts: int = ..., backoff: float = ..., delay: float = ...,
+        halt: str = ..., fail_fast: bool = ..., starters: int = ...,
+        executor: Optional[_Executor] = ..., spool: Optional[_Spool] = ...,
+        owner: int = ...,
+        childproc_exited_callback: Optional[Callable[[int, Status], Any]] = ...,
+        stdin: _File = ..., stdout: _File = ..., stderr: _File = ...,
+        search: bool = ..., env: _Env = ..., cwd: Optional[_Text] = ...,
+        fds: Optional[Mapping[int, int]] = ..., pass_fds: Iterable[int] = ...,
+        flags: int = ..., kill: _Kill = ..., on_free: Optional[int] = ...,
+        path: Optional[_Text] = ..., executable: Optional[_Text] = ...,
+        new_session: bool = ..., start_new_session: bool = ...,
+        new_group: bool = ..., process_group: Optional[int] = ...,
+        group: _Id = ..., gid: _Id = ..., groups: _Ids = ...,
+        extra_groups: _Ids = ..., user: _Id = ..., uid: _Id = ...,
+        keep_groups: bool = ..., umask: Optional[int] = ...,
+        nice: Optional[int] = ..., rlimits: _Limits = ...,
+        sigmask: _Signals = ..., sigignore: _Signals = ...,
+        pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
+        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        search_path: Optional[_Text] = ...,
+        exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
+        close_fds: bool = ...
+    ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
     def close(self) -> None: ...
@@ -91,5 +104,30 @@ class Pool:
     def batches(self, commands: Iterable[_Command],
                 window: int = ...) -> Iterator[List[Result]]: ...
 
-def run_many(commands: Iterable[_Command], jobs: int = ..., *,
-             keep_order: bool = ..., **options: Any) -> List[Result]: ...
+def run_many(
+    commands: Iterable[_Command], jobs: int = ..., *, keep_order: bool = ...,
+    capture: bool = ..., capture_limit: int = ...,
+    on_output: Optional[Callable[[Result, int, bytes], object]] = ...,
+    timeout: Optional[float] = ..., total_timeout: Optional[float] = ...,
+    attempts: int = ..., backoff: float = ..., delay: float = ...,
+    halt: str = ..., fail_fast: bool = ..., starters: int = ...,
+    executor: Optional[_Executor] = ..., spool: Optional[_Spool] = ...,
+    owner: int = ...,
+    childproc_exited_callback: Optional[Callable[[int, Status], Any]] = ...,
+    stdin: _File = ..., stdout: _File = ..., stderr: _File = ...,
+    search: bool = ..., env: _Env = ..., cwd: Optional[_Text] = ...,
+    fds: Optional[Mapping[int, int]] = ..., pass_fds: Iterable[int] = ...,
+    flags: int = ..., kill: _Kill = ..., on_free: Optional[int] = ...,
+    path: Optional[_Text] = ..., executable: Optional[_Text] = ...,
+    new_session: bool = ..., start_new_session: bool = ...,
+    new_group: bool = ..., process_group: Optional[int] = ...,
+    group: _Id = ..., gid: _Id = ..., groups: _Ids = ...,
+    extra_groups: _Ids = ..., user: _Id = ..., uid: _Id = ...,
+    keep_groups: bool = ..., umask: Optional[int] = ...,
+    nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
+    sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
+    ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
+    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
+    close_fds: bool = ...
+) -> List[Result]: ...

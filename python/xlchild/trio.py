@@ -1,0 +1,493 @@
+"""Children inside trio: run_process and open_process with trio's signatures.
+
+No thread a child, and no pidfd either: each run of trio has a Context of its
+own (_hub.py), whose one fd a system task watches. Processes and their streams
+behave as trio's; a status is the kernel's, and a signal cannot hit another
+process. Options are those of Popen and of Context.spawn. trio itself is
+needed (Debian: python3-trio).
+"""
+import os
+import subprocess
+import warnings
+
+try:
+    import trio
+except ImportError as _error:
+    raise ImportError("xlchild.trio needs trio: install it (Debian: "
+                      "python3-trio)") from _error
+
+from ._events import CompletedProcess
+from ._hub import Hub
+from ._popen import Popen
+from ._spec import octets
+
+__all__ = ["Process", "open_process", "run_process"]
+
+_PIPE, _STDOUT = subprocess.PIPE, subprocess.STDOUT
+_GRACE = 5.0  # seconds, as trio gives after SIGTERM
+_BYTES_ONLY = ("universal_newlines", "text", "encoding", "errors", "bufsize")
+
+_hub = trio.lowlevel.RunVar("xlchild")
+
+
+class Process:
+    """A child process: trio.Process's attributes and methods, over a Popen.
+
+    ``stdin``, ``stdout`` and ``stderr`` are trio's streams where they were
+    asked to be pipes, else None; ``stdio`` is both ends of the first two.
+    Used with ``async with`` (or by aclose()) its streams are closed and its
+    end is waited for; cancelled meanwhile, it is killed first.
+
+    >>> import subprocess, trio
+    >>> from xlchild.trio import open_process
+    >>> async def main():
+    ...     async with await open_process(["cat"], stdin=subprocess.PIPE,
+    ...                                   stdout=subprocess.PIPE) as process:
+    ...         await process.stdio.send_all(b"x")
+    ...         await process.stdin.aclose()
+    ...         print(await process.stdout.receive_some(), process.stderr)
+    ...     print(process.pid > 1, process.poll(), process.returncode,
+    ...           process.args, process.status)
+    >>> trio.run(main)
+    b'x' None
+    True 0 0 ['cat'] exit 0
+    """
+
+    def __init__(self, popen, hub, stdin, stdout, stderr):
+        self._proc = popen
+        self._hub = hub
+        self._ended = trio.Event()
+        self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
+        self.stdio = None
+        if stdin is not None and stdout is not None:
+            self.stdio = trio.StapledStream(stdin, stdout)
+        self.args = popen.args
+        self.pid = popen.pid
+
+    def _reported(self, _result):
+        self.poll()
+
+    @property
+    def returncode(self):
+        """The exit status, negative for a signal; None while it runs."""
+        if self._proc.returncode is None:
+            self._proc.poll()
+        code = self._proc.returncode
+        if code is not None and not self._ended.is_set():
+            self._ended.set()
+        return code
+
+    def poll(self):
+        """The returncode."""
+        return self.returncode
+
+    @property
+    def status(self):
+        """The Status, once it has ended."""
+        return self._proc.status
+
+    async def wait(self):
+        """Until it has ended; the returncode.
+
+        >>> import trio
+        >>> from xlchild.trio import open_process
+        >>> async def main():
+        ...     return await (await open_process(["false"])).wait()
+        >>> trio.run(main)
+        1
+        """
+        if self.returncode is not None:
+            await trio.lowlevel.checkpoint()
+        while self.returncode is None:
+            if self._hub.failed is not None:
+                raise self._hub.failed
+            if self._hub.retired:  # started by another trio.run()
+                await trio.lowlevel.wait_readable(self._hub.context.fileno())
+                self._hub.drain()
+            else:
+                await self._ended.wait()
+        return self._proc.returncode
+
+    def send_signal(self, sig):
+        """Send a signal, if it has not ended; never to another process.
+
+        >>> import signal, trio
+        >>> from xlchild.trio import open_process
+        >>> async def main():
+        ...     for end in (lambda p: p.send_signal(signal.SIGUSR1),
+        ...                 lambda p: p.terminate(), lambda p: p.kill()):
+        ...         process = await open_process(["sleep", "1000"])
+        ...         end(process)
+        ...         print(await process.wait())
+        >>> trio.run(main)
+        -10
+        -15
+        -9
+        """
+        self._proc.send_signal(sig)
+
+    def terminate(self):
+        """Send SIGTERM."""
+        self._proc.terminate()
+
+    def kill(self):
+        """Send SIGKILL."""
+        self._proc.kill()
+
+    async def aclose(self):
+        """Close the streams and wait for its end; kill it if cancelled.
+
+        >>> import trio
+        >>> from xlchild.trio import open_process
+        >>> async def main():
+        ...     process = await open_process(["sleep", "1000"])
+        ...     with trio.move_on_after(0):
+        ...         await process.aclose()
+        ...     return process.returncode
+        >>> trio.run(main)
+        -9
+        """
+        with trio.CancelScope(shield=True):
+            for stream in (self.stdin, self.stdout, self.stderr):
+                if stream is not None:
+                    await stream.aclose()
+        try:
+            await self.wait()
+        finally:
+            if self.returncode is None:
+                self.kill()
+                with trio.CancelScope(shield=True):
+                    await self.wait()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.aclose()
+
+    def __repr__(self):
+        code = self.returncode
+        if code is None:
+            state = "running with PID %d" % self.pid
+        elif isinstance(code, int) and code < 0:
+            state = "exited with signal %d" % -code
+        else:
+            state = "exited with status %s" % code
+        return "<trio.Process %r: %s>" % (self.args, state)
+
+
+# ---- the loop's side ---------------------------------------------------------
+
+def _hub_here():
+    """The hub of this run, whose fd a system task watches."""
+    hub = _hub.get(None)
+    if hub is None or hub.context.closed or hub.context.forked:
+        hub = Hub()
+        trio.lowlevel.spawn_system_task(_watch, hub, name="xlchild")
+        _hub.set(hub)
+    return hub
+
+
+async def _watch(hub):
+    """A system task: until the run is over."""
+    try:
+        while True:
+            await trio.lowlevel.wait_readable(hub.context.fileno())
+            hub.drain()
+    except Exception as error:  # the program has closed our fd
+        hub.failed = error
+        for callback in list(hub.waiting.values()):
+            callback.__self__._ended.set()
+    finally:
+        hub.retire()
+
+
+class _Pipes:
+    """The parent's ends as streams, the child's as fds."""
+
+    def __init__(self):
+        self.streams = []
+        self.fds = []
+
+    def output(self):
+        """The child's end of one that it writes to."""
+        mine, theirs = os.pipe()
+        self.fds.append(theirs)
+        self.streams.append(trio.lowlevel.FdStream(mine))
+        return theirs
+
+    def input(self):
+        """The child's end of one that it reads from."""
+        theirs, mine = os.pipe()
+        self.fds.append(theirs)
+        self.streams.append(trio.lowlevel.FdStream(mine))
+        return theirs
+
+    def close_theirs(self):
+        """It has them now, or there is no child."""
+        while self.fds:
+            os.close(self.fds.pop())
+
+    def close(self):
+        """There is no child."""
+        self.close_theirs()
+        while self.streams:
+            self.streams.pop().close()
+
+
+def _check(command, shell, options):
+    for name in _BYTES_ONLY:
+        if options.get(name):
+            raise TypeError("streams are unbuffered byte streams here: the "
+                            "'%s' option is not supported" % name)
+    words = isinstance(command, str)
+    if words and not shell:
+        raise TypeError("command must be a sequence (not a string) without "
+                        "shell=True")
+    if shell and not words:
+        raise TypeError("command must be a string (not a sequence) with "
+                        "shell=True")
+
+
+async def open_process(command, *, stdin=None, stdout=None, stderr=None,
+                       **options):
+    """Start a child; return its Process. As trio.lowlevel.open_process.
+
+    Nobody looks after the child: see run_process for that. The start itself
+    is done here, in the loop's thread: it lasts until the program is executed.
+
+    >>> import trio
+    >>> from xlchild.trio import open_process
+    >>> async def main():
+    ...     process = await open_process("exit 3", shell=True)
+    ...     return await process.wait()
+    >>> trio.run(main)
+    3
+    """
+    _check(command, options.get("shell"), options)
+    await trio.lowlevel.checkpoint()
+    hub = _hub_here()
+    pipes = _Pipes()
+    ours = {}
+    process = None
+    try:
+        if stdin == _PIPE:
+            stdin = pipes.input()
+            ours["stdin"] = pipes.streams[-1]
+        if stdout == _PIPE:
+            stdout = pipes.output()
+            ours["stdout"] = pipes.streams[-1]
+        if stderr == _STDOUT:
+            stderr = _STDOUT if stdout is None else stdout
+        elif stderr == _PIPE:
+            stderr = pipes.output()
+            ours["stderr"] = pipes.streams[-1]
+        popen = Popen(command, stdin=stdin, stdout=stdout, stderr=stderr,
+                      context=hub.context, **options)
+        popen._xl_lost_raises = False  # the status says it
+        try:
+            popen._xl_take_over()
+            process = Process(popen, hub, *map(ours.get, (
+                "stdin", "stdout", "stderr")))
+            hub.announce(popen, process._reported)
+        except BaseException:
+            popen.kill()
+            popen.wait()
+            raise
+        return process
+    finally:
+        if process is None:
+            pipes.close()
+        else:
+            pipes.close_theirs()
+
+
+# ---- running -----------------------------------------------------------------
+
+async def _deliver_cancel(process):
+    """SIGTERM, and SIGKILL 5 seconds later; what trio does by default."""
+    try:
+        process.terminate()
+        await trio.sleep(_GRACE)
+        warnings.warn("process %r ignored SIGTERM for %d seconds (a "
+                      "deliver_cancel of its own may suit it better): now it "
+                      "is killed" % (process, _GRACE), RuntimeWarning)
+        process.kill()
+    except OSError as error:
+        warnings.warn("process %r could not be killed: %r"
+                      % (process, error), RuntimeWarning)
+
+
+class _Helpers:
+    """Tasks that feed and read while the command runs. A cancellation does
+    not reach them: they end with their streams, or by stop()."""
+
+    def __init__(self, nursery):
+        self._nursery = nursery
+        self._scopes = []
+        self._left = 0
+        self._over = trio.Event()
+        self.error = None
+
+    def start(self, work, *args):
+        """Run it beside."""
+        self._left += 1
+        self._nursery.start_soon(self._do, work, args)
+
+    async def _do(self, work, args):
+        scope = trio.CancelScope(shield=True)
+        self._scopes.append(scope)
+        try:
+            with scope:
+                await work(*args)
+        except Exception as error:
+            self.error = self.error or error
+        finally:
+            self._left -= 1
+            if not self._left:
+                self._over.set()
+
+    async def over(self):
+        """Until all have ended."""
+        while self._left:
+            await self._over.wait()
+
+    async def stop(self):
+        """End them."""
+        with trio.CancelScope(shield=True):
+            while self._left:
+                for scope in self._scopes:
+                    scope.cancel()
+                await trio.lowlevel.checkpoint()
+
+
+async def _feed(stream, data):
+    async with stream:
+        try:
+            await stream.send_all(data)
+        except trio.BrokenResourceError:
+            pass  # it does not want more
+
+
+async def _read(stream, chunks):
+    async with stream:
+        async for chunk in stream:
+            chunks.append(chunk)
+
+
+async def _end(process, deliver_cancel):
+    """Ended as deliver_cancel does it, which is over when it has ended; killed
+    if that fails."""
+    failed = []
+    with trio.CancelScope(shield=True):
+        async with trio.open_nursery() as nursery:
+            async def deliver():
+                try:
+                    await deliver_cancel(process)
+                except Exception as error:
+                    failed.append(error)
+                    process.kill()
+
+            nursery.start_soon(deliver)
+            await process.wait()
+            nursery.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+
+
+def _redirected(stdin, capture_stdout, capture_stderr, direct, options):
+    """What is wrong with what is asked, and options as open_process has
+    them."""
+    if isinstance(stdin, str):
+        raise UnicodeError("process stdin must be bytes, not str")
+    if direct:
+        for name, given in (("stdin", stdin), ("stdout", options.get(
+                "stdout")), ("stderr", options.get("stderr"))):
+            if type(given) is int and given == _PIPE:
+                raise ValueError(
+                    "%s=PIPE is for nursery.start: nobody else could get at "
+                    "the pipe" % name)
+    for name, captured in (("stdout", capture_stdout),
+                           ("stderr", capture_stderr)):
+        if captured:
+            if name in options:
+                raise ValueError("%s and capture_%s may not both be used"
+                                 % (name, name))
+            options[name] = _PIPE
+    data = None
+    if isinstance(stdin, (bytes, bytearray, memoryview)):
+        data, stdin = octets(stdin), _PIPE
+    options["stdin"] = stdin
+    return data, options
+
+
+async def run_process(command, *, stdin=b"", capture_stdout=False,
+                      capture_stderr=False, check=True, deliver_cancel=None,
+                      task_status=trio.TASK_STATUS_IGNORED, **options):
+    """Run a command to completion; a CompletedProcess. As trio.run_process.
+
+    Called by ``await nursery.start(run_process, ...)`` it hands the Process
+    over while it looks after it. Cancelled, the child is ended by
+    deliver_cancel(process) (SIGTERM, after 5 seconds SIGKILL) and waited for
+    first.
+
+    >>> import trio
+    >>> from functools import partial
+    >>> from xlchild.trio import run_process
+    >>> async def main():
+    ...     done = await run_process(["tr", "a-z", "A-Z"], stdin=b"hello",
+    ...                              capture_stdout=True)
+    ...     async with trio.open_nursery() as nursery:
+    ...         process = await nursery.start(partial(
+    ...             run_process, ["sleep", "1000"], check=False))
+    ...         process.terminate()
+    ...     return done.stdout, done.status, process.returncode
+    >>> trio.run(main)
+    (b'HELLO', <Status of ...: exit 0>, -15)
+    """
+    data, options = _redirected(
+        stdin, capture_stdout, capture_stderr,
+        task_status is trio.TASK_STATUS_IGNORED, options)
+    if deliver_cancel is None:
+        deliver_cancel = _deliver_cancel
+    out, err = [], []
+    failed = None
+    process = await open_process(command, **options)
+    try:
+        async with trio.open_nursery() as nursery:
+            helpers = _Helpers(nursery)
+            try:
+                if data is not None:
+                    helpers.start(_feed, process.stdin, data)
+                    process.stdin = process.stdio = None
+                if capture_stdout:
+                    helpers.start(_read, process.stdout, out)
+                    process.stdout = process.stdio = None
+                if capture_stderr:
+                    helpers.start(_read, process.stderr, err)
+                    process.stderr = None
+                task_status.started(process)
+                await process.wait()
+                await helpers.over()
+            except BaseException as error:  # a cancellation
+                failed = error
+                if process.returncode is None:
+                    try:
+                        await _end(process, deliver_cancel)
+                    except Exception as worse:
+                        failed = worse
+                await helpers.stop()
+    except trio.Cancelled:  # by leaving the nursery
+        if failed is None:
+            raise
+    if failed is None:
+        failed = helpers.error
+    if failed is not None:
+        raise failed
+    done = CompletedProcess(
+        process.args, process.returncode,
+        b"".join(out) if capture_stdout else None,
+        b"".join(err) if capture_stderr else None, status=process.status)
+    if check:
+        done.check_returncode()
+    return done
