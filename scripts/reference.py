@@ -17,6 +17,8 @@ NAMES = Path("docs/reference/names.tsv")
 HEADERS = ("ctx", "childproc", "exec", "event", "osevent")
 MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.aio", "python/xlchild/aio.py"),
+           ("xlchild.trio", "python/xlchild/trio.py"),
+           ("xlchild.anyio", "python/xlchild/anyio.py"),
            ("xlchild.under", "python/xlchild/under.py"),
            ("xlchild.pool", "python/xlchild/pool/__init__.py"),
            ("xlchild.cli", "python/xlchild/cli/__init__.py"))
