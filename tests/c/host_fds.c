@@ -346,20 +346,95 @@ XT_TEST(only_what_is_marked_is_closed, "C26 C14")
 
     if (!pid) {
         for (size_t i = 0; i < n; i++)
-            XT_EQ_INT(dup2(0, numbers[i]), numbers[i]);
-        XT_EQ_INT(dup2(0, 201), 201);
+            XT_EQ_INT(dup3(0, numbers[i], O_CLOEXEC), numbers[i]);
+        XT_EQ_INT(dup3(0, 201, O_CLOEXEC), 201);
+        XT_EQ_INT(dup2(0, 129), 129);
         for (size_t i = 0; i < n; i++)
             XT_EQ_INT(xl_own(numbers[i]), numbers[i]);
-        xl_own_forget(127); /* somebody else's now */
-        xl_own_close(201);  /* never was ours */
+        XT_EQ_INT(xl_own(129), 129); /* was ours; is a file of the host's */
+        xl_own_forget(127);          /* somebody else's now */
+        xl_own_close(201);           /* never was ours */
         xl_own_close(202);
         xl_own_postfork(1);
         for (int fd = 60; fd < 256; fd++)
-            XT_EQ_INT(fcntl(fd, F_GETFD) >= 0, fd == 127 || fd == 201);
+            XT_EQ_INT(fcntl(fd, F_GETFD) >= 0,
+                      fd == 127 || fd == 129 || fd == 201);
         XT_EQ_INT(xl_own(127), 127);
         xl_own_postfork(0); /* not sure */
         XT_GE_INT(fcntl(127, F_GETFD), 0);
         _exit(0);
     }
     XT_EQ_INT(xh_reap(pid), 0);
+}
+
+/* ---- numbers that are closed twice --------------------------------------- */
+
+static int pidfd_of(pid_t pid)
+{
+    int found = -1;
+
+    for (int fd = 3; fd < 256; fd++) {
+        char path[64], words[128];
+        FILE *info;
+        int its;
+
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        info = fopen(path, "re");
+        while (info && fgets(words, sizeof(words), info))
+            if (sscanf(words, "Pid: %d", &its) == 1 && its == pid)
+                found = fd;
+        if (info)
+            fclose(info);
+    }
+    return found;
+}
+
+/* Two children, the first one's pidfd closed by a host that thinks the number
+ * its own; the second is given it. As bash does with each pipeline. */
+static void closes_twice(libxl_sigchld_owner owner, int reaps)
+{
+    libxl_ctx *ctx = xt_ctx_new(owner, NULL);
+    libxl_childproc_spec spec = xt_spec(NULL);
+    int low[2], gate[2], hole, number;
+    libxl_childproc_id id[2];
+    pid_t pid[2];
+
+    spec.exited_grace_ms = 10;
+    xt_pipe(low);
+    id[0] = xh_spawn_held(ctx, XH_EXIT(47), &spec, NULL, &gate[0], &pid[0]);
+    hole = XT_SYS(fcntl(0, F_DUPFD_CLOEXEC, 0)); /* its own end of the gate */
+    number = pidfd_of(pid[0]);
+    xt_close(&low[0]); /* for the second one's gate */
+    xt_close(&low[1]);
+    if (number >= 0)
+        XT_SYS(close(number));
+    id[1] = xh_spawn_held(ctx, XH_EXIT(48), &spec, NULL, &gate[1], &pid[1]);
+    for (int i = 0; i < 2; i++) {
+        xt_close(&gate[i]);
+        if (reaps)
+            (void)xh_reap(pid[i]);
+        else
+            xh_await_zombie_or_gone(&pid[i], 1);
+    }
+    for (int i = 0; i < 2; i++) {
+        libxl_childproc_result r;
+
+        do /* a host that is not idle */
+            if (owner == libxl_sigchld_owner_mainloop)
+                libxl_childproc_sigchld_occurred(ctx);
+        while (libxl_childproc_wait(ctx, id[i], 20, 0, &r));
+        if (!r.lost)
+            XT_EXITED(&r, 47 + i);
+        else
+            XT_TRUE(reaps);
+    }
+    xt_close(&hole);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(a_pidfd_closed_by_the_host_is_nobody_elses, "C6 C20 C26")
+{
+    for (int reaps = 0; reaps < 2; reaps++)
+        for (size_t o = 0; o < N_OWNERS; o++)
+            closes_twice(owners[o], reaps);
 }

@@ -147,6 +147,7 @@ void fz_sequence(const uint8_t *data, size_t size)
             sim_await_reaped(&sim.process[i]);
     sim_end();
     await_closed(fds);
+    sim_gone();
     model_end();
     xl_facility_limit(~0u);
 }

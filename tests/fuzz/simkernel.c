@@ -110,8 +110,8 @@ static pid_t sim_clone(int (*fn)(void *), void *stack, int flags, void *arg,
 }
 
 static pid_t sim_clone3(int (*fn)(void *), void *stack, size_t size,
-                        uint64_t flags, void *arg, int *ret_pidfd,
-                        int *ret_pid, atomic_int *until_exec, int cgroup)
+                        uint64_t flags, void *arg, int *ret_pidfd, int *ret_pid,
+                        atomic_int *until_exec, int cgroup)
 {
     (void)stack;
     (void)size;
@@ -395,12 +395,20 @@ void sim_begin(void)
 
 void sim_end(void)
 {
+    int (*waits)(int, id_t, siginfo_t *, int, struct rusage *) = xl_sys.waitid;
+
     sim_clock_end();
     xl_sys = real;
+    xl_sys.waitid = waits; /* for who still has simulated pidfds */
     for (int i = 0; i < sim.n; i++) {
         if (sim.process[i].ending >= 0)
             close(sim.process[i].ending);
         if (sim.process[i].kept >= 0)
             close(sim.process[i].kept);
     }
+}
+
+void sim_gone(void)
+{
+    xl_sys.waitid = real.waitid;
 }

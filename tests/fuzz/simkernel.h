@@ -55,7 +55,7 @@ struct sim {
     int may_start_reaper; /* the thread for children nobody waits for: elsewhere
                              there is no thread to be had, for its clock is the
                              real one, and whoever pumps reaps them */
-    int asks; /* the host about children that nobody here started */
+    int asks;             /* the host about children that nobody here started */
     /* The next start. look, if there is one, is called at each, by one thread
      * at a time, and may set them, and what the process will be. */
     int clone_errno; /* 0: works */
@@ -74,7 +74,9 @@ extern struct sim sim;
 extern const libxl_logger sim_silent;
 
 void sim_begin(void); /* an empty table; the seam is ours from here */
-void sim_end(void);   /* the seam is the real one again */
+void sim_end(void);
+/* After sim_end, when no pidfd of its is open any more. */
+void sim_gone(void); /* the seam is the real one again */
 
 /* A process that the library did not start. NULL: the table is full. */
 struct sim_process *sim_started_elsehow(int elsewhere);

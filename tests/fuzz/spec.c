@@ -457,6 +457,7 @@ void fz_spec(const uint8_t *data, size_t size)
     start(ctx);
     FZ_EQ(libxl_ctx_free(ctx), 0);
     sim_end();
+    sim_gone();
     FZ_EQ(dup(0), first_free);
     close(first_free);
 }

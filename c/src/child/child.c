@@ -109,6 +109,7 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
     unsigned i;
 
     child->pid = pid;
+    child->number_taken = pidfd >= 0 && xl_own_is(pidfd);
     child->pidfd = xl_own(pidfd);
     xl_list_remove(&child->link);
     xl_list_append(&ctx->live, &child->link);

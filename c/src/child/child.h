@@ -74,8 +74,9 @@ struct xl_child {
     unsigned kept : 1;        /* it is unreaped, for the sake of its number */
     unsigned kept_fd : 1;     /* its pidfd is one of ctx->nkept_fds */
     unsigned host_warned : 1; /* mainloop mode: that it waits to be reaped */
-    unsigned early : 1;       /* its end was seen before xl_child_started */
-    struct xl_list link;      /* ctx->live, then ctx->held or ->lingering */
+    unsigned number_taken : 1; /* its pidfd's, from a fd of ours */
+    unsigned early : 1;        /* its end was seen before xl_child_started */
+    struct xl_list link;       /* ctx->live, then ctx->held or ->lingering */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
     char *cgroup;                 /* NULL: none of its own */

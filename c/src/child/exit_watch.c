@@ -6,6 +6,7 @@
 #include "child/exit_watch.h"
 
 #include "child/child.h"
+#include "child/wait_one.h"
 #include "kernel/facility.h"
 
 #define MAX_RECENT 16
@@ -48,6 +49,16 @@ void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child)
         child->unwatched = 1;
         ctx->nunwatched++;
     }
+}
+
+void xl_exit_watch_lost(libxl_ctx *ctx, struct xl_child *child)
+{
+    if (child->recent) {
+        child->recent = 0;
+        ctx->nrecent--;
+    }
+    xl_exit_watch_unannounced(ctx, child);
+    xl_exit_watch_tick_soon(ctx);
 }
 
 /* By what epoll names the child in its events. */
@@ -135,8 +146,26 @@ void xl_exit_watch_tell_again(libxl_ctx *ctx)
 
 /* ---- the last few that were started ------------------------------------- */
 
+/* Its pidfd has a number that was another's: the host has closed that one. Only
+ * the same ctx's are known here; xl_reap_audit finds others. */
+static void number_taken(libxl_ctx *ctx, const struct xl_child *taker)
+{
+    struct xl_list *node;
+
+    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        if (child == taker || child->pidfd != taker->pidfd)
+            continue;
+        xl_wait_drop_pidfd(child);
+        xl_exit_watch_lost(ctx, child);
+    }
+}
+
 void xl_exit_watch_new(libxl_ctx *ctx, struct xl_child *child)
 {
+    if (child->number_taken)
+        number_taken(ctx, child);
     /* nobody is blocked, and nobody may block without our knowing */
     if (child->pidfd >= 0 && ctx->pump.leader == NULL && ctx->pump.outer < 0 &&
         ctx->nrecent < MAX_RECENT &&

@@ -28,6 +28,8 @@ void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child);
 void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child);
 /* What epoll has told may have been lost: it tells again. */
 void xl_exit_watch_tell_again(libxl_ctx *ctx);
+/* The host has closed its pidfd: the tick looks. */
+void xl_exit_watch_lost(libxl_ctx *ctx, struct xl_child *child);
 /* No epoll will tell: the tick looks. */
 void xl_exit_watch_unannounced(libxl_ctx *ctx, struct xl_child *child);
 

@@ -24,6 +24,8 @@
 
 #define STRANGERS_PER_WAKE 256
 #define STATUS_RETRIES 100
+#define AUDIT_NS INT64_C(4000000000)
+#define AUDIT_MANY 1000
 #define MAX_LOOKS 2 /* at a recent one, before it is put under watch */
 
 /* ---- a status that somebody else took ----------------------------------- */
@@ -41,6 +43,16 @@ static libxl_childproc_lost why_lost(const struct xl_child *child)
     return LIBXL_LOST_STOLEN;
 }
 
+/* As the pidfd tells; there is none any more where the host has closed it. */
+static void ask_pidfd(struct xl_child *child, struct xl_exit_info *ret_info)
+{
+    if (child->pidfd < 0 || xl_sys.pidfd_exit_info(child->pidfd, ret_info) == 0)
+        return;
+    ret_info->known = 0;
+    if (errno == EBADF)
+        xl_wait_drop_pidfd(child);
+}
+
 /* The child is no longer there to be waited for. 1: it has been reported. */
 static int recover(libxl_ctx *ctx, struct xl_child *child)
 {
@@ -53,8 +65,8 @@ static int recover(libxl_ctx *ctx, struct xl_child *child)
                        NULL);
         return 1;
     }
-    if (child->pidfd >= 0 && xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 &&
-        info.known) {
+    ask_pidfd(child, &info);
+    if (info.known) {
         xl_child_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                        LIBXL_SOURCE_PIDFD, NULL);
         return 1;
@@ -211,8 +223,7 @@ static void grace_over(libxl_ctx *ctx, struct xl_timer *timer)
            "child %d: the application reaped it and did not call "
            "libxl_childproc_exited in time",
            (int)child->pid);
-    if (child->pidfd >= 0)
-        (void)xl_sys.pidfd_exit_info(child->pidfd, &info);
+    ask_pidfd(child, &info);
     late = &ctx->mode.late[ctx->mode.late_at++ %
                            (sizeof ctx->mode.late / sizeof ctx->mode.late[0])];
     late->pid = child->pid;
@@ -436,6 +447,39 @@ void xl_reap_limbo(libxl_ctx *ctx, int all)
 
     while (xl_registry_limbo_take(&ctx->wakeup, all, &pid, &status, &origin))
         stranger(ctx, pid, status, origin);
+}
+
+/* ---- hosts that close what is not theirs -------------------------------- */
+
+/* A child whose pidfd the host has closed is announced by nothing. In a program
+ * of one thread a number that is closed twice does no harm; bash does that to
+ * each pipeline. So whoever pumps looks at all, now and then. */
+void xl_reap_audit(libxl_ctx *ctx)
+{
+    int64_t now;
+    struct xl_list *node;
+    int first;
+
+    if (ctx->nlive == 0) {
+        ctx->audit_at = 0;
+        return;
+    }
+    now = xl_now();
+    if (ctx->audit_at != 0 && now < ctx->audit_at)
+        return;
+    first = ctx->audit_at == 0;
+    ctx->audit_at = now + AUDIT_NS * (1 + ctx->nlive / AUDIT_MANY);
+    for (node = ctx->live.next; !first && node != &ctx->live;) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+        siginfo_t info;
+
+        node = node->next;
+        if (child->adopted || child->pidfd < 0)
+            continue;
+        (void)xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL);
+        if (child->pidfd < 0)
+            xl_exit_watch_lost(ctx, child);
+    }
 }
 
 /* ---- the tick ----------------------------------------------------------- */

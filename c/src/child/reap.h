@@ -24,6 +24,8 @@ void xl_reap_limbo(libxl_ctx *ctx, int all);
 int xl_reap_recent(libxl_ctx *ctx);
 /* Looks at those that nothing announces, or at all. */
 void xl_reap_unannounced(libxl_ctx *ctx, int all);
+/* Now and then: looks whether the host has closed pidfds of living children. */
+void xl_reap_audit(libxl_ctx *ctx);
 /* The tick that finds what nothing announces. */
 void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer);
 

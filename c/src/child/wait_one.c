@@ -10,28 +10,55 @@
 #include <sys/wait.h>
 
 #include "kernel/numbers.h"
+#include "kernel/own.h"
 #include "kernel/sys.h"
 
-int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
-                struct rusage *rusage)
+void xl_wait_drop_pidfd(struct xl_child *child)
 {
-    int by_pidfd = child->pidfd >= 0;
+    xl_own_disturbed();
+    child->pidfd = -1;
+    xl_numbers_without_pidfd(&child->reg);
+}
+
+/* What its pidfd says of it. In a host that is known to close what is not its
+ * own, a child that has ended is looked at before it is reaped: the pidfd may
+ * be another's by now. */
+static int wait_by_pidfd(struct xl_child *child, int options, siginfo_t *info,
+                         struct rusage *rusage)
+{
+    int reaps = (options & WEXITED) && !(options & WNOWAIT);
+    int look = reaps && xl_own_is_disturbed() ? WNOWAIT : 0;
     int r;
 
     for (;;) {
         info->si_pid = 0;
-        if (!by_pidfd)
-            return xl_numbers_wait(&child->reg, options, info, rusage);
         r = xl_sys.waitid(XL_P_PIDFD, (id_t)child->pidfd, info,
-                          (options & ~XL_WAIT_PROVED) | WNOHANG, rusage);
-        if (r == 0)
-            return info->si_pid != 0;
-        if (errno == EINTR)
+                          options | look | WNOHANG, rusage);
+        if (r != 0 && errno == EINTR)
             continue;
-        if (by_pidfd && errno != ECHILD) {
-            by_pidfd = 0; /* refused since it was probed: go by the number */
-            continue;
+        if (r != 0 || info->si_pid == 0)
+            return r;
+        if (info->si_pid != child->pid && !child->adopted) {
+            errno = EBADF;
+            return -1;
         }
-        return -1;
+        if (!look)
+            return 0;
+        look = 0;
     }
+}
+
+int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
+                struct rusage *rusage)
+{
+    if (child->pidfd >= 0) {
+        if (wait_by_pidfd(child, options & ~XL_WAIT_PROVED, info, rusage) == 0)
+            return info->si_pid != 0;
+        if (errno == ECHILD)
+            return -1;
+        if (errno == EBADF && !child->adopted)
+            xl_wait_drop_pidfd(child); /* its mark stays: a taker may be ours */
+        /* else refused since it was probed: by the number all the same */
+    }
+    return xl_numbers_wait(&child->reg, options, info, rusage);
 }

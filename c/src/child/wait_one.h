@@ -16,4 +16,9 @@
 int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
                 struct rusage *rusage);
 
+/* A host has closed a number that was not its own, this child's pidfd: whoever
+ * has the number now keeps it, and the child goes by its pid. xl_wait_one does
+ * that where it finds out; nothing announces the end of such a child. */
+void xl_wait_drop_pidfd(struct xl_child *child);
+
 #endif

@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 
 #include "kernel/identity.h"
+#include "kernel/own.h"
 #include "kernel/stop_point.h"
 #include "kernel/sys.h"
 
@@ -40,13 +41,18 @@ static enum proof prove(pid_t pid, int pidfd, uint64_t mark)
     siginfo_t info;
 
     if (pidfd >= 0) {
-        if (wait_by(XL_P_PIDFD, pidfd, WEXITED | WNOHANG | WNOWAIT, &info,
-                    NULL) == 0)
-            return info.si_pid != 0 ? IT_IS : IT_LIVES;
-        if (errno == ECHILD)
+        int r = wait_by(XL_P_PIDFD, pidfd, WEXITED | WNOHANG | WNOWAIT, &info,
+                        NULL);
+
+        if (r == 0 && info.si_pid == 0)
+            return IT_LIVES;
+        if (r == 0 && info.si_pid == pid)
+            return IT_IS;
+        /* r == 0: closed by the host, and its number is another pidfd's now */
+        if (r != 0 && errno == ECHILD)
             return IT_IS_NOT;
         /* to wait by pidfd is refused */
-        if (mark == 0)
+        if (r != 0 && mark == 0)
             mark = xl_identity_of_pidfd(pidfd);
     }
     if (wait_by(P_PID, pid, WEXITED | WNOHANG | WNOWAIT, &info, NULL) != 0)
@@ -54,6 +60,17 @@ static enum proof prove(pid_t pid, int pidfd, uint64_t mark)
     if (!xl_identity_is(pid, mark))
         return IT_IS_NOT;
     return info.si_pid != 0 ? IT_IS : IT_LIVES;
+}
+
+/* The host has not closed it: nobody else has its number. */
+static int is_of(int pidfd, pid_t pid)
+{
+    siginfo_t info;
+
+    return !xl_own_is_disturbed() ||
+           wait_by(XL_P_PIDFD, pidfd, WEXITED | WNOHANG | WNOWAIT, &info,
+                   NULL) != 0 ||
+           info.si_pid == 0 || info.si_pid == pid;
 }
 
 /* Reaps what is to be reaped by pidfd, which is its own proof, or has been
@@ -66,8 +83,13 @@ static int reap_proved(pid_t pid, int pidfd, siginfo_t *info,
     int r = -1;
 
     errno = ENOSYS;
-    if (pidfd >= 0)
+    if (pidfd >= 0 && is_of(pidfd, pid))
         r = wait_by(XL_P_PIDFD, pidfd, options, info, rusage);
+    if (r == 0 && info->si_pid != 0 && info->si_pid != pid) {
+        xl_own_disturbed();
+        errno = EBADF;
+        r = -1;
+    }
     if (r != 0 && errno != ECHILD) /* by pidfd is refused */
         r = wait_by(P_PID, pid, options, info, rusage);
     if (r == 0 && info->si_pid == 0) {
@@ -301,6 +323,13 @@ void xl_numbers_keep(struct xl_registry_entry *entry, int without_pidfd)
         entry->mark = mark;
         entry->pidfd = -1;
     }
+    xl_registry_unlock();
+}
+
+void xl_numbers_without_pidfd(struct xl_registry_entry *entry)
+{
+    xl_registry_lock();
+    entry->pidfd = -1;
     xl_registry_unlock();
 }
 

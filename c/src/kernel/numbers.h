@@ -50,6 +50,8 @@ int xl_numbers_kill_starting(const struct xl_registry_entry *entry, int signo);
 /* The child has ended, and stays unreaped: the entry stays in the table,
  * without its pidfd if that is to be closed. */
 void xl_numbers_keep(struct xl_registry_entry *entry, int without_pidfd);
+/* The host has closed its pidfd. */
+void xl_numbers_without_pidfd(struct xl_registry_entry *entry);
 /* Reaps it, if it is there still; the entry leaves the table. */
 void xl_numbers_reap_kept(struct xl_registry_entry *entry);
 

@@ -10,6 +10,7 @@
 #include "kernel/own.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <stddef.h>
@@ -25,7 +26,8 @@
 #define BITS (CHAR_BIT * sizeof(unsigned long))
 #define WORDS 512 /* a chunk: 32768 numbers */
 #define PER_CHUNK (WORDS * (int)BITS)
-#define CHUNKS 128 /* more numbers than a process may have: 4 million */
+#define CHECKED 1024 /* numbers that are looked at before a child closes them */
+#define CHUNKS 128   /* more numbers than a process may have: 4 million */
 
 struct chunk {
     atomic_ulong words[WORDS];
@@ -76,6 +78,30 @@ int xl_own(int fd)
     return fd;
 }
 
+int xl_own_is(int fd)
+{
+    struct chunk *c = chunk_of(fd, 0);
+    unsigned long bit;
+    atomic_ulong *word;
+
+    if (c == NULL)
+        return 0;
+    word = word_of(c, fd, &bit);
+    return (atomic_load(word) & bit) != 0;
+}
+
+static atomic_int disturbed;
+
+void xl_own_disturbed(void)
+{
+    atomic_store(&disturbed, 1);
+}
+
+int xl_own_is_disturbed(void)
+{
+    return atomic_load_explicit(&disturbed, memory_order_relaxed);
+}
+
 void xl_own_forget(int fd)
 {
     struct chunk *c = chunk_of(fd, 0);
@@ -102,6 +128,14 @@ void xl_own_close(int fd)
             return;
     }
     xl_close(fd);
+}
+
+/* Ours are close-on-exec, all of them. A host that closes numbers twice, and
+ * opens one that was ours, need not have asked for that; such numbers are
+ * low. */
+static int may_be_ours(int fd)
+{
+    return fd >= CHECKED || (fcntl(fd, F_GETFD) & FD_CLOEXEC);
 }
 
 static void close_run(int from, int to)
@@ -132,7 +166,7 @@ void xl_own_postfork(int sure)
             if (!sure || (bits == 0 && begun < 0))
                 continue;
             for (bit = 0; bit < (int)BITS; bit++) {
-                if (bits >> bit & 1) {
+                if (bits >> bit & 1 && may_be_ours(base + bit)) {
                     begun = begun < 0 ? base + bit : begun;
                 } else if (begun >= 0) {
                     close_run(begun, base + bit - 1);

@@ -11,8 +11,14 @@
 
 /* Marks fd, if it is one, and returns it; errno stays. */
 int xl_own(int fd);
+/* It is marked: so says a new number that the host has closed it before. */
+int xl_own_is(int fd);
 /* Closes fd if it is marked; -1, or one that is not ours any more: nothing. */
 void xl_own_close(int fd);
+/* The host closes numbers that are not its own: said by whoever finds out. From
+ * then on a pidfd is looked at before it is reaped by. */
+void xl_own_disturbed(void);
+int xl_own_is_disturbed(void);
 /* It is not ours any more: it has been closed, or is about to be. */
 void xl_own_forget(int fd);
 /* In a forked child, by the fork handler: closes all that are marked, or, not

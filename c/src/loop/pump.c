@@ -71,6 +71,7 @@ static void handle_all(libxl_ctx *ctx, const struct epoll_event *events, int n)
     /* our own children have been reaped by pidfd by now */
     if (ctx->mode.sigchld_due)
         xl_reap_sigchld(ctx);
+    xl_reap_audit(ctx);
     xl_timers_run(ctx, &ctx->timers);
     if (ctx->mode.sigchld_due && !ctx->pump.more)
         xl_reap_sigchld(ctx); /* a tick asked for it */
