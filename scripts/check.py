@@ -64,6 +64,8 @@ LONG_AREAS = [
     ("chaos, TSan", "check-c-chaos-tsan"),
     ("C, 100,000 numbers", "check-c-reuse"),
     ("other programs", "check-programs-quick"),
+    ("hosts, a third", "check-hosts-quick"),
+    ("loops, idle", "check-loops"),
 ]
 
 

@@ -198,3 +198,4 @@ include tests/c/treaty.mk
 include tests/gaps/build.mk
 include tests/chaos/build.mk
 include tests/fuzz/build.mk
+include tests/hosts/build.mk
