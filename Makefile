@@ -13,7 +13,7 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo check check-all soak install uninstall clean lint format \
-  check-house check-docs coverage-of-contract check-trixie
+  check-house check-docs check-loops coverage-of-contract check-trixie
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
 -include bench/build.mk tests/programs/build.mk scripts/dist.mk
@@ -60,6 +60,10 @@ check-house: lib ## headers, exports, layers, packaging, hygiene
 check-docs: lib python ocaml ## run the examples of README and docs
 	@$(DUNE_BUILD) @install
 	@$(pytest) tests/docs
+
+check-loops: lib python ocaml ## the loops of docs/loops are idle when all has ended
+	@$(DUNE_BUILD) @install
+	@$(pytest) tests/docs/idle_loops.py
 
 # Other areas: scripts/trixie check-c ...
 check-trixie: ## build and test in a Debian 13 chroot (as root; 10 minutes)

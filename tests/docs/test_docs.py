@@ -56,9 +56,21 @@ def run(command, environment, folder, **more):
     return answer.stdout
 
 
+# What a C example needs besides, by a header that it includes.
+C_PACKAGES = (("glib-unix.h", "glib-2.0"), ("uv.h", "libuv"),
+              ("event2/event.h", "libevent"),
+              ("systemd/sd-event.h", "libsystemd"))
+C_FLAGS = (("ev.h", ["-fno-strict-aliasing", "-lev"]),)
+
+
 def run_c(body, environment, folder):
-    flags = run(["pkg-config", "--cflags", "--libs", "xlchild"],
+    packages = ["xlchild"] + [package for header, package in C_PACKAGES
+                              if f"#include <{header}>" in body]
+    flags = run(["pkg-config", "--cflags", "--libs", *packages],
                 environment, folder).split()
+    for header, more in C_FLAGS:
+        if f"#include <{header}>" in body:
+            flags += more
     compiler = ["gcc", "-std=gnu11", "-Wall", "-Wextra", "-Werror",
                 "-Wno-unused-function", "-Wno-unused-parameter"]
     source = folder / "example.c"
@@ -80,7 +92,9 @@ def run_python(body, environment, folder):
         return run([PYTHON, "-c", "import doctest, sys; sys.exit("
                     "doctest.testfile(sys.argv[1], False).failed)",
                     str(source)], environment, folder)
-    return run([PYTHON, "-W", "error", str(source)], environment, folder)
+    # PyGObject's own importer is of an old kind
+    return run([PYTHON, "-W", "error", "-W", "default::ImportWarning",
+                str(source)], environment, folder)
 
 
 def run_ocaml(body, environment, folder):
