@@ -274,9 +274,9 @@ python and under [`xlchild.under --children`](tasks/under.md), and the
 verdicts compared; a test that differs from itself, run plain twice, is
 unsteady and says nothing. tests/programs/ has the rows and the reasons.
 
-| program | version | tests | alike | different, with a reason | unsteady | \
-starts through xlchild | past it |
-| --- | --- | --- | --- | --- | --- | --- | --- |
+| program | version | tests | alike | different, with a reason | without | \
+unsteady | starts through xlchild | past it |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
 
 
@@ -286,9 +286,9 @@ def write(outcomes, skipped):
     for one in outcomes:
         past = ", ".join("%s %d" % (reason, one.past[reason]) for reason
                          in sorted(one.past, key=lambda r: -one.past[r]))
-        text += "| %s | %s | %d | %d | %d | %d | %d | %s |\n" % (
+        text += "| %s | %s | %d | %d | %d | %d | %d | %d | %s |\n" % (
             one.name, one.version, one.tests, one.alike, len(one.known),
-            len(one.unsteady), one.through, past or "-")
+            len(one.wrong), len(one.unsteady), one.through, past or "-")
     known = [(one.name, test, reason) for one in outcomes
              for test, reason in one.known.items()]
     if known:
