@@ -363,9 +363,9 @@ out:
 }
 
 static PyObject *let_go(PyObject *object, PyObject *const *args, Py_ssize_t n,
-                        int (*way)(libxl_ctx *, libxl_childproc_id),
-                        const char *name)
+                        int lingers)
 {
+    const char *name = lingers ? "linger" : "detach";
     xlpy_ctx *self = (xlpy_ctx *)object;
     struct xlpy_onexit *onexit;
     libxl_childproc_id id;
@@ -378,7 +378,8 @@ static PyObject *let_go(PyObject *object, PyObject *const *args, Py_ssize_t n,
     if (PyErr_Occurred() || xlpy_begin(&call, object))
         return NULL;
     xlpy_release(&call);
-    rc = way(call.ctx, id);
+    rc = lingers ? libxl_childproc_linger(call.ctx, id)
+                 : libxl_childproc_detach(call.ctx, id);
     xlpy_acquire(&call);
     if (rc == 0 && self->onexit) {
         for (onexit = self->onexit; onexit; onexit = onexit->next)
@@ -397,13 +398,13 @@ static PyObject *let_go(PyObject *object, PyObject *const *args, Py_ssize_t n,
 /* _detach(id) */
 PyObject *xlpy_detach(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
-    return let_go(object, args, n, libxl_childproc_detach, "detach");
+    return let_go(object, args, n, 0);
 }
 
 /* _linger(id) */
 PyObject *xlpy_linger(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
-    return let_go(object, args, n, libxl_childproc_linger, "linger");
+    return let_go(object, args, n, 1);
 }
 
 /* _diagnose() -> (asked, in_force, reason, facilities, wanted, installed,

@@ -28,12 +28,13 @@ class _TheirTransport(Transport):
 
 
 def _own_watcher(events):
-    """A child watcher that the program has chosen."""
+    """A child watcher that the program has chosen, and not aio's."""
     policy = getattr(events, "_event_loop_policy", None)
     watcher = getattr(policy, "_watcher", None)
-    return watcher is not None and (
-        type(watcher).__module__ != "asyncio.unix_events"
-        or type(watcher).__name__ not in _WATCHERS)
+    if watcher is None or type(watcher).__module__ == aio.__name__:
+        return False
+    return (type(watcher).__module__ != "asyncio.unix_events"
+            or type(watcher).__name__ not in _WATCHERS)
 
 
 def put_into_asyncio(module):

@@ -252,7 +252,7 @@ def main(words=None):
     >>> import subprocess, sys
     >>> print(subprocess.run(
     ...     [sys.executable, "-m", "xlchild.under", "--report", "-c",
-    ...      "import os; print(os.popen('echo hello').read(), end='')"],
+    ...      "import subprocess; subprocess.call(['echo', 'hello'])"],
     ...     stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     ...     universal_newlines=True).stdout, end="")
     hello

@@ -11,13 +11,14 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from unittest import mock
 
 import pytest
 from conftest import CHILD, fds
 
 import xlchild
-from xlchild import _popen
+from xlchild import _popen, aio
 
 SAYS = [CHILD, "exit", "3"]
 ABSENT = CHILD + ".not-there"
@@ -247,14 +248,14 @@ if importlib.util.find_spec("uvloop") is not None:
 
 
 @pytest.mark.parametrize("kind", ["asyncio", "uvloop"])
-def test_loops(kind, installed):
+def test_loops(kind, installed, monkeypatch):
     if kind == "asyncio":
         new_loop = asyncio.new_event_loop
     elif importlib.util.find_spec("uvloop") is None:
         pytest.skip("uvloop is not installed")
     else:
         xlchild.uninstall()
-        sys.modules.pop("uvloop")
+        monkeypatch.delitem(sys.modules, "uvloop")  # others have it still
         xlchild.install()  # before it is imported
         new_loop = importlib.import_module("uvloop").new_event_loop
     count = through("asyncio")
@@ -285,6 +286,20 @@ def test_the_popen_of_a_transport_can_be_waited_for(installed):
         return first, await waiter, await process.wait()
 
     assert asyncio.run(main()) == ((3, 3, 3), 0, 0)
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no child watchers")
+def test_beside_aios_child_watcher(installed):
+    """A program that has chosen it before: it has nothing to adopt."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        aio.install_child_watcher()
+        try:
+            count = through("asyncio")
+            assert asyncio.run(in_a_loop()) == [3, (b"x", None), 4, 5, 5]
+            assert through("asyncio") == count + 4
+        finally:
+            asyncio.set_child_watcher(None)
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="no child watchers")

@@ -371,7 +371,7 @@ def main(argv=None):
         from ._doctor import main as doctor
         return doctor(words[1:])
     options = parse(words)
-    with Signals(options.tty) as signals:
+    with Signals(options.tty, last=argv is None) as signals:
         try:
             return run(options, signals)
         except KeyboardInterrupt:

@@ -44,8 +44,9 @@ class Signals:
 
     WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-    def __init__(self, shared=False):
+    def __init__(self, shared=False, last=False):
         self._shared = shared
+        self._last = last  # nothing comes after this
         self.pool = None
         self.first = None
         self.bar = None
@@ -100,7 +101,9 @@ class Signals:
 
     def __exit__(self, *_):
         for signo, handler in self._before.items():
-            signal.signal(signo, handler)
+            # one more says nothing new to a process that is about to end
+            over = self._last and self.first is not None
+            signal.signal(signo, signal.SIG_IGN if over else handler)
 
 
 class Bar:
