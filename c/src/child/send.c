@@ -19,6 +19,8 @@
 #include "child/wait_one.h"
 #include "kernel/numbers.h"
 
+#define CGROUP_FILE 4096 /* a folder of at most 4064, as spec.c has it */
+
 static int answer(int r)
 {
     if (r == 0)
@@ -89,7 +91,7 @@ static int is_member(const char *path, pid_t pid)
  * membership is checked again. */
 static int each_in_cgroup(const char *cgroup, int signo)
 {
-    char path[4200];
+    char path[CGROUP_FILE];
     FILE *procs;
     pid_t pid;
     int refused = 0;
@@ -128,7 +130,7 @@ static int each_in_cgroup(const char *cgroup, int signo)
 /* Of its own, so that there is one path on the stack at a time. */
 static __attribute__((noinline)) int open_cgroup_kill(const char *cgroup)
 {
-    char path[4200];
+    char path[CGROUP_FILE];
 
     snprintf(path, sizeof path, "%s/cgroup.kill", cgroup);
     return xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
