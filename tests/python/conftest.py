@@ -102,3 +102,10 @@ def pytest_configure(config):
     # anyio 3 on trio 0.22, of themselves
     config.addinivalue_line("filterwarnings",
                             "ignore:trio.MultiError is deprecated")
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector need not look at it twice a
+    test."""
+    gc.collect()
+    gc.freeze()
