@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 import sys
+import time
 from multiprocessing import resource_tracker
 from pathlib import Path
 
@@ -59,6 +60,12 @@ def sigchld():
     return room.raw[:16], room.raw[136:140]  # the rest is padding
 
 
+def state():
+    """What a test leaves as it was."""
+    return fds(), children(), sigchld()[0][:8], \
+        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request):
     """Compare the process before and after the test."""
@@ -68,13 +75,15 @@ def nothing_left_behind(request):
     import xlchild
     xlchild.default_context().close()  # a new one is made when needed
     gc.collect()
-    before = fds(), children(), sigchld()[0][:8], \
-        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    before = state()
     yield
     gc.collect()
     xlchild.default_context().close()
-    after = fds(), children(), sigchld()[0][:8], \
-        signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    after = state()
+    until = time.monotonic() + 5
+    while after != before and time.monotonic() < until:
+        time.sleep(0.002)  # a child that was killed by close() is reaped soon
+        after = state()
     assert set(after[0].items()) ^ set(before[0].items()) == set()
     assert after[1:] == before[1:]
 
