@@ -611,6 +611,44 @@ XT_TEST(evenable_of_a_held_end_occurs_at_once, "E6 C22")
     xt_ctx_free(ctx);
 }
 
+/* A start has found one in passing: whoever takes many gets those, too, that
+ * have ended since, and not that one alone. */
+XT_TEST(many_are_taken_with_those_that_ended_since, "E2 C21")
+{
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_event *event[8];
+    int gate[6], n;
+    pid_t pid[6];
+
+    for (int k = 0; k < 3; k++)
+        xh_spawn_held(ctx, xh_end_of(k), NULL, &report, &gate[k], &pid[k]);
+    xt_close(&gate[0]);
+    xh_await_zombie_or_gone(pid, 1);
+    for (int k = 3; k < 6; k++)
+        xh_spawn_held(ctx, xh_end_of(k), NULL, &report, &gate[k], &pid[k]);
+    XT_EQ_INT(xh_is_zombie(pid[0]), -1);
+    for (int k = 1; k < 3; k++)
+        xt_close(&gate[k]);
+    for (int k = 1; k < 3; k++)
+        xh_await_zombie(pid[k]);
+    n = libxl_event_wait_many(ctx, event, 8, LIBXL_EVENTMASK_ALL,
+                              LIBXL_WAIT_FOREVER, 0);
+    XT_EQ_INT(n, 3);
+    for (int k = 0; k < n; k++)
+        libxl_event_free(ctx, event[k]);
+    for (int k = 3; k < 6; k++)
+        xt_close(&gate[k]);
+    for (int left = 3; left > 0; left -= n) {
+        n = libxl_event_wait_many(ctx, event, 8, LIBXL_EVENTMASK_ALL,
+                                  LIBXL_WAIT_FOREVER, 0);
+        XT_GT_INT(n, 0);
+        for (int k = 0; k < n; k++)
+            libxl_event_free(ctx, event[k]);
+    }
+    xt_ctx_free(ctx);
+}
+
 XT_TEST(evenable_needs_a_live_child, "E6 X5")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
