@@ -44,7 +44,7 @@ AREAS = [
     ("bench, OCaml", "bench-ocaml-quick"),
 ]
 # One after the other, beside those that are in neither list.
-BESIDE = ("check-python", "check-python-asan")
+BESIDE = ("check-python", "check-python-asan", "check-docs")
 # After all of those.
 ALONE = ("bench-quick", "bench-ocaml-quick")
 SHARED = ("lib", "helpers", "python", "ocaml")  # two makes must not build it
