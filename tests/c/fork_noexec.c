@@ -4,7 +4,7 @@
  * can use a ctx of its own; forks in other threads never deadlock.
  */
 #define _GNU_SOURCE
-#include "fixture.h"
+#include "hostchild.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -155,6 +155,70 @@ XT_TEST(a_child_that_only_frees, "C14 X2")
     XT_SIGNALED(&r, SIGKILL);
     xt_ctx_free(ctx);
 }
+
+/* The numbers of the parent's are free in the child, and a ctx of its own may
+ * have them by the time that the parent's is given up. */
+static void gives_it_up_late(libxl_ctx *ctx, int how)
+{
+    libxl_ctx *own = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "5"));
+    libxl_childproc_id id, kept;
+    libxl_childproc_result r;
+    pid_t pid;
+    int before;
+
+    spec.flags |= LIBXL_SPAWN_HOLD_PID;
+    kept = xt_spawn(own, &spec, NULL, NULL);
+    id = xt_spawn_argv(own, XT_CHILD("exit", "6"), NULL, &pid);
+    libxl_ctx_fileno(own);
+    before = count_fds();
+    if (how != 1)
+        libxl_postfork_child_noexec(ctx);
+    if (how != 0)
+        xt_ctx_free(ctx);
+    XT_EQ_INT(count_fds(), before);
+    r = xt_wait(own, id);
+    XT_EXITED(&r, 6);
+    r = xt_wait(own, kept);
+    XT_EXITED(&r, 5);
+    if (how == 0)
+        xt_ctx_free(ctx);
+    xt_ctx_free(own);
+}
+
+XT_TEST(a_child_that_gives_up_the_parents_late, "C14 C26")
+{
+    for (int how = 0; how < 3; how++) {
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "4"));
+        libxl_childproc_id id[6];
+        int gate;
+        pid_t pid;
+
+        /* live, and ended: held, lingering, each with a pidfd */
+        id[0] = xh_spawn_held(ctx, XH_EXIT(3), NULL, NULL, &gate, NULL);
+        spec.flags |= LIBXL_SPAWN_HOLD_PID;
+        for (int k = 1; k < 6; k++) {
+            id[k] = xt_spawn(ctx, &spec, NULL, &pid);
+            xh_await_zombie(pid);
+        }
+        xh_pump(ctx);
+        XT_OK(libxl_childproc_linger(ctx, id[5]));
+        libxl_ctx_fileno(ctx);
+        pid = fork();
+        XT_SYS(pid);
+        if (!pid) {
+            gives_it_up_late(ctx, how);
+            _exit(0);
+        }
+        end_of(pid);
+        xt_close(&gate);
+        for (int k = 0; k < 5; k++)
+            xt_wait(ctx, id[k]);
+        xt_ctx_free(ctx);
+    }
+}
+
 
 /* A child that neither tells nor frees shares nothing that could be drained
  * or closed to the parent's harm. */

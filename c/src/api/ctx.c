@@ -9,6 +9,7 @@
 
 #include "api/operation.h"
 #include "child/atfork.h"
+#include "api/postfork.h"
 #include "child/child.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/defer.h"
@@ -183,6 +184,7 @@ static void free_memory(libxl_ctx *ctx)
 static void free_inherited(libxl_ctx *ctx)
 {
     xl_process_remove(ctx);
+    xl_postfork_drop(ctx);
     while (!xl_list_empty(&ctx->aos))
         xl_operation_free(
             ctx, xl_container(ctx->aos.next, struct xl_operation, link));
@@ -191,7 +193,6 @@ static void free_inherited(libxl_ctx *ctx)
             xl_container(ctx->live.next, struct xl_child, link);
 
         xl_notices_send(ctx, &child->notices, NULL);
-        child->reg.pid = 0; /* the registry is this process's own by now */
         free_child(child);
     }
     xl_child_linger_over(ctx, XL_NEVER);
@@ -199,7 +200,6 @@ static void free_inherited(libxl_ctx *ctx)
         xl_child_forget(ctx,
                         xl_container(ctx->held.next, struct xl_child, link));
     xl_starters_forget(ctx);
-    xl_ctx_close_fds(ctx);
     /* the locks may be held by threads that are not here: they are left */
     free_memory(ctx);
 }

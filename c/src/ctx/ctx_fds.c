@@ -80,6 +80,17 @@ void xl_ctx_forget_fds(libxl_ctx *ctx)
     xl_selfpipe_close(&ctx->selfpipe);
 }
 
+void xl_ctx_drop_fds(libxl_ctx *ctx)
+{
+    struct xl_pump *pump = &ctx->pump;
+
+    pump->epfd = pump->outer = pump->level = pump->timerfd = -1;
+    pump->nidle_fds = 0;
+    ctx->wakeup.fd = ctx->stat_fd = -1;
+    ctx->selfpipe.read_fd = ctx->selfpipe.write_fd = -1;
+    xl_selfpipe_close(&ctx->selfpipe); /* gives its slot back */
+}
+
 /* The pair epfd and wakeup is in the kernel's table of that epoll, or either
  * number is another file's by now. */
 int xl_ctx_fds_ours(libxl_ctx *ctx)

@@ -12,6 +12,9 @@ int xl_ctx_open_fds(libxl_ctx *ctx);
 void xl_ctx_close_fds(libxl_ctx *ctx);
 /* They are somebody else's by now: none is closed, or used again. */
 void xl_ctx_forget_fds(libxl_ctx *ctx);
+/* In a forked child, where they are closed and not marked: the numbers are
+ * dropped, whoever has them. */
+void xl_ctx_drop_fds(libxl_ctx *ctx);
 /* Are the numbers its files still? A host that closes all has closed them. */
 int xl_ctx_fds_ours(libxl_ctx *ctx);
 
