@@ -101,10 +101,8 @@ static int detach(libxl_ctx *ctx, libxl_childproc_id id, int lingers)
         child->lingers = lingers;
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;
-        if (child->pid > 0) {
-            xl_child_let_go(ctx, child);
-            xl_reaper_thread_mind(ctx);
-        }
+        if (child->pid > 0)
+            xl_reaper_thread_let_go(ctx, child);
         ctx->nstops -= child->wants_stops; /* those are reports, too */
         child->wants_stops = 0;
         xl_waiters_wake_child(ctx, id);

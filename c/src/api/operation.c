@@ -40,8 +40,7 @@ static void leave_running(libxl_ctx *ctx, struct xl_operation *ao,
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
     xl_timer_disarm(&ctx->timers, &child->timer);
-    xl_child_let_go(ctx, child);
-    xl_reaper_thread_mind(ctx);
+    xl_reaper_thread_let_go(ctx, child);
     result->id = child->id;
     result->pid = child->pid;
     result->lost = LIBXL_LOST_LEFT;
@@ -350,6 +349,13 @@ void xl_operation_free(libxl_ctx *ctx, struct xl_operation *ao)
     xl_free(ao);
 }
 
+static void let_others_in(libxl_ctx *ctx)
+{
+    pthread_mutex_unlock(&ctx->lock);
+    (void)xl_sys.poll(NULL, 0, 1);
+    pthread_mutex_lock(&ctx->lock);
+}
+
 /* The thread's stack is about to go, and a child that is not its program yet
  * reads the spec there. It has been sent SIGKILL. */
 static void await_setting_up(libxl_ctx *ctx, libxl_childproc_id id)
@@ -360,9 +366,7 @@ static void await_setting_up(libxl_ctx *ctx, libxl_childproc_id id)
         xl_child_settle_start(child);
         if (child->setting_up == NULL)
             break;
-        pthread_mutex_unlock(&ctx->lock);
-        (void)xl_sys.poll(NULL, 0, 1);
-        pthread_mutex_lock(&ctx->lock);
+        let_others_in(ctx);
     }
 }
 
@@ -382,9 +386,7 @@ void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
         xl_dispatch(ctx);
         if (ao->complete == 2 || (!ao->complete && !ao->strand.busy))
             break;
-        pthread_mutex_unlock(&ctx->lock);
-        (void)xl_sys.poll(NULL, 0, 1);
-        pthread_mutex_lock(&ctx->lock);
+        let_others_in(ctx);
     }
     ao->abandoned = 1;
     if (ao->complete) {
@@ -393,10 +395,8 @@ void xl_operation_abandon(libxl_ctx *ctx, struct xl_operation *ao)
     }
     /* nobody may ever pump again */
     child = xl_child_get(ctx, ao->child);
-    if (child != NULL && !child->ended && child->pid > 0 && !child->let_go) {
-        xl_child_let_go(ctx, child);
-        xl_reaper_thread_mind(ctx);
-    }
+    if (child != NULL && !child->ended && child->pid > 0 && !child->let_go)
+        xl_reaper_thread_let_go(ctx, child);
 }
 
 int libxl_ao_abort(libxl_ctx *ctx, const libxl_asyncop_how *how)

@@ -451,35 +451,41 @@ void xl_reap_limbo(libxl_ctx *ctx, int all)
 
 /* ---- hosts that close what is not theirs -------------------------------- */
 
-/* A child whose pidfd the host has closed is announced by nothing. In a program
- * of one thread a number that is closed twice does no harm; bash does that to
- * each pipeline. So whoever pumps looks at all, now and then. */
-void xl_reap_audit(libxl_ctx *ctx)
+static void look_at_pidfds(libxl_ctx *ctx)
 {
-    int64_t now;
     struct xl_list *node;
-    int first;
 
-    if (ctx->nlive == 0) {
-        ctx->audit_at = 0;
-        return;
-    }
-    now = xl_now();
-    if (ctx->audit_at != 0 && now < ctx->audit_at)
-        return;
-    first = ctx->audit_at == 0;
-    ctx->audit_at = now + AUDIT_NS * (1 + ctx->nlive / AUDIT_MANY);
-    for (node = ctx->live.next; !first && node != &ctx->live;) {
+    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
         struct xl_child *child = xl_container(node, struct xl_child, link);
         siginfo_t info;
 
-        node = node->next;
         if (child->adopted || child->pidfd < 0)
             continue;
         (void)xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL);
         if (child->pidfd < 0)
             xl_exit_watch_lost(ctx, child);
     }
+}
+
+/* A child whose pidfd the host has closed is announced by nothing. In a program
+ * of one thread a number that is closed twice does no harm; bash does that to
+ * each pipeline. So whoever pumps looks at all, now and then. */
+void xl_reap_audit(libxl_ctx *ctx)
+{
+    int64_t now;
+    int due;
+
+    if (ctx->nlive == 0) {
+        ctx->audit_at = 0; /* the time begins with the next child */
+        return;
+    }
+    now = xl_now();
+    if (now < ctx->audit_at)
+        return;
+    due = ctx->audit_at != 0;
+    ctx->audit_at = now + AUDIT_NS * (1 + ctx->nlive / AUDIT_MANY);
+    if (due)
+        look_at_pidfds(ctx);
 }
 
 /* ---- the tick ----------------------------------------------------------- */

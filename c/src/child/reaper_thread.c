@@ -438,6 +438,12 @@ void xl_reaper_thread_mind(libxl_ctx *ctx)
     pthread_mutex_unlock(&lock);
 }
 
+void xl_reaper_thread_let_go(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_child_let_go(ctx, child);
+    xl_reaper_thread_mind(ctx);
+}
+
 /* Where it was the last, the thread's end is waited for: what it has open is
  * closed then. */
 void xl_reaper_thread_forget(libxl_ctx *ctx)

@@ -15,6 +15,8 @@ int xl_reaper_thread_take(struct xl_child *child);
 /* ctx, which is locked, has children that were let go of. They are its own
  * still: whoever pumps it reaps them; the thread comes by some time later. */
 void xl_reaper_thread_mind(libxl_ctx *ctx);
+/* A live child of ctx, which is locked, is let go of. */
+void xl_reaper_thread_let_go(libxl_ctx *ctx, struct xl_child *child);
 /* ctx, which is locked, goes. */
 void xl_reaper_thread_forget(libxl_ctx *ctx);
 

@@ -56,17 +56,18 @@ void xl_ctx_close_fds(libxl_ctx *ctx)
 void xl_ctx_forget_fds(libxl_ctx *ctx)
 {
     struct xl_pump *pump = &ctx->pump;
-    int *const all[] = {&pump->epfd,    &pump->outer,    &pump->level,
-                        &pump->timerfd, &ctx->wakeup.fd, &ctx->stat_fd};
+    const int all[] = {pump->epfd,      pump->outer,
+                       pump->level,     pump->timerfd,
+                       ctx->wakeup.fd,  ctx->stat_fd,
+                       ctx->selfpipe.read_fd, ctx->selfpipe.write_fd};
     struct xl_list *node;
     size_t i;
+    int k;
 
-    for (i = 0; i < sizeof all / sizeof all[0]; i++) {
-        xl_own_forget(*all[i]);
-        *all[i] = -1;
-    }
-    while (pump->nidle_fds > 0)
-        xl_own_forget(pump->idle_fds[--pump->nidle_fds]);
+    for (i = 0; i < sizeof all / sizeof all[0]; i++)
+        xl_own_forget(all[i]);
+    for (k = 0; k < pump->nidle_fds; k++)
+        xl_own_forget(pump->idle_fds[k]);
     for (node = pump->waiters.next; node != &pump->waiters; node = node->next) {
         struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
 
@@ -75,9 +76,7 @@ void xl_ctx_forget_fds(libxl_ctx *ctx)
     }
     if (xl_sigchld_subscribed(&ctx->selfpipe))
         (void)xl_sigchld_unsubscribe(&ctx->selfpipe);
-    xl_own_forget(ctx->selfpipe.read_fd);
-    xl_own_forget(ctx->selfpipe.write_fd);
-    xl_selfpipe_close(&ctx->selfpipe);
+    xl_ctx_drop_fds(ctx);
 }
 
 void xl_ctx_drop_fds(libxl_ctx *ctx)
