@@ -149,16 +149,17 @@ class Process(anyio.abc.Process):
         try:
             if not self._killed:
                 with anyio.CancelScope(shield=True):
-                    for stream in self._streams:
-                        if stream is not None:
-                            await stream.aclose()
+                    await self._close_streams()
                 await self.wait()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._end()
-                for stream in self._streams:
-                    if stream is not None:
-                        await stream.aclose()
+                await self._close_streams()
+
+    async def _close_streams(self):
+        for stream in self._streams:
+            if stream is not None:
+                await stream.aclose()
 
     async def wait(self):
         """Until it has ended; the returncode."""

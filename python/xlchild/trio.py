@@ -210,18 +210,19 @@ class _Pipes:
         self.fds = []
 
     def output(self):
-        """The child's end of one that it writes to."""
-        mine, theirs = os.pipe()
-        self.fds.append(theirs)
-        self.streams.append(trio.lowlevel.FdStream(mine))
-        return theirs
+        """Our end, and the child's, of one that it writes to."""
+        return self._noted(*os.pipe())
 
     def input(self):
-        """The child's end of one that it reads from."""
+        """The same of one that it reads from."""
         theirs, mine = os.pipe()
+        return self._noted(mine, theirs)
+
+    def _noted(self, mine, theirs):
         self.fds.append(theirs)
-        self.streams.append(trio.lowlevel.FdStream(mine))
-        return theirs
+        stream = trio.lowlevel.FdStream(mine)
+        self.streams.append(stream)
+        return stream, theirs
 
     def close_theirs(self):
         """It has them now, or there is no child."""
@@ -272,16 +273,13 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
     process = None
     try:
         if stdin == _PIPE:
-            stdin = pipes.input()
-            ours["stdin"] = pipes.streams[-1]
+            ours["stdin"], stdin = pipes.input()
         if stdout == _PIPE:
-            stdout = pipes.output()
-            ours["stdout"] = pipes.streams[-1]
+            ours["stdout"], stdout = pipes.output()
         if stderr == _STDOUT:
             stderr = _STDOUT if stdout is None else stdout
         elif stderr == _PIPE:
-            stderr = pipes.output()
-            ours["stderr"] = pipes.streams[-1]
+            ours["stderr"], stderr = pipes.output()
         popen = Popen(command, stdin=stdin, stdout=stdout, stderr=stderr,
                       context=hub.context, **options)
         popen._xl_lost_raises = False  # the status says it
