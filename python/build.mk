@@ -22,12 +22,13 @@ build/python/.built: $(PY_INPUTS)
 	@$(PYTHON) -m compileall -q build/python # as an installation does
 	@touch $@
 
+PY_TEST = PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
+  PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q \
+  -p summary_line -p no:cacheprovider --tb=short
+
 check-python: python lib build/tests/helpers/child \
   build/tests/helpers/tiny ## the Python tests
-	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
-	  PYTHONDONTWRITEBYTECODE=1 \
-	  PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q -p summary_line \
-	  -p no:cacheprovider --tb=short tests/python
+	@$(PY_TEST) tests/python
 
 # The extension with AddressSanitizer, in a debug build of Python: whose
 # assertions and filled memory see what a release build walks over.
@@ -57,19 +58,13 @@ check-python-asan: build/python-asan/.built build/tests/helpers/child \
 # trio's suite is a part of its package, anyio's of its source package alone.
 check-async: python build/tests/helpers/child ## trio's and anyio's own suites
 	@scripts/anyio-suite
-	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
-	  PYTHONDONTWRITEBYTECODE=1 \
-	  PYTHON='$(PYTHON)' XLCHILD_SUITES=all $(PYTHON) -m pytest -q \
-	  -p summary_line -p no:cacheprovider --tb=short \
+	@XLCHILD_SUITES=all $(PY_TEST) \
 	  tests/python/test_async_suites.py tests/python/test_trio.py
 	@cat build/async/*.txt
 
 check-pythons: python lib build/tests/helpers/child ## every CPython at hand: \
   smoke test, CPython's own suites
-	@PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
-	  PYTHONDONTWRITEBYTECODE=1 \
-	  PYTHON='$(PYTHON)' XLCHILD_SUITES=all $(PYTHON) -m pytest -q \
-	  -p summary_line -p no:cacheprovider --tb=short \
+	@XLCHILD_SUITES=all $(PY_TEST) \
 	  tests/python/test_versions.py tests/python/test_cpython.py
 	@cat build/cpython/*.txt
 

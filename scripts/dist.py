@@ -22,15 +22,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+import cpythons
 import tree
 
 ROOT = tree.ROOT
-OTHERS = """
-import sys, sysconfig
-print(sys.version_info[0], sys.version_info[1],
-      sysconfig.get_paths()["include"], sysconfig.get_config_var("EXT_SUFFIX"),
-      sys.implementation.name)
-"""
 
 
 def version():
@@ -192,24 +187,6 @@ def wheel_here(folder, into):
     return into / made.name
 
 
-def others():
-    """The other CPythons at hand, 3.8 and later: XLCHILD_PYTHONS, or pyenv."""
-    named = os.environ.get("XLCHILD_PYTHONS")
-    paths = sorted(map(str, Path.home().glob(".pyenv/versions/*/bin/python3")))
-    if named is not None:
-        paths = [p for p in named.split(":") if p]
-    for path in paths:
-        done = subprocess.run([path, "-c", OTHERS], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
-        words = done.stdout.split()
-        if done.returncode or len(words) != 5 or words[4] != "cpython":
-            continue
-        which = int(words[0]), int(words[1])
-        if which >= (3, 8) and which != sys.version_info[:2] \
-                and os.path.exists(words[2] + "/Python.h"):
-            yield which, words[2], words[3]
-
-
 def wheel_for(which, include, suffix, folder, base, into):
     """The wheel for another Python: this one's, with another extension."""
     tag = "cp%d%d" % which
@@ -242,8 +219,10 @@ def wheel(into, every=False):
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made.append(wheel_here(folder, into))
-        for each in others() if every else ():
-            made.append(wheel_for(*each, folder, made[0], into))
+        for which, (_, include, suffix) in (
+                cpythons.others().items() if every else ()):
+            made.append(wheel_for(which, include, suffix, folder, made[0],
+                                  into))
     return made
 
 

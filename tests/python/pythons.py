@@ -1,51 +1,19 @@
-"""The other CPythons at hand, and the package built for one of them.
+"""The other CPythons at hand (scripts/cpythons.py), and the package built for
+one of them.
 
-Looked for in XLCHILD_PYTHONS (paths, separated by colons) or, without that,
-below ~/.pyenv. Required is none but the system's own, which runs everything
-else. The core comes from the C library's archive.
+Required is none but the system's own, which runs everything else. The core
+comes from the C library's archive.
 """
-import os
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
+import cpythons
 from conftest import ROOT
 
-SCRIPT = """
-import sys, sysconfig
-print(sys.version_info[0], sys.version_info[1],
-      sysconfig.get_paths()["include"], sysconfig.get_config_var("EXT_SUFFIX"),
-      sys.implementation.name)
-"""
-
-
-def interpreters():
-    """version -> (path, include folder, suffix), 3.8 and later."""
-    named = os.environ.get("XLCHILD_PYTHONS")
-    if named is not None:
-        paths = [p for p in named.split(":") if p]
-    else:
-        paths = sorted(map(str, Path.home().glob(
-            ".pyenv/versions/*/bin/python3")))
-    found = {}
-    for path in paths:
-        done = subprocess.run([path, "-c", SCRIPT], stdout=subprocess.PIPE,
-                              stderr=subprocess.DEVNULL, text=True)
-        words = done.stdout.split()
-        if done.returncode or len(words) != 5 or words[4] != "cpython":
-            continue
-        version = int(words[0]), int(words[1])
-        if version < (3, 8) or version == sys.version_info[:2] \
-                or not os.path.exists(words[2] + "/Python.h"):
-            continue
-        found["%d.%d" % version] = path, words[2], words[3]
-    return found
-
-
-FOUND = interpreters()
-VERSIONS = sorted(FOUND, key=lambda v: tuple(map(int, v.split("."))))
+FOUND = {"%d.%d" % version: found
+         for version, found in sorted(cpythons.others().items())}
+VERSIONS = list(FOUND)
 
 
 def wrapper(folder):
