@@ -4,30 +4,11 @@ A treaty about SIGCHLD: who owns it, who reaps, and how each status reaches
 the one who started the child. See Context; run(), spawn() and Popen use a
 context of the process's own. The log is the logger ``xlchild``.
 """
-from subprocess import (DEVNULL, PIPE, STDOUT, CalledProcessError,
-                        SubprocessError, TimeoutExpired, list2cmdline)
-
 try:
     from . import _libxl
 except ImportError as _error:
     from ._extension import explanation
     raise ImportError(explanation(__path__[0], _error)) from None
-from ._context import Context, default_context
-from ._errors import (ERROR_NOT_READY, AbortedError, BusyError, ConflictError,
-                      InvalidArgumentError, LostError, NotFoundError,
-                      SpawnError, SystemFailure, UnavailableError,
-                      XlchildError)
-from ._events import CompletedProcess, Event, EventType
-from ._install import install, uninstall
-from ._popen import Popen
-from ._process import Process
-from ._router import route_unknown_children
-from ._run import (call, check_call, check_output, getoutput, getstatusoutput,
-                   run, spawn)
-from ._spec import FD_CLOSED, FD_NULL, FreePolicy, KillPolicy, KillScope
-from ._starts import Report, report
-from ._status import Lost, LostReason, Source, Status, StatusKind
-from ._treaty import Diagnosis, SigchldOwner
 
 __version__ = _libxl.libxl_version_string()
 
@@ -44,6 +25,48 @@ __all__ = [
     "postfork_child_noexec", "report", "route_unknown_children", "run",
     "spawn", "start_time", "uninstall",
 ]
+
+# Where the names are. They are imported when they are asked for: a program
+# pays for what it uses, and the command line for little.
+_PLACES = {
+    "._completed": "CompletedProcess",
+    "._context": "Context default_context",
+    "._enums": "EventType FreePolicy KillScope LostReason SigchldOwner Source "
+               "StatusKind",
+    "._errors": "AbortedError BusyError ConflictError ERROR_NOT_READY "
+                "InvalidArgumentError LostError NotFoundError SpawnError "
+                "SystemFailure UnavailableError XlchildError",
+    "._events": "Event",
+    "._install": "install uninstall",
+    "._popen": "Popen",
+    "._process": "Process",
+    "._router": "route_unknown_children",
+    "._run": "call check_call check_output getoutput getstatusoutput run "
+             "spawn",
+    "._spec": "DEVNULL FD_CLOSED FD_NULL KillPolicy PIPE STDOUT",
+    "._starts": "Report report",
+    "._status": "Lost Status",
+    "._treaty": "Diagnosis",
+    "subprocess": "CalledProcessError SubprocessError TimeoutExpired "
+                  "list2cmdline",
+}
+_PLACE = {name: place for place, names in _PLACES.items()
+          for name in names.split()}
+
+
+def __getattr__(name):
+    """A public name, for the first time."""
+    place = _PLACE.get(name)
+    if place is None:
+        raise AttributeError("module %r has no attribute %r"
+                             % (__name__, name))
+    from importlib import import_module
+    found = getattr(import_module(place, __name__), name)
+    return globals().setdefault(name, found)
+
+
+def __dir__():
+    return sorted(set(globals()).union(__all__))
 
 
 def postfork_child_noexec():

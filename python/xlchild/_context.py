@@ -6,18 +6,15 @@ _spec.py; what comes back is made by _events.py and _treaty.py.
 """
 import itertools
 import os
-import subprocess
-import threading
+from _thread import allocate_lock
 
 from . import _libxl
 from ._cooperative import pause, sleeper
 from ._errors import XlchildError
-from ._events import CompletedProcess, Event, judged
+from ._events import Event
 from ._process import Process, milliseconds
-from ._spec import (SEARCH_OPTIONS, KillScope, octets, spec_options,
-                    stream_pair)
+from ._spec import PIPE, SEARCH_OPTIONS, octets, spec_options, stream_pair
 from ._status import Status
-from ._treaty import SigchldOwner, diagnosis
 
 __all__ = ["Context", "Decoded", "default_context", "forwarded"]
 
@@ -31,6 +28,7 @@ _HOLD = _libxl.LIBXL_REPORT_HOLD
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
 _FDS_CLOSED = -136
+_NOBODY = _libxl.libxl_sigchld_owner_none  # SigchldOwner.NONE
 _TOKEN = 1 << 63  # marks our own numbers among the users'
 
 
@@ -64,7 +62,7 @@ class Context(_libxl.Ctx):
     True
     """
 
-    def __new__(cls, owner=SigchldOwner.NONE, *, log_level=_WARNING,
+    def __new__(cls, owner=_NOBODY, *, log_level=_WARNING,
                 fork_replacement=None, childproc_exited_callback=None):
         """Allocate the C context; its messages go to logging."""
         level = 0
@@ -79,7 +77,7 @@ class Context(_libxl.Ctx):
         self._router = None
         return self
 
-    def __init__(self, owner=SigchldOwner.NONE, *, log_level=_WARNING,
+    def __init__(self, owner=_NOBODY, *, log_level=_WARNING,
                  fork_replacement=None, childproc_exited_callback=None):
         self._pid = os.getpid()
         try:
@@ -160,7 +158,9 @@ class Context(_libxl.Ctx):
         ...     print(theirs[pid], ours.kill(), ours.wait())
         exit 7 True signal SIGKILL
         """
-        owner = SigchldOwner(owner)
+        if owner != _NOBODY:
+            from ._enums import SigchldOwner
+            owner = SigchldOwner(owner)
         super()._setmode(int(owner), fork_replacement,
                          childproc_exited_callback)
         router = childproc_exited_callback \
@@ -209,6 +209,7 @@ class Context(_libxl.Ctx):
         ...     ctx.diagnose().mode_asked.name
         'NONE'
         """
+        from ._treaty import diagnosis
         return diagnosis(self._diagnose())
 
     # ---- starting -----------------------------------------------------
@@ -403,7 +404,7 @@ class Context(_libxl.Ctx):
         process._reported = bool(event)
         return process
 
-    def kill(self, process, signal=9, *, scope=KillScope.PROCESS):
+    def kill(self, process, signal=9, *, scope=0):
         """Send a signal to a Process, or to the child with that pid.
 
         False if it has ended already. A pid that is no child of this
@@ -537,6 +538,7 @@ class Context(_libxl.Ctx):
                         event.user = process.tag
         elif kind == _COMPLETE:
             if payload is not None:
+                from ._completed import CompletedProcess
                 key = ("operation", user)
                 event.rc = payload[0]
                 event.completed = CompletedProcess._of(
@@ -725,6 +727,7 @@ class Context(_libxl.Ctx):
         ...             capture_output=True).stdout
         'HELLO'
         """
+        from ._completed import CompletedProcess, judged  # slow to import
         decoded = Decoded(text, encoding, errors, universal_newlines)
         args = forwarded(args, shell)
         request = self._request(args, stdin, decoded.encode(input), stdout,
@@ -793,7 +796,7 @@ class Context(_libxl.Ctx):
             if stdout is not None or stderr is not None:
                 raise ValueError("stdout and stderr may not be used with "
                                  "capture_output")
-            stdout = stderr = subprocess.PIPE
+            stdout = stderr = PIPE
         ms = milliseconds(timeout)
         options = spec_options(kill=kill or (0, 0, 0), **options)
         return (args, options, source,
@@ -889,7 +892,7 @@ class _OnExit:
 
 
 _default = None
-_default_lock = threading.Lock()
+_default_lock = allocate_lock()
 
 
 def _usable(context):
@@ -915,7 +918,7 @@ def default_context():
     if current is not None and _usable(current):
         return current
     if current is not None and current.forked:
-        _default_lock = threading.Lock()  # its owner may be gone
+        _default_lock = allocate_lock()  # its owner may be gone
     with _default_lock:
         if _default is not None and _default.forked:
             _libxl.postfork_child_noexec()

@@ -5,7 +5,6 @@ sleep of the standard library has been replaced by one of theirs, waits of
 this package look, and sleep a little in between: other greenlets run.
 Called by Context, Process and Popen.
 """
-import subprocess
 import sys
 import time
 
@@ -52,6 +51,7 @@ def waited(context, identity, ms):
 
 def stock_popen():
     """subprocess.Popen as Python has it, not as gevent or eventlet do."""
+    import subprocess  # slow to import
     for kind in subprocess.Popen.__mro__:
         if kind.__module__ == "subprocess":
             return kind

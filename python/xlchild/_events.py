@@ -1,43 +1,9 @@
-"""What a Context reports: events, and what became of an operation.
+"""What a Context reports.
 
-Made by Context (_context.py) of what the extension hands out; the run() of
-_run.py and that of aio.py return a CompletedProcess too.
+Made by Context (_context.py) of what the extension hands out.
 """
-import enum
-import errno
-import os
-import subprocess
 
-from . import _libxl
-from ._errors import AbortedError, XlchildError
-from ._status import Status
-
-__all__ = ["CompletedProcess", "Event", "EventType", "judged",
-           "unkilled"]
-
-
-_REFUSED = _libxl.ERROR_PERMISSION
-
-
-class EventType(enum.IntEnum):
-    """What an Event is about.
-
-    >>> import xlchild
-    >>> with xlchild.Context() as ctx:
-    ...     child = ctx.spawn(["sh", "-c", "kill -STOP $$"], event=True,
-    ...                       report_stops=True)
-    ...     for kind in xlchild.EventType.STOPPED, xlchild.EventType.EXIT:
-    ...         print(ctx.wait_event(types=[kind]))
-    ...         _ = child.kill()
-    <Event STOPPED <Process ...: running>>
-    <Event EXIT signal SIGKILL>
-    """
-
-    OPERATION_COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
-    EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
-    STARTED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
-    STOPPED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STOPPED
-    CONTINUED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED
+__all__ = ["Event"]
 
 
 class Event:
@@ -68,86 +34,8 @@ class Event:
         self.rc = self.signal = None
 
     def __repr__(self):
+        from ._enums import EventType
         return "<Event %s %s>" % (
             EventType(self.type).name,
             next((what for what in (self.completed, self.status)
                   if what is not None), self.process))
-
-
-class CompletedProcess(subprocess.CompletedProcess):
-    """As subprocess has it, with the Status and what was held back.
-
-    ``status`` is the Status (None with preexec_fn). From Context.run:
-    ``timed_out`` and ``aborted`` say whether it was ended early,
-    ``stdin_written`` how many bytes its pipe took, ``dropped`` how many bytes
-    of (stdout, stderr) were beyond the limit, ``held_open`` whether somebody
-    still held a captured pipe.
-
-    >>> import xlchild
-    >>> done = xlchild.run(["sh", "-c", "exit 3"])
-    >>> done.returncode, done.status.kind is xlchild.Status.EXITED
-    (3, True)
-    >>> done.lost is None and done.rusage.ru_maxrss > 0
-    True
-    """
-
-    timed_out = aborted = held_open = False
-    stdin_written = 0
-    dropped = (0, 0)
-
-    def __init__(self, args, returncode, stdout=None, stderr=None, *,
-                 status=None):
-        super().__init__(args, returncode, stdout, stderr)
-        self.status = status
-
-    @classmethod
-    def _of(cls, args, outcome):
-        """From the tuple of bindings/python/operations.c."""
-        status = Status(outcome[1])
-        self = cls(args, status.returncode, outcome[5], outcome[6],
-                   status=status)
-        self.timed_out = bool(outcome[2])
-        self.aborted = bool(outcome[3])
-        self.stdin_written = outcome[4]
-        self.dropped = (outcome[7], outcome[8])
-        self.held_open = bool(outcome[9])
-        return self
-
-    @property
-    def rusage(self):
-        """The child's resource usage, or None."""
-        return None if self.status is None else self.status.rusage
-
-    @property
-    def lost(self):
-        """The LostReason, or None."""
-        return None if self.status is None else self.status.lost
-
-
-def unkilled(error, refused=None):
-    """The error, which says now that the child was left running: the kernel
-    did not permit the kill."""
-    if refused is None:
-        refused = PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-    error.__cause__ = refused
-    if hasattr(error, "add_note"):
-        error.add_note("it could not be killed: %s" % refused)
-    return error
-
-
-def judged(done, code, timeout, check):
-    """The CompletedProcess, or the exception that it amounts to."""
-    if code in (-9, _REFUSED) and done.timed_out:
-        error = subprocess.TimeoutExpired(done.args, timeout, done.stdout,
-                                          done.stderr)
-        raise unkilled(error) if code == _REFUSED else error
-    if code in (-22, _REFUSED):
-        error = AbortedError("aborted", code)
-        raise unkilled(error) if code == _REFUSED else error
-    if code == -5:
-        raise MemoryError("output could not be kept")
-    if code != 0:
-        raise XlchildError(_libxl.libxl_strerror(code), code)
-    if check:
-        done.check_returncode()
-    return done

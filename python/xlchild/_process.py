@@ -1,7 +1,6 @@
 """One child, seen from Python."""
 import math
 import operator
-import signal as _signal
 import time
 import warnings
 
@@ -172,7 +171,7 @@ class Process:
 
     kill_signal = send_signal
 
-    def kill(self, signal=_signal.SIGKILL, *, scope=0):
+    def kill(self, signal=9, *, scope=0):
         """Send SIGKILL, or another signal; False if it has ended already.
 
         >>> import xlchild
@@ -186,7 +185,7 @@ class Process:
             return False
         return True
 
-    def terminate(self, signal=_signal.SIGTERM, *, grace=None, scope=0):
+    def terminate(self, signal=15, *, grace=None, scope=0):
         """Send SIGTERM, and SIGKILL after grace seconds if that is given.
 
         The escalation happens while the context is pumped (wait, events).

@@ -8,8 +8,8 @@ import subprocess
 
 import xlchild as _public  # whose names a test may have replaced
 
+from ._completed import CompletedProcess, unkilled
 from ._context import Context, default_context
-from ._events import CompletedProcess, unkilled
 from ._popen import Popen, starting
 from ._spec import SPAWN_OPTIONS, native_options
 

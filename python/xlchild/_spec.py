@@ -5,57 +5,24 @@ runner (pool/_local.py) prepares its options here once for all its commands.
 The extension reads them in bindings/python/spec.c.
 """
 import collections
-import enum
 import os
-import resource
-import subprocess
 
 from . import _libxl
 from ._process import milliseconds
 
 __all__ = [
-    "FD_CLOSED", "FD_NULL", "FreePolicy", "KillPolicy", "KillScope",
-    "SEARCH_OPTIONS", "SPAWN_OPTIONS", "kill_tuple", "native_options",
-    "octets", "spec_options", "stream_pair",
+    "DEVNULL", "FD_CLOSED", "FD_NULL", "KillPolicy", "PIPE", "SEARCH_OPTIONS",
+    "SPAWN_OPTIONS", "STDOUT", "kill_tuple", "native_options", "octets",
+    "spec_options", "stream_pair",
 ]
+
+PIPE, STDOUT, DEVNULL = -1, -2, -3  # subprocess's, which is slow to import
 
 FD_NULL = _libxl.LIBXL_FD_NULL
 FD_CLOSED = _libxl.LIBXL_FD_CLOSED
 
 _SEARCH = _libxl.LIBXL_SPAWN_SEARCH_PATH
 SEARCH_OPTIONS = {"flags": _SEARCH}  # what spec_options() makes of nothing
-
-
-class KillScope(enum.IntEnum):
-    """What a signal is sent to.
-
-    >>> import xlchild
-    >>> child = xlchild.spawn(["sh", "-c", "sleep 1000 & wait"],
-    ...                       new_group=True)
-    >>> print(child.kill(scope=xlchild.KillScope.GROUP), child.wait())
-    True signal SIGKILL
-    """
-
-    PROCESS = _libxl.LIBXL_KILL_PROCESS
-    GROUP = _libxl.LIBXL_KILL_GROUP
-    CGROUP = _libxl.LIBXL_KILL_CGROUP
-
-
-class FreePolicy(enum.IntEnum):
-    """What becomes of a living child when its Context closes.
-
-    >>> import os, signal, xlchild
-    >>> with xlchild.Context() as ctx:
-    ...     child = ctx.spawn(["sleep", "1000"],
-    ...                       on_free=xlchild.FreePolicy.LEAVE)
-    >>> os.kill(child.pid, signal.SIGTERM)  # the program's own child now
-    >>> os.waitpid(child.pid, 0)[1] == signal.SIGTERM
-    True
-    """
-
-    DETACH = _libxl.LIBXL_FREE_DETACH
-    KILL = _libxl.LIBXL_FREE_KILL
-    LEAVE = _libxl.LIBXL_FREE_LEAVE
 
 
 class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
@@ -75,8 +42,11 @@ class KillPolicy(collections.namedtuple("KillPolicy", "signal grace scope")):
 
     __slots__ = ()
 
-    def __new__(cls, signal=0, grace=0.0, scope=KillScope.PROCESS):
-        """All members have defaults."""
+    def __new__(cls, signal=0, grace=0.0, scope=None):
+        """All members have defaults; the scope's is the process."""
+        if scope is None:
+            from ._enums import KillScope
+            scope = KillScope.PROCESS
         return super().__new__(cls, signal, grace, scope)
 
 
@@ -185,6 +155,7 @@ def _unknown(name):
 
 def _limits(limits):
     """rlimits, where a resource may have its name."""
+    import resource
     numbers = []
     for limit in limits:
         limit = tuple(limit)
@@ -230,11 +201,11 @@ SPAWN_OPTIONS = _REST.union(
 
 def _source(source, target, table):
     """A stdin=, stdout= or stderr= argument as an fd of the parent."""
-    if source == subprocess.DEVNULL:
+    if source == DEVNULL:
         return FD_NULL
-    if source == subprocess.STDOUT and target == 2:
+    if source == STDOUT and target == 2:
         return table.get(1, 1)
-    if source == subprocess.PIPE:
+    if source == PIPE:
         raise ValueError("PIPE is for Popen and run(); spawn() takes an fd, "
                          "such as one end of os.pipe()")
     if isinstance(source, int):
@@ -252,15 +223,15 @@ def stream_pair(value, target, limit, on_output):
             return (_libxl.LIBXL_STREAM_CALLBACK, None)
         return (_libxl.LIBXL_STREAM_INHERIT, None)
     if isinstance(value, int):
-        if value == subprocess.DEVNULL:
+        if value == DEVNULL:
             return (_libxl.LIBXL_STREAM_NULL, None)
-        if value == subprocess.PIPE:
+        if value == PIPE:
             if not target:
                 raise ValueError("use input for a pipe to stdin")
             if on_output is not None:
                 return (_libxl.LIBXL_STREAM_CALLBACK, None)
             return (_libxl.LIBXL_STREAM_CAPTURE, limit)
-        if value == subprocess.STDOUT and target == 2:
+        if value == STDOUT and target == 2:
             return (_libxl.LIBXL_STREAM_MERGE, None)
         return (_libxl.LIBXL_STREAM_FD, value)
     if isinstance(value, (str, bytes, os.PathLike)):

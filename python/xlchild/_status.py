@@ -2,65 +2,9 @@
 
 Made from the tuples of bindings/python/results.c.
 """
-import enum
 import os
-import resource
-import signal
-import struct
 
-__all__ = ["Status", "StatusKind", "Lost", "LostReason", "Source"]
-
-_RUSAGE = struct.Struct("@18l")
-
-
-class StatusKind(enum.Enum):
-    """The three ways of having ended.
-
-    >>> import xlchild
-    >>> status = xlchild.run(["sh", "-c", "kill -9 $$"]).status
-    >>> status.kind is xlchild.StatusKind.SIGNALED
-    True
-    """
-
-    EXITED = "exited"
-    SIGNALED = "signaled"
-    LOST = "lost"
-
-
-class LostReason(enum.IntEnum):
-    """Why a status could not be learnt.
-
-    >>> import xlchild
-    >>> print(xlchild.LostReason.IGNORED.text)
-    SIGCHLD was ignored, and the kernel threw the status away
-    """
-
-    STOLEN = 1
-    IGNORED = 2
-    NOT_PASSED = 3
-    NOT_OURS = 4
-    NUMBER_REUSED = 5
-    LEFT = 6
-
-    @property
-    def text(self):
-        """The reason in words."""
-        from . import _libxl
-        return _libxl.libxl_childproc_lost_text(int(self))
-
-
-class Source(enum.IntEnum):
-    """How the status reached the library.
-
-    >>> import xlchild
-    >>> xlchild.run(["true"]).status.source is xlchild.Source.REAPED
-    True
-    """
-
-    NONE = 0
-    REAPED = 1
-    PASSED = 2
-    PIDFD = 3
+__all__ = ["Status", "Lost"]
 
 
 class Lost:
@@ -77,6 +21,7 @@ class Lost:
     __slots__ = ("reason",)
 
     def __init__(self, reason):
+        from ._enums import LostReason
         self.reason = LostReason(reason)
 
     def __repr__(self):
@@ -92,6 +37,19 @@ class Lost:
         return False
 
     __gt__ = __le__ = __ge__ = __lt__
+
+
+class _Kind:
+    """A StatusKind as a member of Status, made when it is asked for."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name):
+        self._name = name
+
+    def __get__(self, status, cls):
+        from ._enums import StatusKind
+        return StatusKind[self._name]
 
 
 class Status:
@@ -121,9 +79,9 @@ class Status:
 
     __slots__ = ("_result",)
 
-    EXITED = StatusKind.EXITED
-    SIGNALED = StatusKind.SIGNALED
-    LOST = StatusKind.LOST
+    EXITED = _Kind("EXITED")
+    SIGNALED = _Kind("SIGNALED")
+    LOST = _Kind("LOST")
 
     def __init__(self, result):
         self._result = result
@@ -141,21 +99,25 @@ class Status:
     @property
     def lost(self):
         """The LostReason, or None: the status is the kernel's."""
-        return LostReason(self._result[3]) if self._result[3] else None
+        if not self._result[3]:
+            return None
+        from ._enums import LostReason
+        return LostReason(self._result[3])
 
     @property
     def source(self):
         """How it was learnt: a Source."""
+        from ._enums import Source
         return Source(self._result[4])
 
     @property
     def kind(self):
         """A StatusKind: Status.EXITED, Status.SIGNALED or Status.LOST."""
         if self._result[3]:
-            return StatusKind.LOST
+            return self.LOST
         if os.WIFSIGNALED(self._result[2]):
-            return StatusKind.SIGNALED
-        return StatusKind.EXITED
+            return self.SIGNALED
+        return self.EXITED
 
     @property
     def exitcode(self):
@@ -200,21 +162,23 @@ class Status:
         data = self._result[5]
         if data is None:
             return None
-        numbers = _RUSAGE.unpack_from(data)
+        import resource
+        import struct
+        numbers = struct.unpack_from("@18l", data)
         return resource.struct_rusage(
             (numbers[0] + numbers[1] / 1e6, numbers[2] + numbers[3] / 1e6)
             + numbers[4:])
 
     def __str__(self):
-        kind = self.kind
-        if kind is StatusKind.EXITED:
-            return "exit %d" % self.exitcode
-        if kind is StatusKind.SIGNALED:
+        if self._result[3]:
+            return "lost (%s)" % self.lost.text
+        if os.WIFSIGNALED(self._result[2]):
+            import signal  # slow to import
             try:
                 return "signal %s" % signal.Signals(self.signal).name
             except ValueError:
                 return "signal %d" % self.signal
-        return "lost (%s)" % self.lost.text
+        return "exit %d" % self.exitcode
 
     def __repr__(self):
         return "<Status of %d: %s>" % (self.pid, self)

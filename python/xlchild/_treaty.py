@@ -1,37 +1,10 @@
-"""Who owns SIGCHLD: what Context (_context.py) is told, and what it says."""
+"""Who owns SIGCHLD: what a Context (_context.py) says of it."""
 import collections
-import enum
 
 from . import _libxl
+from ._enums import SigchldOwner
 
-__all__ = ["Diagnosis", "SigchldOwner", "diagnosis"]
-
-
-class SigchldOwner(enum.IntEnum):
-    """Who owns SIGCHLD and who reaps (Context.setmode).
-
-    >>> import xlchild
-    >>> with xlchild.Context(xlchild.SigchldOwner.LIBXL_ALWAYS) as ctx:
-    ...     ctx.diagnose().handler_installed
-    True
-    """
-
-    #: the library, while it has children; it reaps all of the process's
-    LIBXL = _libxl.libxl_sigchld_owner_libxl
-    #: the program, which passes statuses on; no signal state is touched
-    MAINLOOP = _libxl.libxl_sigchld_owner_mainloop
-    #: as LIBXL, but always
-    LIBXL_ALWAYS = _libxl.libxl_sigchld_owner_libxl_always
-    #: the library's handler, but only its own children are reaped
-    SELECTIVE_REAP = \
-        _libxl.libxl_sigchld_owner_libxl_always_selective_reap
-    #: nobody: exits arrive through pidfds. The default
-    NONE = _libxl.libxl_sigchld_owner_none
-
-    @classmethod
-    def _missing_(cls, value):
-        raise ValueError("%r is not a valid SigchldOwner: SigchldOwner.%s"
-                         % (value, ", .".join(cls.__members__)))
+__all__ = ["Diagnosis", "diagnosis"]
 
 
 Diagnosis = collections.namedtuple(

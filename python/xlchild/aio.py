@@ -16,10 +16,11 @@ import threading
 import warnings
 import weakref
 
+from ._completed import CompletedProcess, judged
 from ._context import Decoded, forwarded
-from ._events import CompletedProcess, judged
+from ._enums import FreePolicy
 from ._hub import Hub
-from ._spec import FreePolicy, native_options
+from ._spec import native_options
 from ._status import Status
 from ._transport import Process, StreamProtocol, Transport, settled
 

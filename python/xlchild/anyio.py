@@ -15,7 +15,7 @@ except ImportError as _error:
     raise ImportError("xlchild.anyio needs anyio: install it (Debian: "
                       "python3-anyio)") from _error
 
-from ._events import CompletedProcess
+from ._completed import CompletedProcess
 from ._spec import octets
 
 __all__ = ["Process", "open_process", "run_process"]

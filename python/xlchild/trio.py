@@ -16,7 +16,7 @@ except ImportError as _error:
     raise ImportError("xlchild.trio needs trio: install it (Debian: "
                       "python3-trio)") from _error
 
-from ._events import CompletedProcess
+from ._completed import CompletedProcess
 from ._hub import Hub
 from ._popen import Popen
 from ._spec import octets

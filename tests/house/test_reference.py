@@ -107,7 +107,7 @@ def test_every_reason_of_a_lost_status_is_in_each_language():
     enum = enum[:enum.index("}")]
     wanted = {name for name in re.findall(r"LIBXL_LOST_(\w+)", enum)
               if name != "NONE"}
-    python = reference.tree.text("python/xlchild/_status.py")
+    python = reference.tree.text("python/xlchild/_enums.py")
     python = python[python.index("class LostReason"):]
     python = python[:python.index("@property")]
     ocaml = reference.tree.text("ocaml/lib/types.ml")

@@ -2,14 +2,13 @@
 
 Called by xlchild.__main__ and by the script xlchild.
 """
+import _signal as signal  # what signal adds are enumerations
 import contextlib
 import os
-import shlex
-import signal
 import sys
 import time
 
-from .._spec import KillPolicy, KillScope
+from .. import _libxl
 from ..pool import Pool
 from ..pool._pressure import Unfit
 from ..pool._result import OutputLost
@@ -123,9 +122,9 @@ def wanted_of(options):
 def policy_of(options):
     """How commands are ended."""
     signo, grace = options.termseq or (signal.SIGTERM, None)
-    return KillPolicy(
-        signo, options.kill_after if grace is None else grace,
-        KillScope.PROCESS if options.tty else KillScope.GROUP)
+    return (signo, options.kill_after if grace is None else grace,
+            _libxl.LIBXL_KILL_PROCESS if options.tty
+            else _libxl.LIBXL_KILL_GROUP)
 
 
 def pool_of(options, printer, stack, bar):
@@ -242,7 +241,7 @@ def preparation(options, commands, printer, pool):
             if result.attempts >= options.retries:
                 del raw[result.index]
         if result.attempts == 1 and options.verbose:
-            complain_plain(shlex.join(result.args))
+            complain_plain(joined(result.args))
         if result.attempts == 1 and echo:
             printer.begin(result)
         own = gate.options(result) if gate is not None else None
@@ -254,6 +253,12 @@ def preparation(options, commands, printer, pool):
             own["env"] = dict(os.environ, **own["env"])
         return own
     return prepare
+
+
+def joined(words):
+    """Words as a line that a shell reads."""
+    import shlex  # slow to import
+    return shlex.join(words)
 
 
 def complain_plain(words):
@@ -274,7 +279,7 @@ def dry_run(commands):
             complain("job %d: %s" % (commands.number, command))
             code = min(code + 1, MANY)
             continue
-        sink.write(os.fsencode(shlex.join(with_slot(command, 1))) + b"\n")
+        sink.write(os.fsencode(joined(with_slot(command, 1))) + b"\n")
     sink.flush()
     sink.close()
     return code

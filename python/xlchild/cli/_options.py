@@ -4,7 +4,6 @@ Reads by the table (_table.py); called by _main.py. What is wrong is said with
 the option's name, and what to use instead where xargs or GNU parallel would
 have understood it (_theirs.py); the exit status is then 255.
 """
-import re
 import sys
 
 from ._table import BY_NAME, TABLE
@@ -18,7 +17,6 @@ _OPERATORS = frozenset((
     "|", "||", "|&", "&", "&&", ";", ";;", "(", ")", "<", ">", ">>", "<<",
     "<<<", "<>", ">|", "<&", ">&", "&>", "&>>", "2>", "2>>", "2>&1", "1>&2",
     ">&2", "2>/dev/null", ">/dev/null", "</dev/null"))
-_REDIRECTION = re.compile(r"(?:\d|&)?>>?[^>]*|\d?<[^>]+")
 _SHELLISH = frozenset("|&;<>()$`\\\"' \t\n*?")
 _MANY = 64
 
@@ -322,7 +320,15 @@ def _shells_own(o):
             return "%r is one word, and no program: --shell runs it by " \
                 "/bin/sh" % first
     for word in o.command:
-        if word in _OPERATORS or _REDIRECTION.fullmatch(word):
+        if word in _OPERATORS or _redirects(word):
             return "%r is the shell's: --shell runs the command by " \
                 "/bin/sh, -q passes the word on" % word
     return None
+
+
+def _redirects(word):
+    """It would be a redirection in a shell."""
+    if "<" not in word and ">" not in word:
+        return False
+    import re  # slow to import
+    return re.fullmatch(r"(?:\d|&)?>>?[^>]*|\d?<[^>]+", word) is not None

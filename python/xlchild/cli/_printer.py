@@ -5,7 +5,6 @@ what is small is gathered and written together. LineBuffer gets it
 piecemeal and passes whole lines on. Both write to a Sink (_sink.py).
 """
 import os
-import shlex
 
 from ..pool import _spool
 
@@ -17,6 +16,7 @@ _IN_MEMORY = 1 << 20  # of what waits for its turn
 
 def _line_of(result):
     """What is run, as a line."""
+    import shlex  # slow to import
     return os.fsencode(shlex.join(result.args)) + b"\n"
 
 

@@ -5,14 +5,11 @@ filled for each job. Where {} stands in a word for several values, the word
 becomes several, as it would in a shell.
 """
 import os
-import re
-import shlex
 
 __all__ = ["SLOT", "Template"]
 
 SLOT = "\0%\0"  # stands for the slot until it is known; no word can hold it
 _FORM = r"(\.|/\.|//?)?"
-_TOKENS = re.compile(r"(\s+)")
 
 
 class _Field:
@@ -39,6 +36,12 @@ def _form(value, form):
     return value
 
 
+def _quoted(word):
+    """The word as a shell reads it."""
+    import shlex  # slow to import
+    return shlex.quote(word)
+
+
 class Template:
     """Makes the command for a tuple of values.
 
@@ -54,10 +57,12 @@ class Template:
         self._replace = replace
         self._context = context
         self._names = {name: at for at, name in enumerate(names)}
-        self._pattern = self._patterns(replace)
+        self._mark = "{" if replace in (None, "{}") else replace
+        self._pattern = None
         texts = [" ".join(self.words)] if shell and self.words else self.words
         if shell and context:
-            texts = _TOKENS.split(texts[0]) if texts else []
+            import re
+            texts = re.split(r"(\s+)", texts[0]) if texts else []
         self._parts = [self._cut(text) for text in texts]
         fields = [field for parts in self._parts for field in parts
                   if type(field) is _Field]
@@ -67,6 +72,7 @@ class Template:
                                 for field in fields)
 
     def _patterns(self, replace):
+        import re  # slow to import
         if replace not in (None, "{}"):
             return re.compile("(%s)" % re.escape(replace))
         names = "".join("|" + re.escape(name) for name in
@@ -75,6 +81,10 @@ class Template:
 
     def _cut(self, text):
         """What stands and what is replaced, in turns."""
+        if self._mark not in text:
+            return [text]
+        if self._pattern is None:
+            self._pattern = self._patterns(self._replace)
         parts, end = [], 0
         for match in self._pattern.finditer(text):
             if match.start() > end:
@@ -105,7 +115,8 @@ class Template:
         """The argument list; seq is {#}. ValueError: it is none."""
         if not self.words:
             from ._words import words_of
-            text = values[0] if len(values) == 1 else shlex.join(values)
+            text = values[0] if len(values) == 1 \
+                else " ".join(map(_quoted, values))
             if self.shell:
                 return ["/bin/sh", "-c", text] if text else []
             return words_of(text)
@@ -129,14 +140,13 @@ class Template:
     def _script(self, values, seq):
         if self._context:
             text = "".join(
-                " ".join(self._filled(parts, values, seq, shlex.quote))
+                " ".join(self._filled(parts, values, seq, _quoted))
                 for parts in self._parts)
         else:
-            text = " ".join(self._filled(self._parts[0], values, seq,
-                                         shlex.quote))
+            text = " ".join(self._filled(self._parts[0], values, seq, _quoted))
         if self.has_fields:
             return text
-        return " ".join([text] + [shlex.quote(value) for value in values])
+        return " ".join([text] + [_quoted(value) for value in values])
 
     def _filled(self, parts, values, seq, quote):
         """The words that one word becomes."""
@@ -187,8 +197,8 @@ class Template:
             return sum(len(os.fsencode(value)) + 1 for value in values)
         total = 0
         for value in values:
-            size = len(os.fsencode(shlex.quote(value) if self.shell
-                                   else value)) + 1
+            size = len(os.fsencode(
+                _quoted(value) if self.shell else value)) + 1
             for parts in self._parts:
                 marks = sum(type(part) is _Field and part.what == "all"
                             for part in parts)

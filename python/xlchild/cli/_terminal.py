@@ -4,8 +4,8 @@ Used by _main.py. Commands have sessions of their own if there is a terminal
 (groups of their own, which cost less, if there is none), so that it tells only
 us of Ctrl-C and Ctrl-Z; we pass them on.
 """
+import _signal as signal  # what signal adds are enumerations
 import os
-import signal
 import sys
 import time
 
@@ -33,7 +33,7 @@ def ignored_signals():
     """Those that whoever started us wants ignored, as nohup does: the
     commands ignore them, too."""
     python = (signal.SIGPIPE, signal.SIGXFSZ)  # it ignores them itself
-    return [signo for signo in signal.Signals if signo not in python
+    return [signo for signo in range(1, signal.NSIG) if signo not in python
             and signal.getsignal(signo) == signal.SIG_IGN]
 
 

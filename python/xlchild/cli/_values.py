@@ -4,8 +4,6 @@ Each function takes a word and returns a value, or raises ValueError with what
 would have been right. Named in _table.py, called by _options.py.
 """
 import os
-import re
-import signal
 
 __all__ = ["count", "delimiter", "halt", "header", "jobs", "load", "regex",
            "results", "seconds", "shell", "size", "style", "termseq",
@@ -131,6 +129,7 @@ def delimiter(text):
 
 def regex(text):
     """A regular expression of Python's."""
+    import re  # slow to import
     try:
         found = re.compile(text)
     except re.error as error:
@@ -165,6 +164,7 @@ def variable(text):
 
 def termseq(text):
     """(signal, seconds until SIGKILL)."""
+    import signal  # slow to import
     words = text.split(",")
     signo = signal.SIGTERM
     try:

@@ -14,7 +14,7 @@ import time
 from .. import _libxl
 from .._context import Context
 from .._errors import NotFoundError, SpawnError, XlchildError
-from .._spec import KillScope, spec_options
+from .._spec import spec_options
 from .._process import milliseconds
 from .._status import Status
 from . import _spool
@@ -27,6 +27,7 @@ _EXIT = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _STARTED = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
+_GROUP = _libxl.LIBXL_KILL_GROUP
 _TASKS = "/proc/self/task"
 _WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
 
@@ -246,7 +247,7 @@ class InFiles(_Local):
             if result._child is not None:
                 try:
                     _libxl.libxl_childproc_kill(
-                        self.context, result._child, signo, KillScope.GROUP)
+                        self.context, result._child, signo, _GROUP)
                 except (XlchildError, OSError):
                     pass  # it has ended, or is another user's now
 

@@ -4,7 +4,6 @@ Used by the scheduler (_schedule.py): a start that failed for want of
 something that comes back when other commands end (processes, memory, files)
 is tried again then, and not counted as a failure.
 """
-import bisect
 import collections
 import errno
 import time
@@ -101,6 +100,7 @@ class Median:
 
     def add(self, value):
         """One more."""
+        import bisect  # hardly ever needed
         self._last.append(value)
         bisect.insort(self._sorted, value)
         if len(self._last) > self._most:

@@ -5,14 +5,13 @@ them out ended; tries again, watches the time, stops early. What waits and when 
 may start is a Run's business (_run.py); what really runs commands is a runner:
 _local.py or _remote.py.
 """
+import _thread
 import select
-import signal
-import subprocess
-import threading
+import sys
 import time
 
-from .._spec import KillPolicy, kill_tuple
-from .._treaty import SigchldOwner
+from .. import _libxl
+from .._spec import DEVNULL, KillPolicy, kill_tuple
 from . import _local, _spool
 from ._halt import Halt
 from ._pressure import Unfit
@@ -22,6 +21,7 @@ __all__ = ["Pool", "run_many"]
 
 SLICE = 0.5  # the longest sleep: a signal handler may have stopped the pool
 WINDOW = 256
+_NOBODY = _libxl.libxl_sigchld_owner_none  # SigchldOwner.NONE
 LARGE = 1 << 16  # what is longer stays in the file of a spool
 
 
@@ -63,7 +63,7 @@ class Pool:
                  on_output=None, timeout=None, total_timeout=None, kill=None,
                  attempts=1, backoff=0.1, delay=0.0, halt="never",
                  fail_fast=False, starters=0, executor=None, spool=None,
-                 stdin=None, owner=SigchldOwner.NONE,
+                 stdin=None, owner=_NOBODY,
                  childproc_exited_callback=None, **options):
         _at_least(1, jobs=jobs, attempts=attempts)
         _at_least(0, capture_limit=capture_limit, timeout=timeout,
@@ -77,13 +77,13 @@ class Pool:
         self.total_timeout = total_timeout
         self.halt = "now,fail=1" if fail_fast else halt
         Halt(self.halt)  # is it one?
-        kill = KillPolicy(signal.SIGTERM, 1.0) if kill is None \
+        kill = KillPolicy(15, 1.0, 0) if kill is None \
             else KillPolicy(*kill)
         self._at_once = kill_tuple((0, 0, kill.scope))
         self.out_of_time = False
         self._closed = False
         # whoever ends commands marks them before their ends are looked at
-        self._ending_them = threading.RLock()
+        self._ending_them = _lock()
         self._cancelled = self._stopped = False
         self._halted = None
         self._horizon = None
@@ -95,13 +95,13 @@ class Pool:
                                  "no on_output, no spool")
             if stdin is not None:
                 raise ValueError("stdin cannot be sent to an executor")
-            if owner != SigchldOwner.NONE or childproc_exited_callback:
+            if owner != _NOBODY or childproc_exited_callback:
                 raise ValueError("an executor's workers own their SIGCHLD: no "
                                  "owner, no childproc_exited_callback")
             self._runner = _remote.ByExecutor(
                 executor, kill, options, capture, capture_limit, timeout)
             return
-        options["stdin"] = subprocess.DEVNULL if stdin is None else stdin
+        options["stdin"] = DEVNULL if stdin is None else stdin
         treaty = {"owner": owner,
                   "childproc_exited_callback": childproc_exited_callback}
         if on_output is not None:
@@ -411,6 +411,11 @@ class Pool:
             for result in self._runner:
                 if self._runner.stop(result, policy):
                     result.cancelled = True
+
+
+def _lock():
+    """One of threading's; where that has not been imported, it need not be."""
+    return sys.modules.get("threading", _thread).RLock()
 
 
 def _pause(seconds, also):
