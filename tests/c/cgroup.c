@@ -6,6 +6,7 @@
  * that is mounted, or one that the case mounts in a namespace of its own.
  */
 #define _GNU_SOURCE
+#include "cgroupdir.h"
 #include "hostchild.h"
 #include "probe.h"
 
@@ -21,80 +22,6 @@
 #include <unistd.h>
 
 #include "kernel/sys.h"
-
-/* ---- a group ------------------------------------------------------------ */
-
-struct group {
-    char *own_mount; /* a directory to be removed; or NULL */
-    char path[300];  /* its directory */
-    char name[64];   /* as /proc/PID/cgroup ends */
-};
-
-/* The directory where a cgroup v2 hierarchy is mounted, or NULL. */
-static char *mounted(void)
-{
-    FILE *f = fopen("/proc/self/mounts", "re");
-    char line[1024], dir[256], type[64];
-    char *found = NULL;
-
-    while (f && !found && fgets(line, sizeof(line), f))
-        if (sscanf(line, "%*s %255s %63s", dir, type) == 2 &&
-            !strcmp(type, "cgroup2"))
-            found = strdup(dir);
-    if (f)
-        fclose(f);
-    return found;
-}
-
-static int make_group(struct group *g, const char *root)
-{
-    snprintf(g->name, sizeof(g->name), "xlchild-test-%d", (int)getpid());
-    snprintf(g->path, sizeof(g->path), "%.200s/%s", root, g->name);
-    return mkdir(g->path, 0755);
-}
-
-static void new_group(struct group *g)
-{
-    char *root = mounted();
-    int saved = ENOENT;
-
-    memset(g, 0, sizeof(*g));
-    if (root && make_group(g, root) == 0) {
-        free(root);
-        return;
-    }
-    if (root)
-        saved = errno;
-    free(root);
-    if (unshare(CLONE_NEWNS) == 0 &&
-        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0) {
-        g->own_mount = xt_tmpdir();
-        if (mount("none", g->own_mount, "cgroup2", 0, NULL) == 0 &&
-            make_group(g, g->own_mount) == 0)
-            return;
-        saved = errno;
-        umount2(g->own_mount, MNT_DETACH);
-        xt_tmpdir_remove(g->own_mount);
-    }
-    XT_SKIP("no cgroup v2 hierarchy to make a group in: %s", strerror(saved));
-}
-
-static int removed(void *user)
-{
-    struct group *g = user;
-
-    return rmdir(g->path) == 0;
-}
-
-/* Nobody is left in it, or will be soon. */
-static void end_group(struct group *g)
-{
-    XT_EVENTUALLY(removed, g);
-    if (g->own_mount) {
-        XT_SYS(umount2(g->own_mount, MNT_DETACH));
-        xt_tmpdir_remove(g->own_mount);
-    }
-}
 
 /* ---- starting in it ----------------------------------------------------- */
 
@@ -120,7 +47,7 @@ static pid_t look_at_clone3(int (*fn)(void *), void *stack, size_t size,
                        cgroup);
 }
 
-static void starts_there(libxl_ctx *ctx, const struct group *g)
+static void starts_there(libxl_ctx *ctx, const struct xg_group *g)
 {
     libxl_childproc_spec spec = xt_spec(XT_CHILD("cgroup"));
     libxl_childproc_exec_result result;
@@ -148,10 +75,10 @@ XT_TEST(a_child_starts_in_its_group, "C16")
     static const int refusals[] = {EOPNOTSUPP, E2BIG, EINVAL, EPERM};
     libxl_childproc_hooks forks = {libxl_sigchld_owner_none, plain_fork, NULL,
                                    sizeof(forks)};
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
 
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     seen.clone3 = xl_sys.clone3;
     xl_sys.clone3 = look_at_clone3;
@@ -167,7 +94,7 @@ XT_TEST(a_child_starts_in_its_group, "C16")
     XT_OK(libxl_childproc_setmode_checked(ctx, &forks, NULL));
     starts_there(ctx, &g);
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 static void refused(libxl_ctx *ctx, const char *cgroup, int errnoval)
@@ -187,13 +114,13 @@ XT_TEST(a_group_that_refuses_is_told_as_such, "C15 C16")
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     char *dir = xt_tmpdir();
     char threads[400], other[400], type[420];
-    struct group g;
+    struct xg_group g;
     int fd;
 
     refused(ctx, "/nonexistent/group", ENOENT);
     refused(ctx, dir, ENOENT); /* no cgroup at all */
     xt_tmpdir_remove(dir);
-    new_group(&g);
+    xg_new(&g);
     /* once one member group is for threads, a new one is for nobody yet */
     snprintf(threads, sizeof(threads), "%s/threads", g.path);
     snprintf(type, sizeof(type), "%s/cgroup.type", threads);
@@ -207,13 +134,13 @@ XT_TEST(a_group_that_refuses_is_told_as_such, "C15 C16")
     XT_SYS(rmdir(other));
     XT_SYS(rmdir(threads));
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 /* ---- killing everything in it ------------------------------------------- */
 
 /* A child that has said a byte, and holds the pipe. */
-static libxl_childproc_id spawn_in(libxl_ctx *ctx, const struct group *g,
+static libxl_childproc_id spawn_in(libxl_ctx *ctx, const struct xg_group *g,
                                    const char *const *argv,
                                    libxl_free_policy on_free, int *ret_out,
                                    pid_t *ret_pid)
@@ -239,7 +166,7 @@ static libxl_childproc_id spawn_in(libxl_ctx *ctx, const struct group *g,
 
 /* A grandchild, and a child that has left its session and group; both hold the
  * pipe, whose end of file says that both are gone. */
-static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct group *g,
+static libxl_childproc_id spawn_family(libxl_ctx *ctx, const struct xg_group *g,
                                        libxl_free_policy on_free, int *ret_out)
 {
     return spawn_in(ctx, g,
@@ -269,17 +196,17 @@ XT_TEST(everything_in_the_group_dies, "C13 C16")
     static const int signals[] = {SIGTERM, SIGKILL};
     libxl_childproc_result r;
     libxl_childproc_id id;
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
     int out;
 
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     for (int i = 0; i < 2; i++) {
         id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
         if (signals[i] != SIGKILL && !members_can_be_signalled()) {
-            int rc = libxl_childproc_kill(ctx, id, signals[i],
-                                          LIBXL_KILL_CGROUP);
+            int rc =
+                libxl_childproc_kill(ctx, id, signals[i], LIBXL_KILL_CGROUP);
 
             XT_TRUE(rc == ERROR_SYSTEM || rc == ERROR_PERMISSION);
             XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_CGROUP));
@@ -295,7 +222,7 @@ XT_TEST(everything_in_the_group_dies, "C13 C16")
               ERROR_NOTFOUND);
     }
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 /* Linux 6.18 kills at birth whoever is started in a group that was killed. */
@@ -304,10 +231,10 @@ XT_TEST(a_group_that_was_killed_can_be_used_again, "C13 C16")
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_result r;
     libxl_childproc_id id;
-    struct group g;
+    struct xg_group g;
     int out;
 
-    new_group(&g);
+    xg_new(&g);
     for (int i = 0; i < 3; i++) {
         starts_there(ctx, &g);
         id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
@@ -317,7 +244,7 @@ XT_TEST(a_group_that_was_killed_can_be_used_again, "C13 C16")
         all_gone(&out);
     }
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 static int (*real_open)(const char *, int, mode_t);
@@ -335,13 +262,13 @@ XT_TEST(it_dies_without_cgroup_kill_too, "C13")
 {
     libxl_childproc_result r;
     libxl_childproc_id id;
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
     int out;
 
     if (!members_can_be_signalled())
         XT_SKIP("without pidfds there is only cgroup.kill");
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     id = spawn_family(ctx, &g, LIBXL_FREE_DETACH, &out);
     real_open = xl_sys.open;
@@ -352,7 +279,7 @@ XT_TEST(it_dies_without_cgroup_kill_too, "C13")
     r = xt_wait(ctx, id);
     XT_SIGNALED(&r, SIGKILL);
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 XT_TEST(a_timeout_ends_the_group, "C13 C18")
@@ -362,10 +289,10 @@ XT_TEST(a_timeout_ends_the_group, "C13 C18")
                          "grandchild-pause", "say", "there", "pause"));
     libxl_childproc_exec_result result;
     libxl_childproc_exec_opts opts;
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
 
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     spec.cgroup = g.path;
     spec.kill.first_signal = SIGTERM;
@@ -380,26 +307,26 @@ XT_TEST(a_timeout_ends_the_group, "C13 C18")
     XT_EQ_INT(result.timed_out, 1);
     libxl_childproc_exec_result_dispose(&result);
     xt_ctx_free(ctx);
-    end_group(&g); /* it is empty */
+    xg_end(&g); /* it is empty */
 }
 
 XT_TEST(freed_with_a_group_policy_the_group_is_empty, "C13 X2")
 {
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
     int out;
 
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     spawn_family(ctx, &g, LIBXL_FREE_KILL, &out);
     xt_ctx_free(ctx);
     all_gone(&out);
-    end_group(&g);
+    xg_end(&g);
 }
 
 /* The child obeys and ends; a grandchild does not, and is killed then, whoever
  * has reaped the child. */
-static void rest_goes(const struct group *g, libxl_sigchld_owner owner,
+static void rest_goes(const struct xg_group *g, libxl_sigchld_owner owner,
                       int hosts_wait)
 {
     libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_CGROUP};
@@ -430,16 +357,16 @@ static void rest_goes(const struct group *g, libxl_sigchld_owner owner,
 
 XT_TEST(the_rest_of_the_group_goes_with_its_child, "C13")
 {
-    struct group g;
+    struct xg_group g;
 
     if (!members_can_be_signalled())
         XT_SKIP("without pidfds nobody in it is asked first");
-    new_group(&g);
+    xg_new(&g);
     rest_goes(&g, libxl_sigchld_owner_none, 0);
     rest_goes(&g, libxl_sigchld_owner_libxl, 0);
     rest_goes(&g, libxl_sigchld_owner_mainloop, 1);
     rest_goes(&g, libxl_sigchld_owner_none, 1); /* a thief */
-    end_group(&g);
+    xg_end(&g);
 }
 
 /* ---- and nobody else ---------------------------------------------------- */
@@ -457,7 +384,7 @@ static void move_to(const char *group, pid_t pid)
 }
 
 /* Into the group's own parent. */
-static void move_out(const struct group *g, pid_t pid)
+static void move_out(const struct xg_group *g, pid_t pid)
 {
     char parent[300];
 
@@ -467,7 +394,7 @@ static void move_out(const struct group *g, pid_t pid)
 }
 
 static FILE *(*real_fopen)(const char *, const char *);
-static const struct group *left;
+static const struct xg_group *left;
 static pid_t leaver;
 static int looks;
 
@@ -483,14 +410,14 @@ XT_TEST(who_has_left_the_group_is_spared, "C13")
 {
     libxl_childproc_result r;
     libxl_childproc_id id;
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
     int out, gate;
     pid_t pid;
 
     if (!members_can_be_signalled())
         XT_SKIP("without pidfds there is only cgroup.kill");
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     id = spawn_in(ctx, &g, XT_CHILD("put", "r", "pause"), LIBXL_FREE_DETACH,
                   &out, &pid);
@@ -519,7 +446,7 @@ XT_TEST(who_has_left_the_group_is_spared, "C13")
     XT_SIGNALED(&r, SIGKILL);
     all_gone(&out);
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }
 
 /* Members of another pid namespace are listed as 0; init is never meant. */
@@ -548,11 +475,11 @@ XT_TEST(odd_members_are_nobody, "C13")
     struct xl_sys real = xl_sys;
     libxl_childproc_result r;
     libxl_childproc_id id;
-    struct group g;
+    struct xg_group g;
     libxl_ctx *ctx;
     int out, rc;
 
-    new_group(&g);
+    xg_new(&g);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     id = spawn_in(ctx, &g, XT_CHILD("put", "r", "pause"), LIBXL_FREE_DETACH,
                   &out, NULL);
@@ -568,5 +495,5 @@ XT_TEST(odd_members_are_nobody, "C13")
     XT_SIGNALED(&r, SIGKILL);
     all_gone(&out);
     xt_ctx_free(ctx);
-    end_group(&g);
+    xg_end(&g);
 }

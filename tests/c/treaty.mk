@@ -42,6 +42,7 @@ XT_WORLD_RUNS := $(filter-out no-clone3/EPERM, \
 XT_WORLD_QUICK_RUNS := bare/EPERM no-pidfd/ENOSYS
 XT_WORLD_PROGRAMS := $(filter-out %/world_worlds,$(plain_BIN))
 XT_WORLD_QUICK_PROGRAMS := $(filter-out %/fdplan_model %/vectors \
+  %/start_killed \
   %/vector_tables %/child_cost,$(filter-out \
   $(addprefix build/tests/plain/tests/,race_% sweep_% fuzz_%), \
   $(XT_WORLD_PROGRAMS)))
