@@ -199,3 +199,4 @@ include tests/gaps/build.mk
 include tests/chaos/build.mk
 include tests/fuzz/build.mk
 include tests/hosts/build.mk
+include tests/kernels/build.mk
