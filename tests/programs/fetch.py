@@ -38,7 +38,9 @@ def _archive():
     for line in text.splitlines():
         words = line.split()
         if words[0] == "Debian":
-            return words[1], words[2] if len(words) > 2 else ""
+            # Without a Signed-By apt prints the placeholder.
+            signed = words[2] if len(words) > 2 else ""
+            return words[1], "" if signed.startswith("$") else signed
     raise Absent("apt names no archive of Debian")
 
 
