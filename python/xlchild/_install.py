@@ -20,6 +20,7 @@ _START = "_execute_child"
 _lock = threading.RLock()
 _installed = False
 _theirs = {}  # of subprocess.Popen: what is replaced
+_NOTHING = object()  # there was none
 
 
 class _ForkExec:
@@ -41,7 +42,7 @@ def _put(names):
             setattr(STOCK, name, thing)
     for name in names:
         if name not in _theirs:
-            _theirs[name] = vars(STOCK)[name]
+            _theirs[name] = vars(STOCK).get(name, _NOTHING)
             setattr(STOCK, name, vars(Ways)[name])
 
 
@@ -49,7 +50,11 @@ def _take_back(names):
     """But what others have put there stays."""
     for name in names:
         before = _theirs.pop(name, None)
-        if before is not None and vars(STOCK)[name] is vars(Ways)[name]:
+        if before is None or vars(STOCK).get(name) is not vars(Ways)[name]:
+            continue
+        if before is _NOTHING:
+            delattr(STOCK, name)
+        else:
             setattr(STOCK, name, before)
 
 

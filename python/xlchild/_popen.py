@@ -20,6 +20,7 @@ from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import (InvalidArgumentError, LostError, NotFoundError,
                       SpawnError, XlchildError)
 from ._process import milliseconds, signal_number
+from ._settled import settle
 from ._spec import SPAWN_OPTIONS, octets, spec_options
 from ._status import Status
 
@@ -37,9 +38,9 @@ _MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
 STOCK = stock_popen()
 # what Ways has, too; as it was when this was imported
 REPLACED = ("_execute_child", "communicate", "_communicate", "_internal_poll",
-            "_wait", "send_signal", "__del__")
+            "_wait", "send_signal", "__del__", "pid")
 _stock = types.SimpleNamespace(**{name: getattr(STOCK, name)
-                                  for name in REPLACED})
+                                  for name in REPLACED if name != "pid"})
 
 
 def _names():
@@ -218,12 +219,29 @@ class Ways:
     _xl_kind = "subprocess"
     _xl_context = None
     _xl_native = None  # options of ours alone
+    _xl_fresh = False  # nobody has asked for the pid
+
+    @property
+    def pid(self):
+        """The child's number; by the time it is told, /proc/PID tells of the
+        program. None before the start."""
+        pid = self.__dict__.get("pid")
+        if self._xl_fresh:
+            self._xl_fresh = False
+            if self.returncode is None:
+                settle(pid)
+        return pid
+
+    @pid.setter
+    def pid(self, pid):
+        self.__dict__["pid"] = pid
 
     def _xl_end_now(self):
         """Nobody gets to know of it: killed and reaped."""
         if self._xl_kept:
             self._xl_kept = False
-            self._xl_context._end_started([(self._xl_id, self.pid)])
+            self._xl_context._end_started(
+                [(self._xl_id, self.__dict__["pid"])])
             self.returncode = -9
 
     def _execute_child(self, args, executable, preexec_fn, close_fds,
@@ -306,7 +324,7 @@ class Ways:
         try:
             self._xl_context._spawn(args, options, _HOLD, 0, cell)
             self._xl_id, self.pid = cell[0]
-            self._xl_kept = True
+            self._xl_kept = self._xl_fresh = True
             if not self._xl_own:
                 _starts.hold((id(self._xl_context), self._xl_id))
         except BaseException:

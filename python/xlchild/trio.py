@@ -62,7 +62,11 @@ class Process:
         if stdin is not None and stdout is not None:
             self.stdio = trio.StapledStream(stdin, stdout)
         self.args = popen.args
-        self.pid = popen.pid
+
+    @property
+    def pid(self):
+        """The child's number."""
+        return self._proc.pid
 
     def _reported(self, _result):
         self.poll()

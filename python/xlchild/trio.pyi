@@ -19,7 +19,8 @@ class Process:
     stderr: Optional[trio.abc.ReceiveStream]
     stdio: Optional[trio.StapledStream]
     args: Any
-    pid: int
+    @property
+    def pid(self) -> int: ...
     def __init__(self, popen: Any, hub: Any,
                  stdin: Optional[trio.abc.SendStream],
                  stdout: Optional[trio.abc.ReceiveStream],

@@ -28,14 +28,15 @@ def told(through=0, note="", **verdicts):
             "note": note}
 
 
-def compared(run, plain, under, again=None, reasons=None, lucky=None):
+def compared(run, plain, under, again=None, reasons=None, lucky=None,
+             part=False):
     asked = []
 
     def second(kind):
         asked.append(kind)
         return again if kind == "plain" else lucky
     one = run.compare(run.Outcome("name", "1"), plain, under, second,
-                      reasons or {})
+                      reasons or {}, part)
     assert asked == ["plain"] * (again is not None) \
         + ["under"] * (lucky is not None)
     return one
@@ -59,10 +60,20 @@ def test_a_difference_is_wrong_unless_it_is_listed(run, under):
 
 def test_what_is_listed_and_the_same_is_wrong(run):
     one = compared(run, told(a="passed"), told(5, a="passed"),
-                   reasons={"a": "since", "not run in this part": "since"})
+                   reasons={"a": "since"})
     assert one.wrong == ["a: is listed, and the same"]
     one = compared(run, told(a="passed"), told(5, a="passed"),
                    reasons={"a": "sometimes: since"})
+    assert one.wrong == []
+
+
+@pytest.mark.parametrize("reason", ["since", "sometimes: since"])
+def test_what_is_listed_and_not_there_any_more_is_wrong(run, reason):
+    one = compared(run, told(a="passed"), told(5, a="passed"),
+                   reasons={"gone": reason})
+    assert one.wrong == ["gone: is listed, and not there"]
+    one = compared(run, told(a="passed"), told(5, a="passed"),
+                   reasons={"gone": reason}, part=True)
     assert one.wrong == []
 
 

@@ -3,7 +3,8 @@
 Read by run.py. A row says which source package of Debian's (or, where the
 tests are in it, which binary package) the program is, what its tests need,
 the arguments of python that run them, and how the verdicts are read. The
-first of a row's releases whose archive has the source is taken.
+first of the releases whose archive has the source is taken. Programs that are
+used rather than tested (used/) are the installed ones.
 """
 import json
 import xml.etree.ElementTree
@@ -52,10 +53,11 @@ def meson_log(results):
 class Program:
     """A row. Of ``commands`` each list is python's arguments; {results} is
     replaced by the file or folder of the verdicts, {source} by the unpacked
-    source. ``quick``: the part that check-programs-quick runs, or None."""
+    source, {used} by used/. ``path``: the source's folder that is put on the
+    path. ``quick``: the part that check-programs-quick runs, or None."""
 
     def __init__(self, name, commands, read=junit, *, source=None,
-                 package=None, needs=(), where=".", quick=None, path=None,
+                 package=None, needs=(), where=".", quick=None, path=".",
                  seconds=600, remove=()):
         self.name = name
         self.commands = commands
@@ -77,7 +79,7 @@ class Program:
 def hg(tests):
     """Mercurial's tests, two at a time, with the installed hg."""
     return ["run-tests.py", "--with-hg=/usr/bin/hg", "-j2", "--json",
-            "--outputdir={folder}", "--tmpdir={folder}/hg", "--timeout=300"
+            "--outputdir={folder}", "--tmpdir={folder}/hg", "--timeout=1800"
             ] + ["test-%s.t" % test for test in tests.split()]
 
 
@@ -115,13 +117,13 @@ PROGRAMS = [
     Program("sh", PYTEST + ["tests/sh_test.py"],
             source="python-sh", needs=["python3-pytest"], quick=[]),
     Program("mercurial", hg(
-        "add addremove-similar alias archive bisect bookmarks branches bundle "
-        "cat clone commit commit-interactive config copy diff-color "
-        "dispatch extdiff extension fetch filebranch glog grep hook http "
-        "import init log merge-tools mq nested-repo parse-date patch "
-        "pull push-http rebase-abort revert run-tests-single shelve "
-        "ssh subrepo update-names"), mercurial_json, source="mercurial",
-            needs=["mercurial"], where="tests", seconds=1500,
+        "add addremove-similar alias archive bisect bundle cat clone commit "
+        "commit-interactive config copy diffstat dispatch editor-filename "
+        "extdiff extension fetch filebranch grep hook http identify init "
+        "logtoprocess merge-tools nested-repo notify pager parse-date patch "
+        "pull-http push-http rebase-abort schemes ssh ssh-clone-r "
+        "ssh-repoerror subrepo update-names"), mercurial_json, source="mercurial",
+            needs=["mercurial"], where="tests", seconds=7200,
             quick=hg("extdiff filebranch parse-date")),
     Program("meson, unit tests", PYTEST + [
         "run_unittests.py", "-k", "InternalTests or DataTests or "
@@ -131,7 +133,7 @@ PROGRAMS = [
         "test_introspect_targets or test_flock or test_ndebug or "
         "test_install_umask or test_templates or test_identity_cross"],
         source="meson", needs=["python3-pytest", "ninja-build", "gcc", "g++"],
-        seconds=1200, quick=PYTEST + [
+        seconds=3600, quick=PYTEST + [
             "run_unittests.py", "-k", "test_run_env or test_testsetups or "
             "test_testrepeat or test_compiler_detection"]),
     Program("meson, projects", projects(
@@ -140,7 +142,7 @@ PROGRAMS = [
         "55 exe static shared,62 string arithmetic,71 ctarget dependency,"
         "85 skip subdir,110 allgenerate,116 test skip"),
         meson_log, source="meson", needs=["ninja-build", "gcc", "g++"],
-        seconds=1500, quick=projects("1 trivial,33 run program,41 test args")),
+        seconds=3600, quick=projects("1 trivial,33 run program,41 test args")),
     Program("psutil", PYTEST + ["--pyargs", "psutil.tests.test_process",
                                 "psutil.tests.test_posix",
                                 "psutil.tests.test_testutils"],
@@ -149,6 +151,38 @@ PROGRAMS = [
                               "trio.tests.test_signals",
                               "trio.tests.test_threads"],
             package="python3-trio", needs=["python3-pytest"]),
+    Program("anyio", PYTEST + ["tests/test_subprocesses.py",
+                               "tests/test_to_process.py",
+                               "tests/test_signals.py"],
+            source="python-anyio", path="src", needs=[
+                "python3-pytest", "python3-pytest-mock", "python3-trustme",
+                "python3-trio", "python3-uvloop"]),
+    Program("jupyter_client", PYTEST + ["tests/test_kernelmanager.py",
+                                        "tests/test_multikernelmanager.py",
+                                        "tests/test_restarter.py",
+                                        "tests/test_provisioning.py"],
+            source="jupyter-client", needs=[
+                "python3-pytest", "python3-ipykernel",
+                "python3-jupyter-core"], seconds=3600, quick=PYTEST + [
+                    "tests/test_kernelmanager.py", "-k",
+                    "signal_kernel_subprocesses or test_lifecycle or "
+                    "test_start_new"]),
+    Program("nox", PYTEST + ["tests"], source="python-nox", needs=[
+        "python3-pytest", "nox"], seconds=1800, quick=PYTEST + [
+            "tests/test_command.py", "tests/test_sessions.py"]),
+    Program("nox and tox, used", PYTEST + ["{used}/test_tox_nox.py"],
+            package="tox", needs=["python3-pytest", "nox", "python3-venv"],
+            seconds=1200, quick=PYTEST + ["{used}/test_tox_nox.py", "-k",
+                                          "not venv and not tox_in_parallel"]),
+    Program("GitPython, used", PYTEST + ["{used}/test_gitpython.py"],
+            package="python3-git", needs=["python3-pytest", "git"],
+            quick=[]),
+    Program("SCons, used", PYTEST + ["{used}/test_scons.py"],
+            package="scons", needs=["python3-pytest", "gcc"], quick=[]),
+    Program("ansible, used", PYTEST + ["{used}/test_ansible.py"],
+            package="ansible-core", needs=["python3-pytest"], seconds=1200,
+            quick=PYTEST + ["{used}/test_ansible.py", "-k",
+                            "command or side or asynchronous"]),
 ]
 for _program in PROGRAMS:
     if _program.quick == []:

@@ -5,7 +5,8 @@ usage: run.py [--quick] [--kept] [--write] [PROGRAM...]
 
 Called by `make check-programs` and check-programs-quick. The rows are in
 programs.py. A test whose verdict is another one under xlchild must stand in
-differences.txt, with a reason; a listed one that is the same again fails, too.
+differences.txt, with a reason; a listed one that is the same again, or that is
+not there any more, fails, too.
 Where a verdict differs the plain run is done once more: a test that differs
 from itself says nothing. Results stay in build/programs; a run is done again
 when the program, its row or xlchild has changed. --write: docs/programs.md.
@@ -30,6 +31,7 @@ BUILD = ROOT / "build" / "programs"
 PACKAGE = ROOT / "build" / "python"
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 SHIMS = Path(__file__).with_name("shims")
+USED = Path(__file__).with_name("used")
 SOMETIMES = "sometimes: "  # a reason that is not of every run
 LIST = Path(__file__).with_name("differences.txt")
 
@@ -100,11 +102,12 @@ class Run:
         self.folder.mkdir(parents=True)
         results = self.folder / "junit.xml"
         words = [word.format(results=results, folder=self.folder,
-                             source=self.source)
+                             source=self.source, used=USED)
                  for word in self.program.arguments(self.quick)]
         report = self.folder / "starts"
         env = environment(self.folder)
-        path = [str(self.source)] if self.program.source else []
+        path = [str(self.source / self.program.path)] \
+            if self.program.source else []
         path.append(str(SHIMS))
         if under:
             words = ["-m", "xlchild.under", "--children",
@@ -167,10 +170,10 @@ class Outcome:
         self.past = {}
 
 
-def compare(outcome, plain, under, again, reasons):
+def compare(outcome, plain, under, again, reasons, part=False):
     """Fill in the outcome; again("plain") is a second run of that kind. One
     under xlchild is made only where a test passed there alone: what failed
-    there alone has no second chance."""
+    there alone has no second chance. ``part``: not all tests were run."""
     outcome.through, outcome.past = under["through"], under["past"]
     for kind, run in ("plain", plain), ("under xlchild", under):
         if run["note"]:
@@ -199,8 +202,10 @@ def compare(outcome, plain, under, again, reasons):
         else:
             outcome.wrong.append(said)
     for test in reasons:
-        if test in first and test not in differ \
-                and not reasons[test].startswith(SOMETIMES):
+        if test not in first and test not in second:
+            if not part:
+                outcome.wrong.append("%s: is listed, and not there" % test)
+        elif test not in differ and not reasons[test].startswith(SOMETIMES):
             outcome.wrong.append("%s: is listed, and the same" % test)
     outcome.alike = outcome.tests - len(differ)
     return outcome
@@ -226,7 +231,8 @@ def recall(program):
                 second = (folder / (kind + "-again.json")).exists()
                 return last(kind + "-again" if second else kind)
             return compare(Outcome(program.name, version), last("plain"),
-                           last("under"), again, listed(program.name))
+                           last("under"), again, listed(program.name),
+                           folder != place(program, False))
     raise Absent("not run yet")
 
 
@@ -234,8 +240,10 @@ def check(program, quick):
     """Run what has to be run."""
     source, version = fetch(program, BUILD)
     folder = place(program, quick)
+    used = [path.read_bytes() for path in sorted(USED.glob("*.py"))
+            if "{used}/" + path.name in program.commands]
     key = digest(program.arguments(quick), program.where, version,
-                 program.seconds, sys.version)
+                 program.seconds, sys.version, *used)
 
     def run(kind):
         one = Run(program, quick, source, folder / kind)
@@ -250,7 +258,7 @@ def check(program, quick):
                     built if kind == "under" else key,
                     lambda: run(kind + "-again"))
     return compare(Outcome(program.name, version), plain, under, again,
-                   listed(program.name))
+                   listed(program.name), folder != place(program, False))
 
 
 def show(outcome):

@@ -164,8 +164,11 @@ def test_C6_a_stolen_status(installed):
 
 
 def test_a_dropped_child_is_reaped_by_the_next_start(installed):
+    ours, theirs = os.pipe()
     with pytest.warns(ResourceWarning):
-        pid = subprocess.Popen(SAYS).pid
+        pid = subprocess.Popen(["cat"], stdin=ours).pid
+    os.close(ours)
+    os.close(theirs)  # it lives until now: subprocess reaps a dead one here
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     subprocess.call(SAYS)
     with pytest.raises(ChildProcessError):
