@@ -3,7 +3,8 @@
 trio's are a part of its Debian package. anyio's are in the source package
 alone, which is fetched to build/ by `make check-async`, or named by
 XLCHILD_ANYIO_SUITE (a test_subprocesses.py). What does not pass is listed in
-async_expected.txt with a reason; a case that is listed and passes fails.
+async_expected.txt with a reason; a case that is listed and passes, or is not
+there, fails.
 """
 import importlib.util
 import os
@@ -84,9 +85,11 @@ def run(folder, *arguments, shares=1):
 
 def check(name, outcomes, again):
     """Compare with the list; one that failed is asked once more, alone."""
-    listed = {line.split("\t")[0] for line in LIST.read_text().splitlines()
-              if line and not line.startswith("#")}
-    wrong = []
+    lines = [line.split("\t") for line in LIST.read_text().splitlines()
+             if line and not line.startswith("#")]
+    listed = {case for suite, case, reason in lines if suite == name}
+    wrong = ["%s is listed and not there" % case
+             for case in sorted(listed - outcomes.keys())]
     for case, (outcome, why) in sorted(outcomes.items()):
         if outcome == "failed" and case not in listed:
             outcome, why = outcomes[case] = again(case)[case]

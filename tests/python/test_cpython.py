@@ -2,8 +2,8 @@
 
 The system's Python always; with XLCHILD_SUITES=all (make check-pythons) the
 other ones at hand too. What does not pass is listed in cpython_expected.txt,
-with the versions and a reason; a case that is listed and passes fails. A
-summary for each goes to build/cpython/.
+with the suite, the versions and a reason; a case that is listed and passes, or
+is not there, fails. A summary for each goes to build/cpython/.
 """
 import importlib.util
 import os
@@ -35,14 +35,15 @@ def number(version):
 
 
 def expected(version, suite):
-    """The cases that are listed for this version and kind of suite."""
+    """The cases that are listed for this version and suite."""
     found = set()
     for line in LIST.read_text().splitlines():
         if not line or line.startswith("#"):
             continue
         versions, case, reason = line.split("\t")
-        kind, _, versions = versions.rpartition(" ")
-        if (kind == "installed") != ("installed" in suite):
+        name, _, versions = versions.partition(" ")
+        assert name in SUITES, line
+        if name != suite:
             continue
         first, _, last = versions.partition("-")
         assert reason
@@ -98,7 +99,8 @@ def check(version, suite, one):
     """Compare with the list; keep a summary."""
     listed = expected(version, suite)
     found = one.run()
-    wrong = []
+    wrong = ["%s is listed and not there" % case
+             for case in sorted(listed - found.keys())]
     for case, (outcome, why) in sorted(found.items()):
         if outcome == "failed" and case not in listed:
             outcome, why = found[case] = one.alone(case)
