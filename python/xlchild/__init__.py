@@ -61,6 +61,8 @@ def __getattr__(name):
         raise AttributeError("module %r has no attribute %r"
                              % (__name__, name))
     from importlib import import_module
+    if "_completed" not in globals():  # for all that may be asked for later
+        import_module("._completed", __name__)
     found = getattr(import_module(place, __name__), name)
     return globals().setdefault(name, found)
 

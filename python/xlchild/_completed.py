@@ -1,13 +1,18 @@
 """What became of an operation, and the exception that it amounts to.
 
 The run() of Context (_context.py), of _run.py and of aio.py return a
-CompletedProcess. Apart from _events.py since subprocess is slow to import.
+CompletedProcess. Apart from _events.py since subprocess is slow to import, and
+with whatever a Status needs to be asked or printed: where that happens, there may
+be no file left to import with.
 """
 import errno
 import os
+import resource  # noqa: F401
+import signal  # noqa: F401
+import struct  # noqa: F401
 import subprocess
 
-from . import _libxl
+from . import _enums, _libxl  # noqa: F401
 from ._errors import AbortedError, XlchildError
 from ._status import Status
 

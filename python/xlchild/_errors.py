@@ -236,6 +236,9 @@ class SpawnError(XlchildError, OSError):
         words = OSError.__str__(self)
         if self.filename is None and words.endswith(": None"):
             words = words[:-len(": None")]
+        if self.errno == _errno.EMFILE:
+            words += " (a living child takes one, and all %d that " \
+                "RLIMIT_NOFILE allows are in use)" % os.sysconf("SC_OPEN_MAX")
         return "[stage %s] %s" % (self.stage, words)
 
 

@@ -130,6 +130,37 @@ def test_few_files():
         assert b"40 commands, 0 failed" in done.stderr
 
 
+FEW = """if True:
+    import resource, sys
+    from xlchild.pool import Pool
+    begun = []
+    options = {
+        "captured": {}, "inherited": {"capture": False},
+        "starters": {"starters": 4}, "input": {},
+        "on_output": {"on_output": lambda result, stream, data: None},
+    }[sys.argv[1]]
+    command = ["sh", "-c", "sleep 0.02; cat >/dev/null"]
+    if sys.argv[1] == "input":
+        command = command, b"x"
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    with Pool(32, **options) as pool:
+        done = list(pool.map([command] * 80))
+        assert [result.error for result in done] == [None] * 80
+        assert all(result.success for result in done)
+        assert all(result.attempts == 1 for result in done)
+        # nothing of it is left over: one that needs a few still starts
+        assert next(pool.map([["true"]])).success
+"""
+
+
+@pytest.mark.parametrize("kind", ["captured", "inherited", "starters",
+                                  "input", "on_output"])
+def test_many_workers_and_few_files(kind):
+    """C25: what cannot start for want of a file waits, and is no attempt."""
+    subprocess.run([sys.executable, "-c", FEW, kind], check=True,
+                   stdin=subprocess.DEVNULL, timeout=60)
+
+
 # ---- no room ---------------------------------------------------------------
 
 

@@ -126,3 +126,30 @@ def test_signals_that_commands_are_to_ignore_are_found():
         capture_output=True, text=True)
     ignored = int(done.stdout.split()[1], 16)
     assert ignored == 1 << 0 | 1 << 11
+
+
+def test_nothing_is_left_to_import_where_no_file_is_left():
+    """What is asked of a status, or printed, needs no file of its own."""
+    alone("-c", """if True:
+        import os, resource, signal, xlchild
+        done = xlchild.run(["sh", "-c", "kill -9 $$"])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        taken = []
+        try:
+            while True:
+                taken.append(os.dup(0))
+        except OSError:
+            pass
+        assert str(done.status) == "signal SIGKILL"
+        assert done.status.kind is xlchild.Status.SIGNALED
+        assert done.rusage.ru_maxrss > 0 and done.lost is None
+        assert done.status.source.name == "REAPED"
+        assert xlchild.Lost(1).reason.text and xlchild.KillPolicy().scope == 0
+        try:
+            xlchild.spawn(["true"])
+        except xlchild.SpawnError as error:
+            words = str(error)
+        assert "all 40 that RLIMIT_NOFILE allows" in words, words
+        os.close(taken.pop())
+        assert xlchild.spawn(["true"]).wait().success
+        """)
