@@ -11,7 +11,7 @@ import time
 from .. import _libxl
 from ..pool import Pool
 from ..pool._pressure import Unfit
-from ..pool._result import OutputLost
+from ..pool._result import ExecutorGone, OutputLost
 from ..pool._spool import NamedSpool, Spool
 from ._input import commands_of, with_slot
 from ._options import WRONG_USE, parse
@@ -72,6 +72,8 @@ class Tally:
 
     def _words(self, result, error):
         """What went wrong; OSErrors that are no SpawnErrors are ours."""
+        if isinstance(error, ExecutorGone):
+            self.broken = True
         if isinstance(error, OutputLost):
             self.broken = True
             return "its output may not be all there: %s" % said(error)

@@ -11,11 +11,13 @@ import time
 from .._errors import XlchildError
 from .._libxl import ERROR_TIMEDOUT
 from .._status import Status
+from ._result import ExecutorGone
 
 __all__ = ["ByExecutor", "run_task"]
 
-
 GLANCE = 0.05
+LOOK = 0.5  # how often a dask client is asked whether it still is one
+_CLOSED = ("closing", "closed")
 
 
 class ByExecutor:
@@ -28,8 +30,12 @@ class ByExecutor:
         if not callable(getattr(executor, "submit", None)):
             raise TypeError("executor must have submit(): %r" % (executor,))
         self._executor = executor
-        self._more = {"pure": False} if hasattr(executor, "scheduler_info") \
-            else {}  # dask would run equal commands once
+        self._dask = hasattr(executor, "scheduler_info")
+        address = getattr(getattr(executor, "scheduler", None), "address",
+                          None)
+        self._address = " " + address if address else ""
+        # dask would run equal commands once
+        self._more = {"pure": False} if self._dask else {}
         self._keywords = dict(options, kill=tuple(map(float, kill)))
         self._capture = (capture, limit)
         self._timeout = timeout
@@ -49,6 +55,10 @@ class ByExecutor:
         """Submit them; those that could not be are returned."""
         failed = []
         for result in results:
+            if self._gone():
+                result.error = self._gone()
+                failed.append(result)
+                continue
             result.started = time.time()
             result._begun = time.monotonic()
             try:
@@ -56,7 +66,7 @@ class ByExecutor:
                     run_task, result.args, result._input, self._capture,
                     self._timeout, self._keywords, **self._more)
             except Exception as error:  # it is shut down, or broken
-                result.error = error
+                result.error = self._gone() or error
                 failed.append(result)
                 continue
             result._ticket = future
@@ -71,35 +81,91 @@ class ByExecutor:
         if also:
             timeout = GLANCE if timeout is None else min(timeout, GLANCE)
         try:
-            future = self._ended.get(timeout=timeout)
+            future = self._next(timeout)
             while True:
                 result = self._running.pop(id(future), None)
                 if result is not None:
-                    _fill(result, future)
+                    _fill(result, future, self._dask, self._gone)
                     ended.append(result)
                 future = self._ended.get_nowait()
         except queue.Empty:
-            return ended
+            pass
+        if not ended and self._gone():  # it need not tell of all any more
+            for key, result in list(self._running.items()):
+                del self._running[key]
+                result._ticket = None
+                result.seconds = time.monotonic() - result._begun
+                result.error = self._gone()
+                ended.append(result)
+        return ended
+
+    def _next(self, timeout):
+        """A future that has ended; queue.Empty: none in time, or a dask client
+        has been closed."""
+        until = None if timeout is None else time.monotonic() + timeout
+        while self._dask:
+            left = LOOK if until is None else until - time.monotonic()
+            try:
+                return self._ended.get(timeout=max(0, min(LOOK, left)))
+            except queue.Empty:
+                if left <= LOOK and until is not None or self._gone():
+                    raise
+        return self._ended.get(timeout=timeout)
+
+    def _gone(self):
+        """The error of all that was not told of; None: it is there."""
+        if not self._dask or getattr(self._executor, "status",
+                                     None) not in _CLOSED:
+            return None
+        return ExecutorGone("the dask scheduler%s is gone, or its client was "
+                            "closed" % self._address)
 
     def stop(self, result, policy=None):
         """Keep it from being started; what runs at a worker goes on."""
-        return result._ticket.cancel() is not False
+        if self._gone():
+            return False  # collect() tells why
+        try:
+            return result._ticket.cancel() is not False
+        except Exception:
+            if self._dask:  # the scheduler does not answer
+                return False
+            raise
 
 
-def _fill(result, future):
+def _fill(result, future, dask, gone):
     """What the task brought back, or why it brought nothing."""
     result._ticket = None
     result.seconds = time.monotonic() - result._begun
     try:
         (result.host, raw, result.stdout, result.stderr, result.timed_out,
-         result.started, result.seconds, result.error) = future.result()
+         result.started, result.seconds, result.error) = \
+            _answer(future, gone) if dask else future.result()
     except BaseException as error:  # CancelledError is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
-        result.error = error
+        if dask and type(error).__name__ == "CancelledError":
+            error = XlchildError(
+                "its task was cancelled, as it is when the connection to the "
+                "dask scheduler is lost; whether it ran is not known")
+        result.error = gone() or error
         return
     if raw is not None:
         result.status = Status(raw)
+
+
+def _answer(future, gone):
+    """What a dask future has. It is fetched from the worker; where that takes
+    long, it is tried again, with more patience."""
+    import asyncio
+    patience = LOOK
+    while True:
+        if gone():
+            raise gone()
+        try:
+            patience *= 2
+            return future.result(timeout=patience)
+        except asyncio.TimeoutError:
+            pass
 
 
 def run_task(args, given, capture, timeout, keywords):

@@ -4,11 +4,16 @@ Made by the scheduler (_schedule.py) when a command is taken from the list,
 filled by what runs it (_local.py, _remote.py), handed to the user at its end.
 """
 
-__all__ = ["OutputLost", "Result"]
+__all__ = ["ExecutorGone", "OutputLost", "Result"]
 
 
 class OutputLost(OSError):
     """Error of a Result: what the command wrote is not all there."""
+
+
+class ExecutorGone(RuntimeError):
+    """Error of a Result: what runs the commands is gone, for good. Whether this
+    one ran to its end is not known, unless it was never handed over."""
 
 
 class Result:

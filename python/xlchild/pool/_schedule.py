@@ -15,6 +15,7 @@ from .._spec import DEVNULL, KillPolicy, kill_tuple
 from . import _local, _spool
 from ._halt import Halt
 from ._pressure import Unfit
+from ._result import ExecutorGone
 from ._run import Run
 
 __all__ = ["Pool", "run_many"]
@@ -47,9 +48,10 @@ class Pool:
     is not waited for. Where a process, memory or a file is wanting for a
     start, it waits until another command has ended (ten seconds at most if
     none runs) and is no attempt. Where the disk is full that output waits on,
-    the error of a Result says so, and it is no success. Use the pool as a context manager, or call close(). It
-    is for one thread; cancel() and stop() may be called by any, and by signal
-    handlers.
+    the error of a Result says so, and it is no success. A dask scheduler that is
+    gone for good ends what it had, and what comes after that, with an error.
+    Use the pool as a context manager, or call close(). It is for one thread;
+    cancel() and stop() may be called by any, and by signal handlers.
 
     >>> from xlchild.pool import Pool
     >>> with Pool(jobs=4) as pool:
@@ -383,7 +385,7 @@ class Pool:
             if self._share is not None:
                 run.took.add(result.seconds)
         elif result.attempts < self.attempts and not self._ending \
-                and not isinstance(result.error, Unfit):
+                and not isinstance(result.error, (Unfit, ExecutorGone)):
             run.again(result, self.backoff * 2 ** (result.attempts - 1))
             return False
         if self._halted is None:
