@@ -29,6 +29,8 @@ ROWS = [
         ("--mode", "mainloop")),
     Row("occurred", "xlchild", "xlchild, mainloop mode, SIGCHLD passed",
         ("--mode", "mainloop-occurred")),
+    Row("nowait", "xlchild", "xlchild, pidfd mode, starts not waited for",
+        ("--nowait", "1")),
 ]
 PEERS = ROWS[:9]
 
@@ -78,7 +80,7 @@ MEMORY = ("heap_bytes_per_child", "resident_bytes_per_child")
 IN_EVERY_ROUND = {
     "vfork/0", "libuv/0", "glib/0", "libev/0", "sdevent/0", "xlchild/0",
     "posix_spawn/0", "clone_files/0", "xlchild/live1000", "libxl/live1000",
-    "xlchild/fds10000", "batch0/0", "batch2/0", "bare2/0",
+    "xlchild/fds10000", "nowait/0", "batch0/0", "batch2/0", "bare2/0",
 }
 SLICES = 5
 # A target divides these, too, but they take long: run in two rounds.
@@ -219,6 +221,8 @@ def targets(sizes):
                512),
         Target("RFC default mode ÷ pidfd mode, 1,000 live",
                rate("libxl/live1000"), rate("xlchild/live1000"), True, 1.5),
+        Target("ours without waiting ÷ ours", rate("nowait/0"), ours, True,
+               0.80),
         Target("bare vfork loop ÷ ours, batch, 2 starters", rate("vfork/0"),
                rate("batch2/0"), False, 1.6),
     ]

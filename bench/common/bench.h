@@ -25,6 +25,7 @@ struct bench_options {
     long map;            /* MiB mapped and touched in the parent */
     long batch;          /* start so many with one call; 0: one by one */
     long starters;       /* threads that start children */
+    long nowait;         /* xlchild's: starts do not wait for their exec */
     long warmup;         /* children before the clock starts */
     long for_ms;         /* stop starting after so long; 0: no limit */
     long slices;         /* measure rate: so often, beside the same parent */

@@ -5,6 +5,7 @@
  *           (the host only says that a SIGCHLD came)
  * --report  event, callback or hold
  * --batch   starts so many with one call, --starters threads help.
+ * --nowait  1: a start returns before its program is executed.
  * Called through bench.h.
  */
 #define _GNU_SOURCE
@@ -144,6 +145,8 @@ static void open_ctx(const struct bench_options *o)
     host_owns = hooks.chldowner == libxl_sigchld_owner_mainloop;
     host_reaps = host_owns && !strcmp(o->mode, "mainloop");
     libxl_childproc_spec_init(&spec);
+    if (o->nowait)
+        spec.flags |= LIBXL_SPAWN_NOWAIT;
     choose_report(o);
     prepare_batch(o);
     if (host_owns) {

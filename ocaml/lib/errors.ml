@@ -44,7 +44,8 @@ let lost_text reason =
     | Not_passed -> 3
     | Not_ours -> 4
     | Number_reused -> 5
-    | Left -> 6)
+    | Left -> 6
+    | Never_ran -> 7)
 
 let error_text e =
   String.concat ""

@@ -92,6 +92,8 @@ type lost_reason =
   | Left
       (** a run's child that the kernel did not let us kill: it was left
           running *)
+  | Never_ran
+      (** a step before its program failed, in a start that nobody waited for *)
 
 (** A status is the kernel's, or it is lost; it is never invented. Signal
     numbers are OCaml's ([Sys.sigterm] ...). *)

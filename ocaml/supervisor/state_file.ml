@@ -34,6 +34,7 @@ let losses =
     (Not_told Not_ours, "strange");
     (Not_told Number_reused, "reused");
     (Not_told Left, "left");
+    (Not_told Never_ran, "never_ran");
     (While_away, "away");
     (Before_boot, "boot");
   ]

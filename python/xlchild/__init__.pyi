@@ -105,6 +105,7 @@ class LostReason(enum.IntEnum):
     NOT_OURS = 4
     NUMBER_REUSED = 5
     LEFT = 6
+    NEVER_RAN = 7
     @property
     def text(self) -> str: ...
 

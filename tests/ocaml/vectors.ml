@@ -280,4 +280,4 @@ let owners =
   Xlchild.[ Libxl; Mainloop; Libxl_always; Selective_reap; Nobody ]
 
 let reasons =
-  Xlchild.[ Stolen; Ignored; Not_passed; Not_ours; Number_reused; Left ]
+  Xlchild.[ Stolen; Ignored; Not_passed; Not_ours; Number_reused; Left; Never_ran ]

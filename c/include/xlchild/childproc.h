@@ -209,6 +209,17 @@ typedef enum libxl_free_policy {
                                            reaped all the same; what is known of
                                            it stays */
 
+#define LIBXL_SPAWN_NOWAIT (1u << 19) /* the call returns once there is a
+                                         process, without waiting for its
+                                         program to be executed */
+#define LIBXL_SPAWN_REPORT_START (1u << 20) /* only with NOWAIT, and not in
+                                               libxl_childproc_exec, which has
+                                               started for it: a
+                                               CHILDPROC_STARTED event, with the
+                                               report's for_event, when it has
+                                               become its program. None where
+                                               its end is noticed first */
+
 /* A NULL-terminated array of strings, which is only read: main's argv and
  * environ (char **) as well as arrays of const char *. C++ converts them all to
  * one type; in C no type takes them without a cast but a pointer to void. */
@@ -354,7 +365,12 @@ typedef struct libxl_childproc_report {
  * Before:   a mode as wished; the default is libxl_sigchld_owner_libxl
  * Effects:  the child runs, or there is none: a failed exec or set-up step is
  *           an error here and its process is reaped. Blocks until the
- *           child has executed its program
+ *           child has executed its program; with LIBXL_SPAWN_NOWAIT only
+ *           until there is a process. What fails later is its end then, with
+ *           LIBXL_LOST_NEVER_RAN, stage and errnoval; signals take effect at
+ *           any time. (Its stack and a copy of the spec, 264 KiB of which some
+ *           12 are touched, go when that is noticed: by whoever pumps, or
+ *           starts the next one)
  * Owns:     spec and report are only read (report NULL: HOLD). *ret_id names
  *           the child until its end has been reported; *ret_pid is its pid.
  *           Each ret_ may be NULL

@@ -42,8 +42,11 @@ typedef enum libxl_childproc_lost {
     LIBXL_LOST_NUMBER_REUSED = 5, /* another wait() took it, and its pid is
                                      another process's by now; there was no
                                      pidfd to ask */
-    LIBXL_LOST_LEFT = 6 /* of an operation's child that the kernel did not let
-                           us kill: it was left running */
+    LIBXL_LOST_LEFT = 6, /* of an operation's child that the kernel did not let
+                            us kill: it was left running */
+    LIBXL_LOST_NEVER_RAN = 7 /* there is none: a step before the program
+                                  failed; stage and errnoval say which, and
+                                  why */
 } libxl_childproc_lost;
 
 /* How the status reached us. */
@@ -65,7 +68,10 @@ typedef struct libxl_childproc_result {
     libxl_childproc_source source;
     int has_rusage;       /* rusage is the kernel's (LIBXL_SOURCE_REAPED) */
     struct rusage rusage; /* of the child and what it waited for */
-    uint64_t reserved[2]; /* zero */
+    int stage;            /* LIBXL_LOST_NEVER_RAN: the LIBXL_STAGE_… that
+                             failed. Else LIBXL_STAGE_NONE */
+    int errnoval;         /* … and why. Else 0 */
+    uint64_t reserved[1]; /* zero */
 } libxl_childproc_result;
 
 typedef enum libxl_event_type {
@@ -78,7 +84,8 @@ typedef enum libxl_event_type {
 #endif
     LIBXL_EVENT_TYPE_OPERATION_COMPLETE = 4, /* Xen's number */
     LIBXL_EVENT_TYPE_CHILDPROC_EXIT = 32,
-    LIBXL_EVENT_TYPE_CHILDPROC_STARTED = 33, /* progress of an operation */
+    LIBXL_EVENT_TYPE_CHILDPROC_STARTED = 33, /* progress of an operation; or
+                                                LIBXL_SPAWN_REPORT_START */
     LIBXL_EVENT_TYPE_CHILDPROC_STOPPED = 34,
     LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED = 35
 } libxl_event_type;

@@ -11,6 +11,7 @@
 #include "child/atfork.h"
 #include "api/postfork.h"
 #include "child/child.h"
+#include "child/flights.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/defer.h"
 #include "kernel/sized.h"
@@ -63,6 +64,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     ctx->generation = xl_process_generation();
     ctx->log.logger = *logger;
     ctx->tick.fire = xl_reap_tick;
+    ctx->flights_look.fire = xl_flights_due;
     xl_queue_init(&ctx->deferred);
     xl_queue_init(&ctx->postponed);
     ctx->events.tail = &ctx->events.head;
@@ -72,6 +74,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->held);
     xl_list_init(&ctx->lingering);
     xl_list_init(&ctx->aos);
+    xl_list_init(&ctx->flights);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
     xl_list_init(&ctx->minded);
@@ -145,10 +148,13 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_send(child, SIGKILL, child->kill.scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
+    /* One that is not its program yet still needs memory of ours: whoever reaps
+     * it frees that. */
+    if (xl_flights_settle(ctx, child))
+        xl_list_remove(&child->setting_up->link); /* the ctx's list goes */
     if (child->adopted || child->on_free == LIBXL_FREE_LEAVE) {
-        /* One that is not its program yet still needs memory of ours: that is
-         * the host's, too, from now on. */
-        xl_child_settle_start(child);
+        if (child->setting_up != NULL)
+            xl_child_leave_start(child->setting_up);
         free_child(child);
         return;
     }
@@ -157,6 +163,8 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     xl_log(ctx, LIBXL_LOG_ERROR, errno,
            "child %d: no thread could be had to reap it after its ctx",
            (int)child->pid);
+    if (child->setting_up != NULL)
+        xl_child_leave_start(child->setting_up);
     free_child(child);
 }
 
@@ -193,6 +201,8 @@ static void free_inherited(libxl_ctx *ctx)
             xl_container(ctx->live.next, struct xl_child, link);
 
         xl_notices_send(ctx, &child->notices, NULL);
+        if (child->setting_up != NULL)
+            child->setting_up->free(child->setting_up, NULL);
         free_child(child);
     }
     xl_child_linger_over(ctx, XL_NEVER);
@@ -236,6 +246,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
     xl_mode_release(ctx);
     xl_registration_release(ctx);
     xl_timer_disarm(&ctx->timers, &ctx->tick);
+    xl_timer_disarm(&ctx->timers, &ctx->flights_look);
     xl_defer_postponed(ctx);
     xl_dispatch(ctx); /* what has occurred is still reported */
     xl_process_remove(ctx);

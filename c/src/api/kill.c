@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "child/flights.h"
 #include "loop/enter.h"
 #include "loop/registration.h"
 #include "child/send.h"
@@ -29,8 +30,8 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     int64_t due;
     int rc;
 
-    xl_child_settle_start(child);
-    if (child->pid < 0 || child->setting_up != NULL) {
+    if (child->pid < 0 ||
+        (xl_flights_settle(ctx, child) && child->guardian != NULL)) {
         /* it is not its program yet: nobody could make use of a grace */
         return xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
     }

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "child/flights.h"
 #include "ctx/defer.h"
 #include "loop/enter.h"
 #include "ctx/events.h"
@@ -363,8 +364,7 @@ static void await_setting_up(libxl_ctx *ctx, libxl_childproc_id id)
     struct xl_child *child;
 
     while ((child = xl_child_get(ctx, id)) != NULL) {
-        xl_child_settle_start(child);
-        if (child->setting_up == NULL)
+        if (!xl_flights_settle(ctx, child))
             break;
         let_others_in(ctx);
     }

@@ -25,8 +25,13 @@
 #include "ctx/events.h"
 #include "loop/pump.h"
 #include "child/exit_watch.h"
+#include "child/flights.h"
+
+#define LOOKS_IN_PASSING 16 /* at starts that nobody waited for */
 
 /* ---- stacks ------------------------------------------------------------- */
+
+#define MAX_SPARE_STACKS 16
 
 struct stack_head {
     struct xl_list link; /* at the lowest address: the child never gets there */
@@ -42,20 +47,27 @@ static void *take_stack(libxl_ctx *ctx)
     if (!xl_list_empty(&ctx->stacks)) {
         head = xl_container(ctx->stacks.next, struct stack_head, link);
         xl_list_remove(&head->link);
+        ctx->nstacks--;
         return head;
     }
     memory = xl_sys.mmap(XL_STACK_SIZE);
     return memory == (void *)-1 ? NULL : memory;
 }
 
+/* ctx NULL: it has gone. */
 static void give_stack(libxl_ctx *ctx, void *memory)
 {
     struct stack_head *head = memory;
 
     if (memory == NULL)
         return;
+    if (ctx == NULL || ctx->nstacks == MAX_SPARE_STACKS) {
+        xl_munmap(memory, XL_STACK_SIZE);
+        return;
+    }
     xl_list_init(&head->link);
     xl_list_prepend(&ctx->stacks, &head->link); /* still in the caches */
+    ctx->nstacks++;
 }
 
 void xl_spawn_free_stacks(libxl_ctx *ctx)
@@ -89,6 +101,13 @@ static int pending_settled(struct xl_setting_up *setting_up)
     return xl_start_settled(start_of(setting_up));
 }
 
+static int pending_apart(struct xl_setting_up *setting_up)
+{
+    const struct xl_start *start = start_of(setting_up);
+
+    return start->way == XL_START_FORKED || pending_settled(setting_up);
+}
+
 static int pending_failed(struct xl_setting_up *setting_up,
                           libxl_childproc_failure *ret_failure)
 {
@@ -101,21 +120,34 @@ static int pending_failed(struct xl_setting_up *setting_up,
     return 1;
 }
 
-static void free_pending(struct xl_setting_up *setting_up)
+static void free_pending(struct xl_setting_up *setting_up, libxl_ctx *ctx)
 {
     struct xl_start *start = start_of(setting_up);
 
     xl_start_release(start);
-    if (start->request.stack != NULL)
-        xl_munmap(start->request.stack, XL_STACK_SIZE);
+    give_stack(ctx, start->request.stack);
+    xl_free(setting_up->started);
     xl_free(((struct xl_pending_start *)(void *)setting_up)->spec);
     xl_free(setting_up);
+}
+
+static int nowait(const struct xl_spawn *spawn)
+{
+    return (spawn->spec->flags & LIBXL_SPAWN_NOWAIT) != 0;
 }
 
 /* Does the caller go on before the child is its program? */
 static int may_outlive(const struct xl_spawn *spawn)
 {
-    return spawn->patience_ms >= 0 || spawn->spec->interrupted != NULL;
+    return spawn->patience_ms >= 0 || spawn->spec->interrupted != NULL ||
+           nowait(spawn);
+}
+
+/* … and may what it gave be gone then? An operation that is waited for keeps
+ * it, and ends the child first if it cannot. */
+static int needs_copy(const struct xl_spawn *spawn)
+{
+    return spawn->ao != NULL ? !spawn->ao->synchronous : nowait(spawn);
 }
 
 static int make_start(struct xl_spawn *spawn)
@@ -128,9 +160,17 @@ static int make_start(struct xl_spawn *spawn)
         return ERROR_NOMEM;
     spawn->pending->setting_up.settled = pending_settled;
     spawn->pending->setting_up.failed = pending_failed;
+    spawn->pending->setting_up.apart = pending_apart;
     spawn->pending->setting_up.free = free_pending;
+    xl_list_init(&spawn->pending->setting_up.link);
     spawn->start = &spawn->pending->start;
-    if (spawn->ao != NULL && !spawn->ao->synchronous) {
+    if (spawn->spec->flags & LIBXL_SPAWN_REPORT_START) {
+        spawn->pending->setting_up.started =
+            xl_sys.calloc(1, sizeof(struct xl_box));
+        if (spawn->pending->setting_up.started == NULL)
+            return ERROR_NOMEM;
+    }
+    if (needs_copy(spawn)) {
         spawn->pending->spec = xl_spec_copy(spawn->spec);
         if (spawn->pending->spec == NULL)
             return ERROR_NOMEM;
@@ -140,8 +180,10 @@ static int make_start(struct xl_spawn *spawn)
 
 static void drop_start(struct xl_spawn *spawn)
 {
-    if (spawn->pending != NULL)
+    if (spawn->pending != NULL) {
+        xl_free(spawn->pending->setting_up.started);
         xl_free(spawn->pending->spec);
+    }
     xl_free(spawn->pending);
     spawn->pending = NULL;
 }
@@ -204,6 +246,10 @@ static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
         return refuse(ctx, spawn);
     }
+    if ((spawn->spec->flags & LIBXL_SPAWN_REPORT_START) && spawn->ao != NULL) {
+        set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
+        return refuse(ctx, spawn);
+    }
     if ((spawn->spec->flags & LIBXL_SPAWN_HOLD_PID) &&
         (spawn->ao != NULL ||
          (spawn->report != NULL && spawn->report->kind != LIBXL_REPORT_HOLD))) {
@@ -245,8 +291,11 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
 
     if (rc != 0)
         return rc;
+    (void)xl_flights_look(ctx, LOOKS_IN_PASSING);
     xl_pump_in_passing(ctx);
     xl_child_linger_over(ctx, XL_NEVER);
+    if (spawn->spec->flags & LIBXL_SPAWN_REPORT_START)
+        spawn->due = xl_flights_first_look();
     set_failure(spawn, LIBXL_STAGE_PREPARE, 0, NULL);
     count(ctx, spawn, 1);
     rc = arm(ctx, spawn);
@@ -279,6 +328,7 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
     request->files = spawn->files;
     request->opens = spawn->opens;
     request->apart = apart || may_outlive(spawn);
+    request->nowait = nowait(spawn);
     request->stat_fd = ctx->stat_fd;
     request->entry = &spawn->child->reg;
     if (request->fork_replacement == NULL)
@@ -328,6 +378,22 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
     }
 }
 
+/* The child is not its program yet, for all we know; or it is, and that is to
+ * be told. */
+static void hand_over(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    struct xl_setting_up *flight = &spawn->pending->setting_up;
+
+    if (spawn->start->unsettled) {
+        spawn->child->setting_up = flight;
+        spawn->pending = NULL;
+        xl_flights_add(ctx, spawn->child);
+        return;
+    }
+    xl_flights_tell(ctx, spawn->child, flight->started);
+    flight->started = NULL;
+}
+
 /* Only what cannot fail. rc: what the start has come to. */
 static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
 {
@@ -355,12 +421,10 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
     spawn->pid = request->pid;
     if (rc == 0)
         set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
-    if (start->unsettled) {
-        child->setting_up = &spawn->pending->setting_up;
-        spawn->pending = NULL;
-    }
     xl_child_started(ctx, child, request->pid, request->pidfd);
     xl_exit_watch_new(ctx, child);
+    if (spawn->pending != NULL)
+        hand_over(ctx, spawn);
     if (child->let_go)
         xl_reaper_thread_mind(ctx);
     if (child->guardian != NULL)
@@ -374,7 +438,7 @@ static int end_start(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
     struct xl_start_limits limits = {
         .patience_ms = spawn->patience_ms,
-        .give_up = spawn->spec->interrupted,
+        .give_up = nowait(spawn) ? NULL : spawn->spec->interrupted,
         .user = spawn->spec->interrupted_user,
     };
     int rc;

@@ -28,9 +28,10 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
                  struct xl_child **ret_child)
 {
     int stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
+    int several = stops || (spec->flags & LIBXL_SPAWN_REPORT_START);
     /* several events need a strand, which goes when the child goes */
     struct xl_child *child = xl_sys.calloc(
-        1, sizeof *child + (stops ? sizeof(struct xl_strand) : 0));
+        1, sizeof *child + (several ? sizeof(struct xl_strand) : 0));
     int reserved = 0;
     int rc = ERROR_NOMEM;
 
@@ -49,8 +50,8 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     child->leads_group =
         (spec->flags & (LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
                         LIBXL_SPAWN_SET_CTTY)) != 0;
-    if (stops) {
-        child->wants_stops = 1;
+    child->wants_stops = stops != 0;
+    if (several) {
         child->has_strand = 1;
         xl_strand_init(xl_child_strand(child));
     }
@@ -159,12 +160,13 @@ static void let_go(libxl_ctx *ctx, struct xl_child *child)
     xl_defer(ctx, &child->box.deferred, strand, 1);
 }
 
-/* The epoll would go on watching what the host's own pidfd keeps open. */
+/* The epoll would go on watching what the host's own pidfd, or a child on its
+ * way, keeps open. */
 static void close_pidfd(libxl_ctx *ctx, struct xl_child *child)
 {
     if (child->pidfd < 0)
         return;
-    if (child->pidfd_shared)
+    if (child->pidfd_shared || (xl_own_may_be_copied() && !child->recent))
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);
     xl_own_close(child->pidfd);
@@ -302,20 +304,39 @@ void xl_child_let_go(libxl_ctx *ctx, struct xl_child *child)
     ctx->nletgo++;
 }
 
-void xl_child_settle_start(struct xl_child *child)
-{
-    struct xl_setting_up *setting_up = child->setting_up;
+/* ---- starts that are left to the host ------------------------------------ */
 
-    if (setting_up == NULL || !setting_up->settled(setting_up))
-        return;
-    child->setting_up = NULL;
-    setting_up->free(setting_up);
+static _Atomic(struct xl_setting_up *) all_left;
+
+static void push_left(struct xl_setting_up *setting_up)
+{
+    setting_up->left = atomic_load(&all_left);
+    while (!atomic_compare_exchange_weak(&all_left, &setting_up->left,
+                                         setting_up))
+        ;
+}
+
+/* No lock: a fork of the host's may come at any moment. */
+void xl_child_leave_start(struct xl_setting_up *setting_up)
+{
+    struct xl_setting_up *next = atomic_exchange(&all_left, NULL);
+
+    xl_list_remove(&setting_up->link);
+    setting_up->left = next;
+    for (; setting_up != NULL; setting_up = next) {
+        next = setting_up->left;
+        if (setting_up->apart(setting_up))
+            setting_up->free(setting_up, NULL);
+        else
+            push_left(setting_up);
+    }
 }
 
 /* ---- the end ------------------------------------------------------------ */
 
 /* 1, and why, if it never became its program. */
-static int never_became(struct xl_child *child,
+static int never_became(libxl_ctx *ctx, struct xl_child *child,
+                        libxl_childproc_source source,
                         libxl_childproc_failure *ret_failure)
 {
     struct xl_setting_up *setting_up = child->setting_up;
@@ -323,10 +344,32 @@ static int never_became(struct xl_child *child,
 
     if (setting_up == NULL)
         return 0;
-    failed = setting_up->failed(setting_up, ret_failure);
+    xl_list_remove(&setting_up->link);
     child->setting_up = NULL;
-    setting_up->free(setting_up);
+    /* The host may say so of one that lives, and still needs that memory. */
+    if (source == LIBXL_SOURCE_PASSED && !setting_up->settled(setting_up)) {
+        xl_child_leave_start(setting_up);
+        return 0;
+    }
+    failed = setting_up->failed(setting_up, ret_failure);
+    setting_up->free(setting_up, ctx);
     return failed;
+}
+
+/* What the kernel says of its process is that of our own code in it. */
+static void not_started(libxl_ctx *ctx, const struct xl_child *child,
+                        const libxl_childproc_failure *failure,
+                        libxl_childproc_result *result)
+{
+    result->status = 0;
+    result->lost = LIBXL_LOST_NEVER_RAN;
+    result->stage = failure->stage;
+    result->errnoval = failure->errnoval;
+    if (child->report == LIBXL_REPORT_NONE && child->guardian == NULL)
+        xl_log(ctx, LIBXL_LOG_WARNING, failure->errnoval,
+               "child %d, of whose end nobody is told, never became its "
+               "program (stage %s)",
+               (int)child->pid, libxl_childproc_stage_name(failure->stage));
 }
 
 /* After the end of one that has a handle, or whose operation goes on: its group
@@ -368,7 +411,7 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
         keep_number(ctx, child);
     else
         xl_registry_remove(&child->reg);
-    failed = never_became(child, &failure);
+    failed = never_became(ctx, child, source, &failure);
     xl_list_remove(&child->link);
     xl_timer_disarm(&ctx->timers, &child->timer);
     ctx->nlive--;
@@ -382,6 +425,8 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     child->box.event.type = LIBXL_EVENT_TYPE_CHILDPROC_EXIT;
     result->id = child->id;
     result->pid = child->pid;
+    if (failed)
+        not_started(ctx, child, &failure, result);
     xl_notices_send(ctx, &child->notices, result);
 
     if (child->guardian != NULL) {

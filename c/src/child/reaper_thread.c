@@ -21,6 +21,7 @@
 
 #include "child/mode.h"
 #include "child/reap.h"
+#include "child/flights.h"
 #include "child/wait_one.h"
 #include "kernel/own.h"
 
@@ -64,7 +65,7 @@ static int gone(struct xl_child *child)
 static void bury(struct xl_child *child)
 {
     if (child->setting_up != NULL)
-        child->setting_up->free(child->setting_up);
+        child->setting_up->free(child->setting_up, NULL);
     nblind -= child->unwatched;
     xl_list_remove(&child->link);
     xl_registry_remove(&child->reg);
@@ -154,7 +155,7 @@ static void look_at_young(libxl_ctx *ctx)
         left--;
         if (is_waited_for(child) || xl_reap_look(ctx, child))
             continue;
-        xl_child_settle_start(child);
+        (void)xl_flights_settle(ctx, child);
         if (watch(child, child->id) == 0 && !child->background) {
             child->background = 1;
             ctx->nbackground++;

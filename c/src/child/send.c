@@ -167,15 +167,18 @@ static int send_early(struct xl_child *child, int signo)
     return 0;
 }
 
-int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
+static int in_flight(const struct xl_child *child)
+{
+    struct xl_setting_up *flight = child->setting_up;
+
+    return flight != NULL && !child->ended && !flight->settled(flight);
+}
+
+static int send_to(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
     int group = scope == LIBXL_KILL_GROUP;
     int r;
 
-    if (out_of_scope(child, scope))
-        return ERROR_INVAL;
-    if (child->pid < 0)
-        return send_early(child, signo);
     if (scope == LIBXL_KILL_CGROUP)
         return kill_cgroup(child, signo);
     /* a group may outlive its leader, whose number it keeps */
@@ -197,6 +200,35 @@ int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
     if (r != 0 && (errno == EINVAL || errno == ENOSYS))
         return ERROR_NI;
     return answer(r);
+}
+
+/* It may not be in its group, or cgroup, yet. Whoever is there is reached once
+ * it is killed; another signal reaches it once. */
+static int send_wide_in_flight(struct xl_child *child, int signo,
+                               libxl_kill_scope scope)
+{
+    int itself;
+    int all;
+
+    if (signo == SIGKILL) {
+        itself = send_to(child, SIGKILL, LIBXL_KILL_PROCESS);
+        all = send_to(child, SIGKILL, scope);
+        return itself == 0 ? 0 : all;
+    }
+    all = send_to(child, signo, scope);
+    return all == ERROR_NOTFOUND ? send_to(child, signo, LIBXL_KILL_PROCESS)
+                                 : all;
+}
+
+int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
+{
+    if (out_of_scope(child, scope))
+        return ERROR_INVAL;
+    if (child->pid < 0)
+        return send_early(child, signo);
+    if (scope != LIBXL_KILL_PROCESS && in_flight(child))
+        return send_wide_in_flight(child, signo, scope);
+    return send_to(child, signo, scope);
 }
 
 libxl_kill_scope xl_send_goes_with(struct xl_child *child,

@@ -189,6 +189,7 @@ struct libxl_ctx {
     struct xl_pump pump;
     struct xl_timers timers;
     struct xl_timer tick; /* looks for exits where nothing announces them */
+    struct xl_timer flights_look; /* at starts that somebody waits for */
     struct xl_os os;
     struct xl_selfpipe selfpipe;
     struct xl_wakeup wakeup; /* its own synchronisation */
@@ -199,6 +200,7 @@ struct libxl_ctx {
     struct xl_list held;     /* ended, result not taken */
     struct xl_list lingering; /* ended, dropped, not yet reaped; by time */
     struct xl_list aos;      /* operations not completed */
+    struct xl_list flights;  /* starts whose children are no programs yet */
     int nlive;
     int nstops;            /* live ones with REPORT_STOPS */
     int nrecent;           /* live ones that epoll does not watch yet */
@@ -213,6 +215,7 @@ struct libxl_ctx {
     int mind_all;          /* under the same: at those it watches, too */
     int nstarting;         /* starts under way */
     struct xl_list stacks; /* spare stacks for children */
+    int nstacks;           /* how many */
     char *chunk;           /* what is captured is read there, under the lock:
                               a pumping thread's stack may be small */
     int latched;           /* the first disaster that no hook was told */

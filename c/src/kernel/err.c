@@ -83,6 +83,8 @@ const char *libxl_childproc_lost_text(libxl_childproc_lost lost)
     case LIBXL_LOST_LEFT:
         return "the child was to be killed, which was not permitted: it was "
                "left running";
+    case LIBXL_LOST_NEVER_RAN:
+        return "it never became its program";
     case LIBXL_LOST_NOT_OURS:
         return "not a child of this process: only its parent learnt the "
                "status";

@@ -91,6 +91,7 @@ int xl_own_is(int fd)
 }
 
 static atomic_int disturbed;
+static atomic_int copied;
 
 void xl_own_disturbed(void)
 {
@@ -100,6 +101,16 @@ void xl_own_disturbed(void)
 int xl_own_is_disturbed(void)
 {
     return atomic_load_explicit(&disturbed, memory_order_relaxed);
+}
+
+void xl_own_copied(void)
+{
+    atomic_store(&copied, 1);
+}
+
+int xl_own_may_be_copied(void)
+{
+    return atomic_load_explicit(&copied, memory_order_relaxed);
 }
 
 void xl_own_forget(int fd)

@@ -19,6 +19,11 @@ void xl_own_close(int fd);
  * then on a pidfd is looked at before it is reaped by. */
 void xl_own_disturbed(void);
 int xl_own_is_disturbed(void);
+/* Children are made that have copies of ours until they execute their programs,
+ * while their parents go on: closing ours alone may leave an epoll watching
+ * it. */
+void xl_own_copied(void);
+int xl_own_may_be_copied(void);
 /* It is not ours any more: it has been closed, or is about to be. */
 void xl_own_forget(int fd);
 /* In a forked child, by the fork handler: closes all that are marked, or, not

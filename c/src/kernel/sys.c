@@ -177,6 +177,11 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
         args.parent_tid = (uint64_t)(uintptr_t)ret_pid;
     if (flags & CLONE_CHILD_CLEARTID)
         args.child_tid = (uint64_t)(uintptr_t)until_exec;
+    /* The thread may end while the child runs on its memory: what compilers
+     * look for beyond the thread pointer (a canary) is found in the child's
+     * own stack, where nothing else is. */
+    if (flags & CLONE_SETTLS)
+        args.tls = (uint64_t)(uintptr_t)stack + 1024;
     if (cgroup >= 0) {
         args.flags |= FLAG_INTO_CGROUP;
         args.cgroup = (uint64_t)cgroup;

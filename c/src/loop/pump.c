@@ -18,6 +18,7 @@
 #include "child/reap.h"
 #include "ctx/waiters.h"
 #include "child/exit_watch.h"
+#include "child/flights.h"
 
 #define BATCH 64
 #define BATCHES_PER_PUMP 8
@@ -77,11 +78,15 @@ static void handle_all(libxl_ctx *ctx, const struct epoll_event *events, int n)
         xl_reap_sigchld(ctx); /* a tick asked for it */
 }
 
-/* Whatever became due while nobody pumped is due now. */
-static void begin(libxl_ctx *ctx)
+/* Whatever became due while nobody pumped is due now. 1: there may be an event
+ * that was not there before. */
+static int begin(libxl_ctx *ctx)
 {
+    int told = xl_flights_look(ctx, BATCH);
+
     ctx->pump.idle_starts = 0;
     xl_defer_postponed(ctx);
+    return told > 0;
 }
 
 void xl_pump_once(libxl_ctx *ctx)
@@ -89,7 +94,7 @@ void xl_pump_once(libxl_ctx *ctx)
     struct epoll_event events[BATCH];
     int round;
 
-    begin(ctx);
+    (void)begin(ctx);
     ctx->pump.more = 0;
     (void)xl_reap_recent(ctx);
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
@@ -217,8 +222,7 @@ static int lead(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     int saved;
     int n;
 
-    begin(ctx);
-    if (ctx->deferred.head != NULL)
+    if (begin(ctx) || ctx->deferred.head != NULL)
         return 0;
     if (xl_reap_recent(ctx) > 0) {
         /* the handler may go with it: first see to strangers that ended */

@@ -24,6 +24,7 @@
 #ifndef CLOSE_RANGE_UNSHARE
 #define CLOSE_RANGE_UNSHARE (1U << 1)
 #endif
+#define FUTEX_WAKE 1 /* <linux/futex.h> does not come with musl */
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -433,7 +434,9 @@ int xl_child_setup_run(void *arg)
             leave(127);
         }
     }
-    im->under_way = 1;
+    atomic_store(&im->under_way, 1);
+    if (im->shared_files && im->wake)
+        (void)call(SYS_futex, address(&im->under_way), FUTEX_WAKE, 1);
     if (im->gate_fd >= 0)
         wait_at_gate(im);
     check(im, LIBXL_STAGE_SESSION, session(spec));

@@ -8,6 +8,8 @@
 #ifndef XL_CHILD_SETUP_H
 #define XL_CHILD_SETUP_H
 
+#include <stdatomic.h>
+
 #include "start/fdplan.h"
 #include "kernel/sys.h"
 
@@ -47,6 +49,7 @@ struct xl_child_setup {
     xl_sigset final_mask;
 
     pid_t parent; /* for the parent-death signal */
+    int wake;     /* whoever waits for under_way, by futex */
 
     int tell_fd; /* the child's: where error_fd is now */
 
@@ -56,7 +59,7 @@ struct xl_child_setup {
     volatile int file;            /* … and it was this one's open */
     volatile int ran;             /* the child came as far as to say so */
     volatile int unshare_refused; /* errno; nothing was done: start again */
-    volatile int under_way;       /* neither is to be feared any more */
+    atomic_int under_way;         /* neither is to be feared any more */
 };
 
 /* What goes through error_fd. */

@@ -36,7 +36,7 @@ void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec, size_t size)
 
 static int known_flags(unsigned flags)
 {
-    return (flags & ~((LIBXL_SPAWN_HOLD_PID << 1) - 1)) == 0;
+    return (flags & ~((LIBXL_SPAWN_REPORT_START << 1) - 1)) == 0;
 }
 
 static const char *bad_fds(const libxl_childproc_spec *spec)
@@ -79,6 +79,8 @@ static const char *bad_member(const libxl_childproc_spec *spec)
         return "flags";
     if ((flags & LIBXL_SPAWN_JOIN_GROUP) && spec->group <= 1)
         return "group";
+    if ((flags & LIBXL_SPAWN_REPORT_START) && !(flags & LIBXL_SPAWN_NOWAIT))
+        return "flags";
     if ((flags & LIBXL_SPAWN_KEEP_GROUPS) && (flags & LIBXL_SPAWN_SET_GROUPS))
         return "flags";
     if ((flags & LIBXL_SPAWN_SET_GROUPS) && spec->ngroups > 0 &&

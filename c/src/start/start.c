@@ -23,15 +23,17 @@ static void begin_forked(struct xl_start *start)
     start->way = start->rc == 0 ? XL_START_FORKED : XL_START_NOWHERE;
 }
 
-/* The child opens something that may block for ever, and can only be made in
- * such a way that its parent does not have to sleep for it by a fork. */
+/* The child opens something that may block for ever, or nobody is to sleep for
+ * it anyway, and only by a fork can it be made in such a way here. */
 static int must_not_sleep(const struct xl_start_request *request)
 {
     struct stat st;
     int i;
 
-    if (!request->opens || xl_start_shared_apart(request))
+    if (!(request->opens || request->nowait) || xl_start_shared_apart(request))
         return 0;
+    if (request->nowait)
+        return 1;
     for (i = 0; i < XL_CHILD_FILES; i++) {
         const char *path = request->files[i].path;
 
@@ -74,7 +76,7 @@ static int end(struct xl_start *start)
 static int far_enough(const struct xl_start *start)
 {
     return start->way == XL_START_FORKED ||
-           start->u.shared.prepared.image.under_way;
+           xl_start_shared_has_its_fds(&start->u.shared);
 }
 
 /* Waits until the child has become its program, or failed, or is not waited
@@ -87,6 +89,14 @@ static enum {
 {
     int64_t until = xl_after_ms(limits != NULL ? limits->patience_ms : -1);
 
+    if (start->request.nowait) {
+        while (!await(start, 0)) {
+            if (far_enough(start))
+                return HAS_NOT;
+            xl_start_shared_await_fds(&start->u.shared);
+        }
+        return HAS;
+    }
     for (;;) {
         int left = xl_ms_until(until);
 

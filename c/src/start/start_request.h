@@ -25,6 +25,8 @@ struct xl_start_request {
     int apart;   /* the thread must not sleep until the child has left our
                     memory: other starts overlap with it, or it may have to
                     be given up */
+    int nowait;  /* the thread must not sleep for the child at all: apart, or
+                    by a fork */
     int opens;   /* the child opens something that may block for ever */
     int stat_fd; /* /proc/self/status; -1 */
     struct xl_registry_entry *entry;

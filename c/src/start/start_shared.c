@@ -19,6 +19,7 @@
 #include "ctx/process.h"
 #include "kernel/facility.h"
 #include "kernel/numbers.h"
+#include "kernel/own.h"
 #include "kernel/rawcall.h"
 #include "kernel/stop_point.h"
 #include "start/sigplan.h"
@@ -49,6 +50,19 @@
 #define LOOK_MS 100    /* at a child that ends without telling */
 #define BIRTH_MS 1     /* between looks at one that is to run … */
 #define BIRTH_LOOKS 20 /* … and no more of them: it may be frozen */
+
+/* The child takes its own table only when it comes to run, and what the caller
+ * gave must be in it however soon that is closed. So a parent that goes on at
+ * once has a small table copied by the clone; where it is large, waiting for
+ * the child to take it costs less. pidfds get the lowest free number. */
+#define SMALL_TABLE 512
+
+static atomic_int fds_open; /* at least so many, when a child was last made */
+
+static int better_copied(const struct xl_start_request *request)
+{
+    return request->nowait && atomic_load(&fds_open) < SMALL_TABLE;
+}
 
 static int high_fds_needed(const struct xl_fd_plan *plan)
 {
@@ -103,7 +117,7 @@ static int clone_flags(const struct xl_start_request *request,
 
     im->shared_files = !unshared && (have & LIBXL_FACILITY_SHARED_FILES) &&
                        !(request->spec->flags & LIBXL_SPAWN_KEEP_FDS) &&
-                       !high_fds_needed(&im->fds);
+                       !high_fds_needed(&im->fds) && !better_copied(request);
     if (im->shared_files)
         flags |= CLONE_FILES;
     if (have & LIBXL_FACILITY_PIDFD)
@@ -111,9 +125,11 @@ static int clone_flags(const struct xl_start_request *request,
     flags |=
         have & XL_FACILITY_CLONE3 ? CLONE_PARENT_SETTID : CLONE_CHILD_SETTID;
     if (request->apart && xl_start_shared_apart(request))
-        flags |= CLONE_CHILD_CLEARTID;
+        flags |= CLONE_CHILD_CLEARTID | CLONE_SETTLS;
     else
         flags |= CLONE_VFORK;
+    if (!(flags & (CLONE_FILES | CLONE_VFORK)))
+        xl_own_copied();
     return flags;
 }
 
@@ -184,6 +200,8 @@ static pid_t clone_child(struct xl_start_request *request,
         flags = clone_flags(request, im, have, shared->unshared_only);
         atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
         im->ran = 0;
+        im->wake = request->nowait;
+        atomic_init(&im->under_way, 0);
         im->unshare_refused = 0;
         im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
         FORGET_FRAMES(request->stack);
@@ -245,6 +263,8 @@ static void make_child(struct xl_start_request *request,
         cgroup.fd);
     shared->errnoval = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
+    if (shared->pid > 0)
+        atomic_store(&fds_open, atomic_load(&shared->registered.pidfd));
     XL_STOP_POINT("start: cloned");
 out:
     xl_forkfd_close(&cgroup);
@@ -277,7 +297,7 @@ int xl_start_shared_await(struct xl_start_request *request,
     struct xl_child_setup *im = &shared->prepared.image;
 
     /* Older kernels do not tell of one that ends by dumping core. */
-    if (!has_left(shared) &&
+    if (!has_left(shared) && ms != 0 &&
         xl_sys.futex_wait(&shared->until_exec, 1, ms) != 0 &&
         errno == ETIMEDOUT && ms >= LOOK_MS && has_ended(shared))
         atomic_store(&shared->until_exec, 0);
@@ -294,6 +314,18 @@ int xl_start_shared_await(struct xl_start_request *request,
         return has_left(shared);
     }
     return 1;
+}
+
+int xl_start_shared_has_its_fds(const struct xl_shared_start *shared)
+{
+    const struct xl_child_setup *im = &shared->prepared.image;
+
+    return !im->shared_files || atomic_load(&im->under_way);
+}
+
+void xl_start_shared_await_fds(struct xl_shared_start *shared)
+{
+    (void)xl_sys.futex_wait(&shared->prepared.image.under_way, 0, BIRTH_MS);
 }
 
 int xl_start_shared_end(struct xl_start_request *request,

@@ -29,6 +29,10 @@ int xl_start_shared_begin(struct xl_start_request *request,
  * program or by ending. 1: it has, or there is none. */
 int xl_start_shared_await(struct xl_start_request *request,
                           struct xl_shared_start *shared, int ms);
+/* Does it have a table of its own? The caller's may change then. */
+int xl_start_shared_has_its_fds(const struct xl_shared_start *shared);
+/* Waits until it may; only with request->nowait. */
+void xl_start_shared_await_fds(struct xl_shared_start *shared);
 /* 0 and the registry knows the child; or ERROR_*. A child that has not left
  * yet may still fail: then that is its end. */
 int xl_start_shared_end(struct xl_start_request *request,
