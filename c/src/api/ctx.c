@@ -75,6 +75,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->lingering);
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->flights);
+    xl_list_init(&ctx->cgroups_due);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
     xl_list_init(&ctx->minded);
@@ -137,7 +138,7 @@ static void free_child(struct xl_child *child)
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
     xl_own_close(child->pidfd);
-    xl_free(child->cgroup);
+    xl_cgroup_drop(child->cgroup);
     xl_free(child);
 }
 
@@ -210,6 +211,7 @@ static void free_inherited(libxl_ctx *ctx)
         xl_child_forget(ctx,
                         xl_container(ctx->held.next, struct xl_child, link));
     xl_starters_forget(ctx);
+    xl_cgroup_forget_all(ctx);
     /* the locks may be held by threads that are not here: they are left */
     free_memory(ctx);
 }

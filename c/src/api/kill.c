@@ -1,6 +1,6 @@
 /* kill.c - ending children: a signal, a grace, SIGKILL
  *
- * Called by the host, operation.c and ctx.c. Next: send.c.
+ * Called by the host, operation.c and ctx.c. Next: send.c, or cgroup.c.
  */
 #define _GNU_SOURCE
 #include "api/kill.h"
@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "child/flights.h"
+#include "kernel/stop_point.h"
 #include "loop/enter.h"
 #include "loop/registration.h"
 #include "child/send.h"
@@ -22,12 +23,38 @@ static void kill_now(libxl_ctx *ctx, struct xl_timer *timer)
         child->guardian->kill_refused(ctx, child->guardian, child);
 }
 
+static int first_of(const libxl_kill_policy *policy)
+{
+    return policy->first_signal != 0 ? policy->first_signal : SIGKILL;
+}
+
+/* Of two scopes that were asked for the wider one counts. It is set before the
+ * signal, which may be the end of the child. */
+static void widen(struct xl_child *child, const libxl_kill_policy *policy)
+{
+    if (first_of(policy) != SIGKILL && !child->zombie &&
+        policy->scope > child->end_scope)
+        (void)xl_send_goes_with(child, policy->scope);
+}
+
+static void kill_after_grace(libxl_ctx *ctx, struct xl_child *child,
+                             const libxl_kill_policy *policy)
+{
+    int64_t due = xl_after_ms(policy->grace_ms);
+
+    if (child->zombie)
+        return; /* the timer is the host's grace now */
+    if (xl_timer_armed(&child->timer) && child->timer.due <= due)
+        return;
+    child->timer.fire = kill_now;
+    xl_timer_arm(&ctx->timers, &child->timer, due);
+}
+
 int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
                  const libxl_kill_policy *policy)
 {
-    int first = policy->first_signal != 0 ? policy->first_signal : SIGKILL;
     libxl_kill_scope before = child->end_scope;
-    int64_t due;
+    int first = first_of(policy);
     int rc;
 
     if (child->pid < 0 ||
@@ -35,33 +62,15 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
         /* it is not its program yet: nobody could make use of a grace */
         return xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
     }
-
-    /* Of two scopes that were asked for the wider one counts. It is set before
-     * the signal, which may be the end of the child. */
-    if (first != SIGKILL && !child->zombie && policy->scope > before)
-        (void)xl_send_goes_with(child, policy->scope);
+    widen(child, policy);
     rc = xl_send(child, first, policy->scope);
+    if (rc == ERROR_NOTFOUND && policy->scope == LIBXL_KILL_CGROUP)
+        return rc; /* who is left in it still goes with the child */
     if (rc != 0)
         (void)xl_send_goes_with(child, before);
-    if (policy->scope == LIBXL_KILL_CGROUP &&
-        (rc == ERROR_SYSTEM || rc == ERROR_PERMISSION)) {
-        /* Without pidfds nobody in it can be signalled safely. It can be
-         * killed, though; and if not that, the child can. */
-        rc = xl_send(child, SIGKILL, LIBXL_KILL_CGROUP);
-        if (rc != 0)
-            rc = xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
-        return rc;
-    }
-    if (rc != 0 || first == SIGKILL)
-        return rc;
-    if (child->zombie)
-        return 0; /* the timer is the host's grace now */
-    due = xl_after_ms(policy->grace_ms);
-    if (xl_timer_armed(&child->timer) && child->timer.due <= due)
-        return 0;
-    child->timer.fire = kill_now;
-    xl_timer_arm(&ctx->timers, &child->timer, due);
-    return 0;
+    else if (first != SIGKILL)
+        kill_after_grace(ctx, child, policy);
+    return rc;
 }
 
 /* ---- the host's calls --------------------------------------------------- */
@@ -88,6 +97,28 @@ static struct xl_child *reachable(libxl_ctx *ctx, libxl_childproc_id id,
                : NULL;
 }
 
+/* The lock is given up meanwhile: the child may be gone afterwards. */
+static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int signo)
+{
+    struct xl_cgroup *cgroup = child->cgroup;
+    int rc;
+
+    xl_cgroup_hold(cgroup);
+    pthread_mutex_unlock(&ctx->lock);
+    XL_STOP_POINT("kill: a cgroup");
+    rc = xl_cgroup_signal(cgroup, signo);
+    pthread_mutex_lock(&ctx->lock);
+    xl_cgroup_drop(cgroup);
+    return rc;
+}
+
+/* It is in its cgroup, as far as we know. */
+static int by_cgroup(const struct xl_child *child, libxl_kill_scope scope)
+{
+    return scope == LIBXL_KILL_CGROUP && child->cgroup != NULL &&
+           child->pid > 0 && child->setting_up == NULL;
+}
+
 int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
                          libxl_kill_scope scope)
 {
@@ -101,7 +132,12 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     if (rc != 0)
         return rc;
     child = reachable(ctx, id, scope);
-    rc = child != NULL ? xl_send(child, signo, scope) : ERROR_NOTFOUND;
+    if (child == NULL)
+        rc = ERROR_NOTFOUND;
+    else if (by_cgroup(child, scope))
+        rc = signal_cgroup(ctx, child, signo);
+    else
+        rc = xl_send(child, signo, scope);
     saved = errno;
     rc = xl_leave(ctx, rc);
     errno = saved;
@@ -119,9 +155,40 @@ static struct xl_child *to_terminate(libxl_ctx *ctx, libxl_childproc_id id,
                            policy != NULL ? policy->scope : child->kill.scope);
 }
 
+/* As xl_terminate, but the caller is told how it went. */
+static int terminate_cgroup(libxl_ctx *ctx, struct xl_child *child,
+                            const libxl_kill_policy *policy)
+{
+    libxl_kill_scope before = child->end_scope;
+    libxl_childproc_id id = child->id;
+    int signo = first_of(policy);
+    int rc;
+
+    widen(child, policy);
+    rc = signal_cgroup(ctx, child, signo);
+    child = xl_child_get(ctx, id);
+    if (child != NULL && xl_cgroup_refused(rc) && signo != SIGKILL) {
+        /* Without pidfds nobody in it can be signalled safely. It can be
+         * killed, though; … */
+        signo = SIGKILL;
+        rc = signal_cgroup(ctx, child, signo);
+        child = xl_child_get(ctx, id);
+    }
+    if (child == NULL || child->ended)
+        return rc;
+    if (rc != 0)
+        (void)xl_send_goes_with(child, before);
+    if (xl_cgroup_refused(rc))
+        rc = xl_send(child, SIGKILL, LIBXL_KILL_PROCESS); /* … or the child */
+    else if (rc == 0 && signo != SIGKILL)
+        kill_after_grace(ctx, child, policy);
+    return rc;
+}
+
 int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
                               const libxl_kill_policy *policy)
 {
+    libxl_kill_policy own;
     struct xl_child *child;
     int saved;
     int rc;
@@ -140,13 +207,18 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
     rc = xl_registration_arm(
         ctx,
         xl_after_ms(policy != NULL ? policy->grace_ms : child->kill.grace_ms));
+    if (rc != 0)
+        goto out;
     /* the hooks ran without the lock */
     child = to_terminate(ctx, id, policy);
-    if (rc == 0)
-        rc = child != NULL
-                 ? xl_terminate(ctx, child,
-                                policy != NULL ? policy : &child->kill)
-                 : ERROR_NOTFOUND;
+    if (child == NULL) {
+        rc = ERROR_NOTFOUND;
+        goto out;
+    }
+    own = policy != NULL ? *policy : child->kill;
+    (void)xl_flights_settle(ctx, child);
+    rc = by_cgroup(child, own.scope) ? terminate_cgroup(ctx, child, &own)
+                                     : xl_terminate(ctx, child, &own);
 out:
     saved = errno;
     rc = xl_leave(ctx, rc);

@@ -64,12 +64,9 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         }
     }
     if (spec->cgroup != NULL) {
-        size_t size = strlen(spec->cgroup) + 1;
-
-        child->cgroup = xl_sys.malloc(size);
+        child->cgroup = xl_cgroup_new(ctx, spec->cgroup);
         if (child->cgroup == NULL)
             goto out;
-        memcpy(child->cgroup, spec->cgroup, size);
     }
     if (xl_registry_reserve() != 0)
         goto out;
@@ -82,6 +79,8 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         rc = ctx->children.n == XL_SLOTS_MAX ? ERROR_LIMIT : ERROR_NOMEM;
         goto out;
     }
+    if (child->cgroup != NULL)
+        child->cgroup->child = child->id;
     xl_list_append(&ctx->starting, &child->link);
     *ret_child = child;
     return 0;
@@ -89,7 +88,7 @@ out:
     xl_notices_send(ctx, &child->notices, NULL);
     if (reserved)
         xl_registry_unreserve();
-    xl_free(child->cgroup);
+    xl_cgroup_drop(child->cgroup);
     xl_free(child);
     return rc;
 }
@@ -100,7 +99,7 @@ void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
     xl_list_remove(&child->link);
     xl_notices_send(ctx, &child->notices, NULL);
     xl_slots_remove(&ctx->children, child->id);
-    xl_free(child->cgroup);
+    xl_cgroup_drop(child->cgroup);
     xl_free(child);
 }
 
@@ -260,7 +259,7 @@ static void release_remains(libxl_ctx *ctx, struct xl_child *child)
     ctx->nkept_fds -= child->kept_fd;
     child->kept_fd = 0;
     close_pidfd(ctx, child);
-    xl_free(child->cgroup);
+    xl_cgroup_drop(child->cgroup);
     child->cgroup = NULL;
 }
 

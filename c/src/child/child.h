@@ -14,6 +14,7 @@
 #ifndef XL_CHILD_H
 #define XL_CHILD_H
 
+#include "child/cgroup.h"
 #include "ctx/ctx_impl.h"
 #include "kernel/registry.h"
 
@@ -88,7 +89,7 @@ struct xl_child {
     struct xl_list link;       /* ctx->live, then ctx->held or ->lingering */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
-    char *cgroup;                 /* NULL: none of its own */
+    struct xl_cgroup *cgroup;     /* NULL: none of its own */
     struct xl_guardian *guardian; /* NULL: it is the host's */
     struct xl_setting_up *setting_up; /* NULL: it has become its program */
 };

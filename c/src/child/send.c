@@ -9,17 +9,11 @@
 #include "child/send.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 
 #include "child/wait_one.h"
 #include "kernel/numbers.h"
-
-#define CGROUP_FILE 4096 /* a folder of at most 4064, as spec.c has it */
 
 static int answer(int r)
 {
@@ -63,91 +57,6 @@ static int kill_by_number(struct xl_child *child, int signo, int group)
     return answer(xl_numbers_kill(&child->reg, signo, group));
 }
 
-/* The next pid of a cgroup.procs; -1: no more */
-static pid_t next_member(FILE *procs)
-{
-    char line[32];
-
-    if (fgets(line, sizeof line, procs) == NULL)
-        return -1;
-    return (pid_t)strtol(line, NULL, 10);
-}
-
-static int is_member(const char *path, pid_t pid)
-{
-    FILE *procs = xl_sys.fopen(path, "re");
-    pid_t each;
-    int found = 0;
-
-    if (procs == NULL)
-        return 0;
-    while (!found && (each = next_member(procs)) >= 0)
-        found = each == pid;
-    (void)fclose(procs);
-    return found;
-}
-
-/* Everybody in the cgroup, one by one, each held by a pidfd while its
- * membership is checked again. */
-static int each_in_cgroup(const char *cgroup, int signo)
-{
-    char path[CGROUP_FILE];
-    FILE *procs;
-    pid_t pid;
-    int refused = 0;
-    int found = 0;
-
-    snprintf(path, sizeof path, "%s/cgroup.procs", cgroup);
-    procs = xl_sys.fopen(path, "re");
-    if (procs == NULL)
-        return ERROR_SYSTEM;
-    while ((pid = next_member(procs)) >= 0) {
-        int pidfd;
-
-        if (pid <= 1)
-            continue; /* of another pid namespace */
-        pidfd = xl_sys.pidfd_open(pid, 0);
-        if (pidfd < 0) {
-            if (errno != ESRCH)
-                refused = errno;
-            continue;
-        }
-        if (is_member(path, pid)) {
-            if (xl_sys.pidfd_send_signal(pidfd, signo, 0) == 0)
-                found = 1;
-            else if (errno != ESRCH)
-                refused = errno;
-        }
-        xl_close(pidfd);
-    }
-    (void)fclose(procs);
-    if (found)
-        return 0;
-    errno = refused != 0 ? refused : ESRCH;
-    return answer(-1);
-}
-
-/* Of its own, so that there is one path on the stack at a time. */
-static __attribute__((noinline)) int open_cgroup_kill(const char *cgroup)
-{
-    char path[CGROUP_FILE];
-
-    snprintf(path, sizeof path, "%s/cgroup.kill", cgroup);
-    return xl_sys.open(path, O_WRONLY | O_CLOEXEC, 0);
-}
-
-static int kill_cgroup(const struct xl_child *child, int signo)
-{
-    ssize_t n;
-    int fd = signo == SIGKILL ? open_cgroup_kill(child->cgroup) : -1;
-
-    if (fd < 0)
-        return each_in_cgroup(child->cgroup, signo);
-    n = xl_sys.write(fd, "1", 1);
-    xl_close(fd);
-    return n == 1 ? 0 : ERROR_SYSTEM;
-}
-
 /* The child was not started for this scope. */
 static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
 {
@@ -179,8 +88,11 @@ static int send_to(struct xl_child *child, int signo, libxl_kill_scope scope)
     int group = scope == LIBXL_KILL_GROUP;
     int r;
 
-    if (scope == LIBXL_KILL_CGROUP)
-        return kill_cgroup(child, signo);
+    if (scope == LIBXL_KILL_CGROUP) {
+        /* no need of its number; whoever is left is there after its end */
+        xl_cgroup_ask(child->cgroup, signo);
+        return child->ended || has_ended(child) ? ERROR_NOTFOUND : 0;
+    }
     /* a group may outlive its leader, whose number it keeps */
     if (!group && (child->ended || has_ended(child)))
         return ERROR_NOTFOUND;

@@ -4,7 +4,8 @@
 
 #include "child/child.h"
 
-/* 0 or ERROR_*, as libxl_childproc_kill. */
+/* 0 or ERROR_*, as libxl_childproc_kill. A cgroup is only asked for (cgroup.h),
+ * and ERROR_NOTFOUND then says that the child itself has ended. */
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope);
 /* Whoever is left of the group or cgroup in scope is to end with the child.
  * Returns what was said before. */

@@ -201,6 +201,8 @@ struct libxl_ctx {
     struct xl_list lingering; /* ended, dropped, not yet reaped; by time */
     struct xl_list aos;      /* operations not completed */
     struct xl_list flights;  /* starts whose children are no programs yet */
+    struct xl_list cgroups_due; /* asked to be signalled: cgroup.h */
+    int cgroups_busy;           /* and a thread is at it, without the lock */
     int nlive;
     int nstops;            /* live ones with REPORT_STOPS */
     int nrecent;           /* live ones that epoll does not watch yet */

@@ -8,6 +8,7 @@
 
 #include <time.h>
 
+#include "child/cgroup_due.h"
 #include "child/child.h"
 #include "child/stream.h"
 #include "ctx/ctx_fds.h"
@@ -113,7 +114,9 @@ void xl_dispatch(libxl_ctx *ctx)
     struct xl_deferred *d;
 
     settle(ctx);
-    while ((d = xl_defer_take(&ctx->deferred)) != NULL) {
+    /* Another thread that is signalling a cgroup sees to all that is due. */
+    while (xl_cgroup_signal_due(ctx) &&
+           (d = xl_defer_take(&ctx->deferred)) != NULL) {
         struct xl_strand *strand = d->strand;
 
         pthread_mutex_unlock(&ctx->lock);

@@ -1,0 +1,61 @@
+/* cgroup_due.c - cgroups that have been asked for, signalled
+ *
+ * Called by enter.c, before the deferred calls. Next: cgroup.c; and where
+ * nobody in a cgroup may be signalled, send.c for the child itself. A process's
+ * number is not needed for any of it.
+ */
+#include "child/cgroup_due.h"
+
+#include <signal.h>
+
+#include "child/cgroup.h"
+#include "child/child.h"
+#include "child/send.h"
+#include "kernel/stop_point.h"
+
+/* Without pidfds nobody in it can be signalled safely. It can be killed,
+ * though. */
+static int signal_or_kill(const struct xl_cgroup *cgroup, int signo)
+{
+    int rc = xl_cgroup_signal(cgroup, signo);
+
+    if (xl_cgroup_refused(rc) && signo != SIGKILL)
+        rc = xl_cgroup_signal(cgroup, SIGKILL);
+    return rc;
+}
+
+/* And if not that, the child can. It is also not there yet, where its start
+ * is in flight, or has left it. */
+static void to_child(libxl_ctx *ctx, libxl_childproc_id id, int signo)
+{
+    struct xl_child *child = xl_child_get(ctx, id);
+
+    if (child != NULL && !child->ended &&
+        xl_send(child, signo, LIBXL_KILL_PROCESS) == ERROR_PERMISSION &&
+        signo == SIGKILL && child->guardian != NULL)
+        child->guardian->kill_refused(ctx, child->guardian, child);
+}
+
+int xl_cgroup_signal_due(libxl_ctx *ctx)
+{
+    struct xl_cgroup *cgroup;
+    int signo;
+
+    if (ctx->cgroups_busy)
+        return 0;
+    while ((cgroup = xl_cgroup_next(ctx, &signo)) != NULL) {
+        int rc;
+
+        ctx->cgroups_busy = 1;
+        pthread_mutex_unlock(&ctx->lock);
+        XL_STOP_POINT("cgroup: asked for");
+        rc = signal_or_kill(cgroup, signo);
+        pthread_mutex_lock(&ctx->lock);
+        ctx->cgroups_busy = 0;
+        if (rc != 0)
+            to_child(ctx, cgroup->child,
+                     xl_cgroup_refused(rc) ? SIGKILL : signo);
+        xl_cgroup_drop(cgroup);
+    }
+    return 1;
+}
