@@ -335,6 +335,78 @@ XT_TEST_SLOW(a_host_that_closes_all, "C26 X2 X5", 60)
             }
 }
 
+/* A ctx that is made then gets the old one's numbers, as far as the kernel
+ * goes: neither passes for the other, in calls, in forks, or in the end. */
+static pid_t plain_fork(void *user)
+{
+    (void)user;
+    return fork();
+}
+
+static int three_are_open(void *user)
+{
+    (void)user;
+    return open_fds() == 3; /* the thread that buries the killed one ends */
+}
+
+static void new_beside_old(libxl_sigchld_owner owner, int replaced, int outer)
+{
+    libxl_childproc_hooks hooks = {owner, replaced ? plain_fork : NULL, NULL,
+                                   sizeof(hooks)};
+    libxl_ctx *old = xt_ctx_new(owner, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+    libxl_childproc_result r;
+    libxl_ctx *new;
+    int status;
+    pid_t pid;
+
+    if (outer)
+        XT_GE_INT(libxl_ctx_fileno(old), 0);
+    spec.on_free = LIBXL_FREE_KILL;
+    (void)xt_spawn(old, &spec, NULL, NULL);
+    close_all();
+    new = xt_ctx_new(owner, NULL);
+    XT_OK(libxl_childproc_setmode_checked(new, &hooks, NULL));
+    for (int i = 0; i < 3; i++) {
+        if (outer && i == 1)
+            XT_GE_INT(libxl_ctx_fileno(new), 0);
+        if (i == 1)
+            XT_EVENTUALLY(is_noticed, old);
+        if (i == 2)
+            XT_OK(libxl_ctx_free(old));
+        r = xt_wait(new, xt_spawn_argv(new, XT_CHILD("exit", "6"), NULL, NULL));
+        XT_EXITED(&r, 6);
+        pid = XT_SYS(fork());
+        if (!pid) {
+            if (i > 0) /* before, it is not known whose the numbers are */
+                XT_EQ_INT(open_fds(), 3);
+            _exit(0);
+        }
+        XT_EQ_INT(waitpid(pid, &status, 0), pid);
+        XT_EQ_INT(status, 0);
+    }
+    xt_ctx_free(new);
+    XT_EVENTUALLY(three_are_open, NULL); /* … and none is left open here */
+}
+
+XT_TEST_SLOW(a_new_ctx_beside_one_that_lost_its_fds, "C26 C14 X3", 60)
+{
+    for (size_t o = 0; o < N_OWNERS; o++)
+        for (int replaced = 0; replaced < 2; replaced++)
+            for (int outer = 0; outer < 2; outer++) {
+                pid_t pid;
+
+                if (owners[o] == libxl_sigchld_owner_mainloop)
+                    continue; /* its status would be the host's to learn */
+                pid = XT_SYS(fork());
+                if (!pid) {
+                    new_beside_old(owners[o], replaced, outer);
+                    _exit(0);
+                }
+                XT_EQ_INT(xh_reap(pid), 0);
+            }
+}
+
 /* ---- the marks ----------------------------------------------------------- */
 
 /* The bitmap itself: runs, single ones, chunk borders, foreign ones. */
@@ -352,6 +424,11 @@ XT_TEST(only_what_is_marked_is_closed, "C26 C14")
         for (size_t i = 0; i < n; i++)
             XT_EQ_INT(xl_own(numbers[i]), numbers[i]);
         XT_EQ_INT(xl_own(129), 129); /* was ours; is a file of the host's */
+        xl_own_mark(201);            /* two have claimed it, one is not told */
+        xl_own_mark(201);
+        xl_own_forget(201);
+        XT_TRUE(xl_own_is(201));
+        xl_own_forget(201);
         xl_own_forget(127);          /* somebody else's now */
         xl_own_close(201);           /* never was ours */
         xl_own_close(202);
@@ -360,6 +437,13 @@ XT_TEST(only_what_is_marked_is_closed, "C26 C14")
             XT_EQ_INT(fcntl(fd, F_GETFD) >= 0,
                       fd == 127 || fd == 129 || fd == 201);
         XT_EQ_INT(xl_own(127), 127);
+        /* closed by the host, and made again: its number is left alone */
+        XT_SYS(dup3(0, 127, O_CLOEXEC));
+        XT_EQ_INT(xl_own(127), 128);
+        XT_EQ_INT(fcntl(127, F_GETFD), -1);
+        XT_EQ_INT(fcntl(128, F_GETFD), FD_CLOEXEC);
+        xl_own_close(128);
+        XT_SYS(dup3(0, 127, O_CLOEXEC));
         xl_own_postfork(0); /* not sure */
         XT_GE_INT(fcntl(127, F_GETFD), 0);
         _exit(0);

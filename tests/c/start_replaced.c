@@ -6,10 +6,13 @@
  * parent's half may call.
  */
 #define _GNU_SOURCE
+#include "hostchild.h"
+#include "operation.h"
 #include "sweep.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -19,6 +22,8 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "kernel/sys.h"
 
 struct forker {
     int calls;
@@ -329,6 +334,119 @@ XT_TEST(its_child_may_die_at_once, "C10 C15 C5")
     xt_ctx_free(ctx);
 }
 
+/* One that is killed there has been started: its end is told as any other. */
+static pid_t killed_fork(void *user)
+{
+    pid_t pid = fork();
+
+    (void)user;
+    if (!pid)
+        raise(SIGKILL);
+    return pid;
+}
+
+XT_TEST(its_child_may_be_killed_at_once, "C10 C5 C6 C22")
+{
+    for (size_t o = 0; o < sizeof(owners) / sizeof(owners[0]); o++) {
+        libxl_childproc_hooks hooks = {owners[o], killed_fork, NULL, 0};
+        libxl_ctx *ctx = xt_ctx_new(owners[o], NULL);
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        pid_t pid;
+
+        XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+        for (int i = 0; i < 20; i++) {
+            id = xt_spawn_argv(ctx, XT_CHILD("exit", "0"), NULL, &pid);
+            if (owners[o] == libxl_sigchld_owner_mainloop)
+                XT_OK(libxl_childproc_exited(ctx, pid, xh_reap(pid)));
+            r = xt_wait(ctx, id);
+            XT_SIGNALED(&r, SIGKILL);
+        }
+        XT_EQ_INT(libxl_childproc_count(ctx), 0);
+        xt_ctx_free(ctx);
+    }
+}
+
+/* A time-out that comes while the child waits to be let go is a time-out. */
+struct slow_start {
+    struct forker forker;
+    libxl_ctx *ctx;
+    struct xo_completion c;
+    int rc;
+    pthread_t thread;
+    int at_gate[2], go_on[2];
+};
+
+/* The child's number is known, and it is about to be let go. */
+static ssize_t (*real_write)(int, const void *, size_t);
+static struct slow_start *slow;
+static atomic_int nwrites;
+static __thread int in_exec;
+
+static ssize_t write_slowly(int fd, const void *data, size_t size)
+{
+    if (in_exec && size == 1 &&
+        atomic_fetch_add(&nwrites, 1) == 0) {
+        xt_write_all(slow->at_gate[1], "g", 1);
+        xt_await_byte(slow->go_on[0]);
+    }
+    return real_write(fd, data, size);
+}
+
+static void *exec_slowly(void *arg)
+{
+    struct slow_start *s = arg;
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
+    libxl_childproc_exec_opts opts = xo_capturing();
+    libxl_asyncop_how how = xo_to(&s->c);
+
+    in_exec = 1;
+    opts.timeout_ms = 1;
+    s->rc =
+        libxl_childproc_exec(s->ctx, &spec, &opts, &s->c.result, NULL, &how);
+    return NULL;
+}
+
+static int some_zombie(void *user)
+{
+    siginfo_t info;
+
+    xh_pump(user);
+    info.si_pid = 0;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid;
+}
+
+XT_TEST(its_child_may_time_out_before_it_is_let_go, "C10 C22 C18")
+{
+    struct slow_start s;
+
+    memset(&s, 0, sizeof(s));
+    xt_pipe(s.at_gate);
+    xt_pipe(s.go_on);
+    s.ctx = forking_ctx(libxl_sigchld_owner_none, &s.forker);
+    slow = &s;
+    real_write = xl_sys.write;
+    xl_sys.write = write_slowly;
+    XT_EQ_INT(pthread_create(&s.thread, NULL, exec_slowly, &s), 0);
+    xt_await_byte(s.at_gate[0]);
+    XT_EVENTUALLY(some_zombie, s.ctx);
+    xt_write_all(s.go_on[1], "g", 1);
+    XT_EQ_INT(pthread_join(s.thread, NULL), 0);
+    xl_sys.write = real_write;
+    XT_OK(s.rc);
+    xo_pump_until(s.ctx, &s.c.calls);
+    XT_RC(s.c.rc, ERROR_TIMEDOUT);
+    XT_EQ_INT(s.c.result.timed_out, 1);
+    XT_SIGNALED(&s.c.result.child, SIGKILL);
+    libxl_childproc_exec_result_dispose(&s.c.result);
+    xt_ctx_free(s.ctx);
+    for (int i = 0; i < 2; i++) {
+        xt_close(&s.at_gate[i]);
+        xt_close(&s.go_on[i]);
+    }
+}
+
 XT_TEST(it_excludes_starter_threads, "C10 X5")
 {
     struct forker f;
@@ -558,7 +676,7 @@ static void *hog(void *user)
     return NULL;
 }
 
-XT_TEST(locks_held_elsewhere_do_not_matter, "C17 C14")
+XT_TEST_SLOW(locks_held_elsewhere_do_not_matter, "C17 C14", 120)
 {
     struct flood f = {0};
     struct forker forker;

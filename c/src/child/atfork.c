@@ -21,6 +21,12 @@
 static int missing;
 static int sure; /* the fds that are marked are ours; under the locks */
 
+/* What is marked of its fds is its: it has lost none, or has noticed. */
+static int knows_its_fds(libxl_ctx *ctx)
+{
+    return ctx->pump.epfd < 0 || xl_ctx_fds_ours(ctx);
+}
+
 /* All locks of the process that are not a ctx's, in their order. */
 static void before_fork(void)
 {
@@ -31,7 +37,7 @@ static void before_fork(void)
     xl_registry_lock();
     xl_forkfd_lock();
     /* where the host has closed ours, what has their numbers is the host's */
-    sure = xl_process_all(xl_ctx_fds_ours);
+    sure = xl_process_all(knows_its_fds);
 }
 
 static void after_fork_parent(void)

@@ -110,7 +110,8 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
 
     child->pid = pid;
     child->number_taken = pidfd >= 0 && xl_own_is(pidfd);
-    child->pidfd = xl_own(pidfd);
+    child->pidfd = pidfd;
+    xl_own_mark(pidfd);
     xl_list_remove(&child->link);
     xl_list_append(&ctx->live, &child->link);
     ctx->nlive++;

@@ -16,6 +16,7 @@
 void xl_wait_drop_pidfd(struct xl_child *child)
 {
     xl_own_disturbed();
+    xl_own_forget(child->pidfd);
     child->pidfd = -1;
     xl_numbers_without_pidfd(&child->reg);
 }
@@ -57,7 +58,7 @@ int xl_wait_one(struct xl_child *child, int options, siginfo_t *info,
         if (errno == ECHILD)
             return -1;
         if (errno == EBADF && !child->adopted)
-            xl_wait_drop_pidfd(child); /* its mark stays: a taker may be ours */
+            xl_wait_drop_pidfd(child);
         /* else refused since it was probed: by the number all the same */
     }
     return xl_numbers_wait(&child->reg, options, info, rusage);

@@ -91,7 +91,8 @@ void xl_ctx_drop_fds(libxl_ctx *ctx)
 }
 
 /* The pair epfd and wakeup is in the kernel's table of that epoll, or either
- * number is another file's by now. */
+ * number is another file's by now. Those of a newer ctx would pass
+ * for ours; it has others (xl_own). */
 int xl_ctx_fds_ours(libxl_ctx *ctx)
 {
     struct epoll_event event = {.events = 0, .data.u64 = 0};

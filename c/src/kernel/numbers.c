@@ -351,16 +351,39 @@ void xl_numbers_reap_kept(struct xl_registry_entry *entry)
 
 /* ---- what came to nothing ----------------------------------------------- */
 
+/* Sleeps until it has ended, which it is about to. -1: somebody reaped it. */
+static int await_end(pid_t pid, int pidfd, siginfo_t *info)
+{
+    int r = -1;
+
+    if (pidfd >= 0)
+        r = wait_by(XL_P_PIDFD, pidfd, WEXITED | WNOWAIT, info, NULL);
+    if (r != 0 && (pidfd < 0 || errno != ECHILD))
+        r = wait_by(P_PID, pid, WEXITED | WNOWAIT, info, NULL);
+    return r;
+}
+
+int xl_numbers_start_killed(const struct xl_registry_start *start, pid_t pid,
+                            int pidfd)
+{
+    siginfo_t info;
+    int killed = 0;
+
+    if (await_end(pid, pidfd, &info) == 0)
+        return info.si_code != CLD_EXITED;
+    xl_registry_lock();
+    if (start->reaped || start->passed)
+        killed = WIFSIGNALED(start->status);
+    xl_registry_unlock();
+    return killed;
+}
+
 void xl_numbers_bury(struct xl_registry_start *start, pid_t pid, int pidfd)
 {
     struct rusage rusage;
     siginfo_t info;
-    int r = -1;
+    int r = await_end(pid, pidfd, &info);
 
-    if (pidfd >= 0)
-        r = wait_by(XL_P_PIDFD, pidfd, WEXITED | WNOWAIT, &info, NULL);
-    if (r != 0 && (pidfd < 0 || errno != ECHILD))
-        r = wait_by(P_PID, pid, WEXITED | WNOWAIT, &info, NULL);
     xl_registry_lock();
     if (r == 0)
         (void)reap_proved(pid, pidfd, &info, &rusage);

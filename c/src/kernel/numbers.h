@@ -55,6 +55,10 @@ void xl_numbers_without_pidfd(struct xl_registry_entry *entry);
 /* Reaps it, if it is there still; the entry leaves the table. */
 void xl_numbers_reap_kept(struct xl_registry_entry *entry);
 
+/* The child of a start is gone before its time: was it killed? Waits for its
+ * end, which is near, and leaves it unreaped. */
+int xl_numbers_start_killed(const struct xl_registry_start *start, pid_t pid,
+                            int pidfd);
 /* The child of a start that came to nothing: waits for its end, which is near,
  * and reaps it. pidfd -1: there is none; else it is closed. */
 void xl_numbers_bury(struct xl_registry_start *start, pid_t pid, int pidfd);

@@ -1,10 +1,12 @@
 /* own.c - which fds are the library's own
  *
- * Called by whoever makes or closes one that lasts, and by atfork.c. A bit a
- * number, without a lock: the fork handlers find it right at any moment. A bit
- * is set after the fd is made (under the process lock, which a fork waits for,
- * or it is of a start under way and stays open in the forked child, close-on-
- * exec), and cleared before the fd is closed.
+ * Called by whoever makes or closes one that lasts, and by atfork.c. Two bits a
+ * number, without a lock: the fork handlers find them right at any moment. A
+ * mark is set after the fd is made (under the process lock, which a fork waits
+ * for, or it is of a start under way and stays open in the forked child,
+ * close-on-exec), and taken back before the fd is closed. Several are a file of
+ * ours, and others that had its number, were closed by the host, and are not
+ * known to be.
  */
 #define _GNU_SOURCE
 #include "kernel/own.h"
@@ -23,11 +25,12 @@
 #define SYS_close_range 436
 #endif
 
-#define BITS (CHAR_BIT * sizeof(unsigned long))
-#define WORDS 512 /* a chunk: 32768 numbers */
-#define PER_CHUNK (WORDS * (int)BITS)
+#define PER_WORD (CHAR_BIT * (int)sizeof(unsigned long) / 2)
+#define WORDS 1024 /* a chunk: 32768 numbers */
+#define PER_CHUNK (WORDS * PER_WORD)
 #define CHECKED 1024 /* numbers that are looked at before a child closes them */
 #define CHUNKS 128   /* more numbers than a process may have: 4 million */
+#define MOST 3UL     /* marks that are told apart */
 
 struct chunk {
     atomic_ulong words[WORDS];
@@ -57,37 +60,86 @@ static struct chunk *chunk_of(int fd, int make)
     return none;
 }
 
-static atomic_ulong *word_of(struct chunk *c, int fd, unsigned long *ret_bit)
+static atomic_ulong *word_of(struct chunk *c, int fd, int *ret_shift)
 {
-    *ret_bit = 1UL << ((unsigned)fd % BITS);
-    return &c->words[(unsigned)(fd % PER_CHUNK) / BITS];
+    *ret_shift = 2 * (fd % PER_WORD);
+    return &c->words[fd % PER_CHUNK / PER_WORD];
 }
 
-int xl_own(int fd)
+static unsigned long marks(int fd)
+{
+    struct chunk *c = chunk_of(fd, 0);
+    int shift;
+    atomic_ulong *word;
+
+    if (c == NULL)
+        return 0;
+    word = word_of(c, fd, &shift);
+    return atomic_load(word) >> shift & MOST;
+}
+
+/* One mark less; how many there were. */
+static unsigned long unmark(struct chunk *c, int fd)
+{
+    int shift;
+    atomic_ulong *word = word_of(c, fd, &shift);
+    unsigned long before = atomic_load(word);
+
+    do {
+        if ((before >> shift & MOST) == 0)
+            return 0;
+    } while (
+        !atomic_compare_exchange_weak(word, &before, before - (1UL << shift)));
+    return before >> shift & MOST;
+}
+
+void xl_own_mark(int fd)
 {
     int saved = errno;
     struct chunk *c = chunk_of(fd, 1);
     atomic_ulong *word;
-    unsigned long bit;
+    unsigned long before;
+    int shift;
 
-    if (c != NULL) {
-        word = word_of(c, fd, &bit);
-        atomic_fetch_or(word, bit);
+    errno = saved;
+    if (c == NULL)
+        return;
+    word = word_of(c, fd, &shift);
+    before = atomic_load(word);
+    do {
+        if ((before >> shift & MOST) == MOST)
+            return;
+    } while (
+        !atomic_compare_exchange_weak(word, &before, before + (1UL << shift)));
+}
+
+int xl_own_avoid(int fd)
+{
+    int saved = errno;
+
+    while (xl_own_is(fd)) {
+        int other = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+
+        if (other < 0)
+            break;
+        xl_own_disturbed();
+        xl_close(fd);
+        fd = other;
     }
     errno = saved;
     return fd;
 }
 
+int xl_own(int fd)
+{
+    fd = xl_own_avoid(fd);
+    xl_own_mark(fd);
+    return fd;
+}
+
 int xl_own_is(int fd)
 {
-    struct chunk *c = chunk_of(fd, 0);
-    unsigned long bit;
-    atomic_ulong *word;
-
-    if (c == NULL)
-        return 0;
-    word = word_of(c, fd, &bit);
-    return (atomic_load(word) & bit) != 0;
+    return marks(fd) != 0;
 }
 
 static atomic_int disturbed;
@@ -116,29 +168,18 @@ int xl_own_may_be_copied(void)
 void xl_own_forget(int fd)
 {
     struct chunk *c = chunk_of(fd, 0);
-    unsigned long bit;
-    atomic_ulong *word;
 
-    if (c == NULL)
-        return;
-    word = word_of(c, fd, &bit);
-    if (atomic_load(word) & bit)
-        atomic_fetch_and(word, ~bit);
+    if (c != NULL)
+        (void)unmark(c, fd);
 }
 
 void xl_own_close(int fd)
 {
     struct chunk *c = chunk_of(fd, 0);
-    atomic_ulong *word;
-    unsigned long bit;
 
     /* without a chunk there was no memory to mark it with */
-    if (c != NULL) {
-        word = word_of(c, fd, &bit);
-        if (!(atomic_fetch_and(word, ~bit) & bit))
-            return;
-    }
-    xl_close(fd);
+    if (c == NULL || unmark(c, fd) != 0)
+        xl_close(fd);
 }
 
 /* Ours are close-on-exec, all of them. A host that closes numbers twice, and
@@ -170,17 +211,17 @@ void xl_own_postfork(int sure)
         struct chunk *c = atomic_load(&chunks[i]);
 
         for (w = 0; c != NULL && w < WORDS; w++) {
-            unsigned long bits = atomic_exchange(&c->words[w], 0);
-            int base = i * PER_CHUNK + w * (int)BITS;
-            int bit;
+            unsigned long word = atomic_exchange(&c->words[w], 0);
+            int base = i * PER_CHUNK + w * PER_WORD;
+            int k;
 
-            if (!sure || (bits == 0 && begun < 0))
+            if (!sure || (word == 0 && begun < 0))
                 continue;
-            for (bit = 0; bit < (int)BITS; bit++) {
-                if (bits >> bit & 1 && may_be_ours(base + bit)) {
-                    begun = begun < 0 ? base + bit : begun;
+            for (k = 0; k < PER_WORD; k++, word >>= 2) {
+                if (word & MOST && may_be_ours(base + k)) {
+                    begun = begun < 0 ? base + k : begun;
                 } else if (begun >= 0) {
-                    close_run(begun, base + bit - 1);
+                    close_run(begun, base + k - 1);
                     begun = -1;
                 }
             }

@@ -9,8 +9,14 @@
 #ifndef XL_OWN_H
 #define XL_OWN_H
 
-/* Marks fd, if it is one, and returns it; errno stays. */
+/* Marks fd, if it is one, which has just been made, and returns it; errno
+ * stays. It is moved to another number where its own is marked: the host has
+ * closed what had that, and whoever had it may not have noticed. */
 int xl_own(int fd);
+/* The same for one whose number is known to others already: it stays. */
+void xl_own_mark(int fd);
+/* The same for one that will not be marked: only moved. */
+int xl_own_avoid(int fd);
 /* It is marked: so says a new number that the host has closed it before. */
 int xl_own_is(int fd);
 /* Closes fd if it is marked; -1, or one that is not ours any more: nothing. */

@@ -16,6 +16,7 @@
 #include "ctx/process.h"
 #include "kernel/facility.h"
 #include "kernel/numbers.h"
+#include "kernel/own.h"
 #include "kernel/stop_point.h"
 #include "start/sigplan.h"
 
@@ -50,7 +51,7 @@ static int make_pipe(struct xl_forkfd pipe[2], int childs)
     if (xl_sys.pipe2(fds, O_CLOEXEC) != 0)
         return -1;
     for (i = 0; i < 2; i++)
-        xl_forkfd_note(&pipe[i], fds[i], i == childs);
+        xl_forkfd_note(&pipe[i], xl_own_avoid(fds[i]), i == childs);
     return 0;
 }
 
@@ -215,7 +216,8 @@ out:
 /* ---- what becomes of it ------------------------------------------------- */
 
 /* Our own end of the gate has stayed open: a child that ended before its time
- * must not become a SIGPIPE here, and what it left unread tells of it. */
+ * must not become a SIGPIPE here, and what it left unread tells of it. One
+ * that was killed there has been started, and its status is the kernel's. */
 static void died_at_the_gate(struct xl_forked_start *forked)
 {
     struct pollfd unread = {.fd = forked->pipes.gate[0].fd, .events = POLLIN};
@@ -224,7 +226,8 @@ static void died_at_the_gate(struct xl_forked_start *forked)
     do
         r = xl_sys.poll(&unread, 1, 0);
     while (r < 0 && errno == EINTR);
-    if (r == 1) {
+    if (r == 1 && !xl_numbers_start_killed(&forked->registered, forked->pid,
+                                           forked->pidfd)) {
         forked->failure.stage = LIBXL_STAGE_GATE;
         forked->failure.errnoval = EPIPE;
     }

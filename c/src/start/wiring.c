@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "ctx/process.h"
+#include "kernel/own.h"
 #include "kernel/sys.h"
 
 void xl_wiring_init(struct xl_wiring *w)
@@ -28,9 +29,12 @@ static int open_pipe(struct xl_wiring *w, int which)
 {
     int fds[2];
     int ours;
+    int i;
 
     if (xl_sys.pipe2(fds, O_CLOEXEC) != 0)
         return -1;
+    for (i = 0; i < 2; i++)
+        fds[i] = xl_own_avoid(fds[i]);
     ours = which == 0 ? fds[1] : fds[0];
     w->source[which] = which == 0 ? fds[0] : fds[1];
     xl_forkfd_note(&w->ours[which], ours, 0);
