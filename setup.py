@@ -12,12 +12,14 @@ with any other library of the same names in the process.
     pip install --no-build-isolation .
 """
 import glob
+import importlib
 import os
 import shutil
 import shlex
 import subprocess
 import sysconfig
 
+import setuptools
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
@@ -94,9 +96,43 @@ class SwigBuild(build_ext):
         super().build_extension(ext)
 
 
+def licence():
+    """(what setup() is told of the licence, the classifiers for it): PEP 639's
+    expression, or what setuptools before 77 knows (Debian 12's), or without
+    the part of packaging that reads expressions (which Debian 13's lacks where
+    python3-packaging is not installed)."""
+    try:
+        if int(setuptools.__version__.split(".")[0]) >= 77:
+            importlib.import_module("packaging.licenses")
+            return {"license_expression": "MIT"}, []
+    except ImportError:
+        pass
+    return {"license": "MIT"}, ["License :: OSI Approved :: MIT License"]
+
+
 os.makedirs("build", exist_ok=True)  # setuptools' own notes go there
 CORE = sorted(glob.glob("c/src/*/*.c"))
 BINDING = sorted(glob.glob("bindings/python/*.c"))
+LICENCE, FOR_LICENCE = licence()
+CLASSIFIERS = [
+    "Development Status :: 4 - Beta",
+    "Intended Audience :: Developers",
+    "Intended Audience :: System Administrators",
+    "Operating System :: POSIX :: Linux",
+    "Programming Language :: C",
+    "Programming Language :: Python :: 3",
+    "Programming Language :: Python :: 3.8",
+    "Programming Language :: Python :: 3.9",
+    "Programming Language :: Python :: 3.10",
+    "Programming Language :: Python :: 3.11",
+    "Programming Language :: Python :: 3.12",
+    "Programming Language :: Python :: 3.13",
+    "Programming Language :: Python :: 3.14",
+    "Programming Language :: Python :: Implementation :: CPython",
+    "Topic :: Software Development :: Libraries",
+    "Topic :: System :: Operating System",
+    "Typing :: Typed",
+]
 
 setup(
     packages=["xlchild", "xlchild.pool", "xlchild.cli"],
@@ -123,4 +159,6 @@ setup(
     )],
     options={"egg_info": {"egg_base": "build"}},
     zip_safe=False,
+    classifiers=CLASSIFIERS + FOR_LICENCE,
+    **LICENCE,
 )

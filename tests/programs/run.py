@@ -107,7 +107,7 @@ class Run:
         report = self.folder / "starts"
         env = environment(self.folder)
         path = [str(self.source / self.program.path)] \
-            if self.program.source else []
+            if self.program.source and self.program.path else []
         path.append(str(SHIMS))
         if under:
             words = ["-m", "xlchild.under", "--children",

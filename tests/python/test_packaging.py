@@ -120,9 +120,51 @@ def test_wheel_has_the_core_inside(wheel):
     assert have - extension == want and len(extension) == 1
     assert (about["Name"], about["Version"]) == ("xlchild", "0.1.0")
     assert about["Requires-Python"] == ">=3.8"
-    assert about["License"] == "MIT"
-    assert "Typing :: Typed" in about.get_all("Classifier")
+    assert (about["License-Expression"] or about["License"]) == "MIT"
+    classifiers = about.get_all("Classifier")
+    assert {"Typing :: Typed", "Programming Language :: Python :: 3.14"} \
+        <= set(classifiers)
+    old = [c for c in classifiers if c.startswith("License ::")]
+    assert bool(old) == (about["License-Expression"] is None)
+    homes = dict(url.split(", ") for url in about.get_all("Project-URL"))
+    dune = (ROOT / "ocaml" / "dune-project").read_text()
+    assert sorted(homes) == ["Homepage", "Issues"]
+    assert all('"%s"' % url in dune for url in homes.values())
     assert about.get_payload().startswith("# xlchild")
+
+
+SETUPTOOLS = """
+class sdist: pass
+class build_ext: pass
+def Extension(*args, **kwargs): pass
+def setup(**told):
+    print(told.get("license"), told.get("license_expression"),
+          sum(c.startswith("License ::") for c in told["classifiers"]))
+"""
+
+
+@pytest.mark.parametrize("version, packaging, told", [
+    ("66.1.1", True, "MIT None 1"), ("77.0", True, "None MIT 0"),
+    ("78.1.1", False, "MIT None 1")])
+def test_the_licence_is_an_expression_where_it_can_be(version, packaging,
+                                                      told, tmp_path):
+    """PEP 639; with stand-ins for setuptools of that age."""
+    for name in "setuptools/command", "packaging":
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "packaging/__init__.py").write_text("")
+    if packaging:
+        (tmp_path / "packaging/licenses.py").write_text("")
+    (tmp_path / "setuptools/__init__.py").write_text(
+        SETUPTOOLS + "__version__ = %r\n" % version)
+    (tmp_path / "setuptools/command/__init__.py").write_text("")
+    for name in "sdist", "build_ext":
+        (tmp_path / "setuptools/command" / (name + ".py")).write_text(
+            "from setuptools import " + name)
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    done = subprocess.run([sys.executable, "setup.py"], cwd=tmp_path,
+                          env={"PYTHONPATH": str(tmp_path)}, check=True,
+                          stdout=subprocess.PIPE, text=True)
+    assert done.stdout.strip() == told
 
 
 def test_it_runs_without_the_c_library(installed):
