@@ -2,7 +2,8 @@
 without that, those below ~/.pyenv.
 
 Used by dist.py (wheels) and by the tests of Python (pythons.py). None is
-required.
+required. Those without a GIL are left out: the extension is not for them
+(docs/decisions.md), and a wheel would have to say so.
 """
 import os
 import subprocess
@@ -13,13 +14,14 @@ SCRIPT = """
 import sys, sysconfig
 print(sys.version_info[0], sys.version_info[1],
       sysconfig.get_paths()["include"], sysconfig.get_config_var("EXT_SUFFIX"),
-      sys.implementation.name)
+      sys.implementation.name,
+      bool(sysconfig.get_config_var("Py_GIL_DISABLED")))
 """
 
 
 def others():
     """(3, minor) -> (path, include folder, suffix of extensions): 3.8 and
-    later, with headers, but for the one that runs this."""
+    later, with headers and a GIL, but for the one that runs this."""
     named = os.environ.get("XLCHILD_PYTHONS")
     if named is not None:
         paths = [p for p in named.split(":") if p]
@@ -31,7 +33,7 @@ def others():
         done = subprocess.run([path, "-c", SCRIPT], stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL, text=True)
         words = done.stdout.split()
-        if done.returncode or len(words) != 5 or words[4] != "cpython":
+        if done.returncode or words[4:] != ["cpython", "False"]:
             continue
         version = int(words[0]), int(words[1])
         if version < (3, 8) or version == sys.version_info[:2] \
