@@ -89,18 +89,30 @@ class Hub:
         self.waiting[self.last] = callback
         return self.last
 
-    def run(self, request, callback):
+    def run(self, request, callback, cell):
         """Start an operation (Context._request) whose outcome goes to
-        callback; its number, for Context.abort."""
-        number = self.context._exec(*request)
-        self.running[number] = callback
-        return number
+        callback. Its number, for Context.abort, is in cell, whatever a signal
+        handler raises."""
+        self.context._exec(*request, False, cell)
+        self.running[cell[0]] = callback
 
-    def adopt(self, pid, number):
-        """Watch a child that this process started otherwise."""
-        return self.context._adopt(
-            pid, _libxl.libxl_childproc_start_time(pid), -1,
-            _libxl.LIBXL_REPORT_EVENT, number)
+    def adopt(self, pid, number, callback=None):
+        """Watch a child that this process started otherwise; callback: that
+        of the number, which is the next one. An adoption cannot be taken back:
+        once it has come about, the end goes to the callback, also where a
+        handler has raised meanwhile."""
+        cell = []
+        try:
+            if callback is not None:
+                self.expect(callback)
+            self.context._adopt(
+                pid, _libxl.libxl_childproc_start_time(pid), -1,
+                _libxl.LIBXL_REPORT_EVENT, number, cell)
+            return cell[0]
+        except BaseException:
+            if not cell:
+                self.waiting.pop(number, None)
+            raise
 
     def announce(self, popen, callback):
         """The end of a Popen of this context goes to callback, too; also one

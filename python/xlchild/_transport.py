@@ -54,7 +54,7 @@ class LoopPopen(Popen):
             try:
                 self._xl_id = hub.adopt(self.pid, number)
             except BaseException:
-                del hub.waiting[number]
+                hub.waiting.pop(number, None)
                 super().kill()
                 super().wait()
                 raise

@@ -51,12 +51,16 @@ class _Reader:
         self._hub.retire()
 
 
+def _usable(hub):
+    return hub is not None and not hub.retired and not hub.context.closed \
+        and not hub.context.forked
+
+
 def _hub_of(loop):
+    hub = _hubs.get(loop)
+    if _usable(hub):  # only the loop's own thread makes one
+        return hub
     with _lock:
-        hub = _hubs.get(loop)
-        if hub is not None and not hub.retired and not hub.context.closed \
-                and not hub.context.forked:
-            return hub
         _sweep()
         hub = _hubs[loop] = Hub()
         loop.add_reader(hub.context.fileno(), _Reader(hub))
@@ -244,20 +248,23 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
         if not over.done() and not loop.is_closed():
             over.set_result(outcome)
 
-    number = hub.run(request, completed)
-    passed.number = number
+    cell = passed.cell
     try:
+        hub.run(request, completed, cell)
         await asyncio.wait((over,))
     except GeneratorExit:  # the loop has been closed, or the task destroyed
-        if not hub.context.closed:
-            hub.context.abort(number)
+        if cell and not hub.context.closed:
+            hub.context.abort(cell[0])
         raise
     except BaseException as error:
-        if _interrupted(error):
-            await _patiently(over, _TIDY_SECONDS)
-        if not over.done():
-            hub.context.abort(number)
-            await settled(over, raising=False)
+        if cell:
+            if not over.done():
+                hub.running.setdefault(cell[0], completed)
+            if _interrupted(error):
+                await _patiently(over, _TIDY_SECONDS)
+            if not over.done():
+                hub.context.abort(cell[0])
+                await settled(over, raising=False)
         raise
     outcome = over.result()
     if passed.error is not None:
@@ -276,7 +283,7 @@ class _Passed:
         self._on_output = on_output
         self._hub = hub
         self._loop = loop
-        self.number = None
+        self.cell = []  # the operation's number, once it has one
         self.error = None
 
     def __call__(self, stream, data):
@@ -289,7 +296,7 @@ class _Passed:
 
     def _abort(self):
         if not self._hub.context.closed:
-            self._hub.context.abort(self.number)
+            self._hub.context.abort(self.cell[0])
 
 
 def _interrupted(error):
@@ -398,12 +405,7 @@ def _watcher_class(base):
                 if not loop.is_closed():
                     callback(pid, Status(result).returncode, *args)
 
-            number = hub.expect(ended)
-            try:
-                hub.adopt(pid, number)
-            except BaseException:
-                hub.waiting.pop(number, None)
-                raise
+            hub.adopt(pid, hub.last + 1, ended)
 
         def remove_child_handler(self, pid):
             """Nothing to take back: ends are reported once."""

@@ -66,6 +66,21 @@ def state():
         signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+def loop_policy():
+    """asyncio's, if there is one already; anyio sets its own, and leaves it."""
+    events = sys.modules.get("asyncio.events")
+    return events and events._event_loop_policy
+
+
+@pytest.fixture(autouse=True)
+def same_loops():
+    """The next test's loops are of the kind that this one's were."""
+    before = loop_policy()
+    yield
+    if loop_policy() is not before:
+        sys.modules["asyncio.events"]._event_loop_policy = before
+
+
 @pytest.fixture(autouse=True)
 def nothing_left_behind(request):
     """Compare the process before and after the test."""

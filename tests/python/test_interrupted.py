@@ -5,6 +5,7 @@ trace function raises instead, at the first instruction of this package and of
 subprocess, at the second, and so on until the call is over before it gets
 there: nothing is lost at any of them (B10, B11).
 """
+import asyncio
 import dis
 import gc
 import os
@@ -20,6 +21,7 @@ import pytest
 from conftest import CHILD, children, fds
 
 import xlchild
+from xlchild import aio
 from xlchild.pool import Pool
 
 # subprocess's own code leaves fds of pipes where it is interrupted: where
@@ -498,3 +500,89 @@ def test_a_number_is_its_own_until_it_is_asked_for():
         assert os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT
                          | os.WNOHANG).si_status == 3
     assert [p.wait() for p in held] == [3] * 10
+
+
+# ---- asyncio ----------------------------------------------------------------
+
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no child watchers")
+def test_B10_an_adoption_for_asyncio(clean):
+    """Whatever is raised: it is told of, or it is asyncio's own still."""
+    async def main():
+        watcher = aio.new_child_watcher()
+        loop = asyncio.get_running_loop()
+        hub = aio._hub_of(loop)
+        number, fired = 0, True
+        while fired:
+            child = subprocess.Popen(["sh", "-c", "read x; exit 7"],
+                                     stdin=subprocess.PIPE)
+            told = loop.create_future()
+            fired, _ = raising_at(number, lambda: watcher.add_child_handler(
+                child.pid, lambda pid, code: told.set_result(code)))
+            adopted = hub.context.child_count
+            child.stdin.close()
+            if adopted:
+                assert await asyncio.wait_for(told, 20) == 7
+                child.returncode = 7
+            else:
+                assert child.wait() == 7
+            assert adopted or fired
+            assert not hub.waiting
+            number += 1
+        assert number > 5
+
+    asyncio.run(main())
+    assert not clean()
+
+
+class Disturbed:
+    """Awaits a coroutine, whose first step an exception comes into."""
+
+    def __init__(self, coroutine, number):
+        self.steps = coroutine.__await__()
+        self.number = number
+        self.fired = False
+
+    def __await__(self):
+        self.fired, step = raising_at(self.number,
+                                      lambda: self.steps.send(None))
+        try:
+            while step is not None:
+                try:
+                    yield step
+                except asyncio.CancelledError as error:
+                    step = self.steps.throw(error)
+                else:
+                    step = self.steps.send(None)
+        except Raised:
+            pass
+
+
+def test_B11_a_run_in_a_loop(clean):
+    """It is ended, and waited for, or there is none."""
+    async def main():
+        hub = aio._hub_of(asyncio.get_running_loop())
+        living = children()
+        number, fired = 0, True
+        while fired:
+            run = Disturbed(aio.run([CHILD, "pause"],
+                                    stdin=subprocess.DEVNULL), number)
+            task = asyncio.ensure_future(_awaited(run))
+            await asyncio.sleep(0)
+            fired = run.fired
+            if not fired:
+                task.cancel()
+            await asyncio.wait((task,), timeout=20)
+            assert task.done(), number
+            assert children() == living and not hub.running, number
+            number += 5
+        assert number > 50
+
+    asyncio.run(main())
+    assert not clean()
+
+
+async def _awaited(thing):
+    try:
+        await thing
+    except asyncio.CancelledError:
+        pass

@@ -20,6 +20,15 @@ def test_smoke(version, tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           text=True)
     assert done.stdout == "fine\n"
+    if tuple(map(int, version.split("."))) < (3, 12):
+        return
+    for debug in "", "debug":  # no Python before has eager tasks
+        done = subprocess.run(
+            [python, "-X", "dev", "-W", "error",
+             str(ROOT / "tests/python/eager.py"), debug], timeout=100,
+            env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True)
+        assert (done.stdout, done.returncode) == ("fine\n", 0), done.stderr
 
 
 def test_smoke_in_this_one():
