@@ -13,7 +13,8 @@ DESTDIR ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help deps demo check check-all soak install uninstall clean lint format \
-  check-house check-docs check-loops coverage-of-contract check-trixie
+  check-house check-docs check-loops coverage-of-contract check-trixie \
+  reliability-page
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
 -include bench/build.mk tests/programs/build.mk scripts/dist.mk
@@ -45,10 +46,11 @@ check-all: ## check, and all that takes long (40 minutes on 2 processors)
 	@scripts/deps all
 	@MAKE='$(MAKE)' $(PYTHON) scripts/check.py --all
 
-soak: ## forks, thefts, signals, daemons' lives without pause (24 minutes)
+soak: ## forks, thefts, signals, daemons' lives, a load, without pause (35 minutes)
 	@scripts/deps check
 	@$(MAKE) --no-print-directory soak-c
 	@$(MAKE) --no-print-directory soak-chaos
+	@$(MAKE) --no-print-directory soak-load
 	@$(MAKE) --no-print-directory soak-ocaml
 
 pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \
@@ -80,6 +82,9 @@ install: lib ## install the C library (DESTDIR, PREFIX)
 
 uninstall: ## remove what install has put there (same DESTDIR, PREFIX)
 	DESTDIR='$(DESTDIR)' scripts/install --remove $(paths)
+
+reliability-page: ## write docs/reliability.md from the last long runs
+	@$(PYTHON) -B scripts/reliability.py page --write
 
 lint: ## clang-tidy and cppcheck over the C core
 	@scripts/deps lint

@@ -66,6 +66,7 @@ LONG_AREAS = [
     ("other programs", "check-programs-quick"),
     ("hosts, a third", "check-hosts-quick"),
     ("loops, idle", "check-loops"),
+    ("faults, every mode", "check-faults"),
 ]
 
 

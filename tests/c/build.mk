@@ -200,3 +200,4 @@ include tests/chaos/build.mk
 include tests/fuzz/build.mk
 include tests/hosts/build.mk
 include tests/kernels/build.mk
+include tests/faults/build.mk

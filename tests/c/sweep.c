@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "kernel/sys.h"
@@ -281,13 +282,23 @@ static int documented(const struct xs_op *op, int rc)
     return 0;
 }
 
+/* A thread that the warm run has ended may be in /proc a moment longer, and
+ * would be missed after the try. */
+static void let_threads_go(int expected)
+{
+    struct timespec ms = {0, 1000000};
+
+    for (int i = 20 * xt_time_scale(); i > 0 && xt_threads() > expected; i--)
+        nanosleep(&ms, NULL);
+}
+
 /* Static: a leak checker in what the operation forks finds them, too. */
 static struct xt_state *at_start, *before;
 
 static int try_once(const struct xs_op *op, enum kind k, int n, int err)
 {
+    int rc, threads = xt_threads();
     void *state;
-    int rc;
 
     at_start = xt_state_take();
     state = op->setup();
@@ -296,6 +307,7 @@ static int try_once(const struct xs_op *op, enum kind k, int n, int err)
         XT_OK(op->run(state));
         if (op->undo)
             op->undo(state);
+        let_threads_go(threads);
     }
     before = xt_state_take();
     atomic_store(&counts->hits, 0);

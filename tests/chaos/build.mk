@@ -2,7 +2,7 @@
 # tests/c/build.mk, whose variants they are built in.
 #
 # chaos.c: threads, modes, thieves, signals, forks. reuse.c: numbers that come
-# back. What they say last is `N passed, N failed, N skipped`, over all runs.
+# back. load.c: ten thousand live children. What they say last is `N passed, N failed, N skipped`, over all runs.
 
 XC_PROGRAMS := chaos reuse
 XC_CHAOS_PARTS := model host calls evenables cancels
@@ -90,4 +90,30 @@ check-c-chaos-tsan: build-c-tsan-chaos ## the random testers under TSan
 
 XC_SOAK_SECONDS ?= 600
 soak-chaos: build-c-plain-chaos ## the random tester, 10 minutes
-	@$(call xc_chaos,$(XC_SOAK_SECONDS))
+	@rm -f build/tests/chaos-figures
+	@export XC_FIGURES=$(CURDIR)/build/tests/chaos-figures; \
+	bad=0; $(call xc_chaos,$(XC_SOAK_SECONDS)) || bad=1; \
+	$(PYTHON) -B scripts/reliability.py keep chaos failed=$$bad $$(awk \
+	  '{r += $$1; l += $$2} \
+	   END {print "children=" r + 0, "lost=" l + 0, "runs=" NR}' \
+	  $$XC_FIGURES); exit $$bad
+
+# As many processes as children: fewer with XC_LOAD_CHILDREN.
+XC_LOAD_CHILDREN ?= 10000
+XC_LOAD_RATE ?= 1000
+XC_LOAD_SECONDS ?= 600
+
+build/tests/helpers/lasting: tests/helpers/lasting.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -static -o $@ $<
+
+build/tests/plain/chaos/load: tests/chaos/load.c build/tests/plain/libcore.a
+	@mkdir -p $(@D)
+	$(CC) $(XT_CFLAGS) -O2 -pthread -o $@ $^
+
+.PHONY: soak-load
+soak-load: build/tests/plain/chaos/load build/tests/helpers/lasting ## ten thousand live children, a thousand ends a second (10 minutes)
+	@mkdir -p build/reliability
+	@build/tests/plain/chaos/load --children $(XC_LOAD_CHILDREN) \
+	  --rate $(XC_LOAD_RATE) --seconds $(XC_LOAD_SECONDS) \
+	  --kept build/reliability/load.json

@@ -320,16 +320,24 @@ void xc_model_who(pid_t pid, char *text, size_t size)
                  atomic_load(&c->released) ? frees[c->on_free] : "");
 }
 
-void xc_model_figures(char *text, size_t size)
+void xc_model_counts(int *ret_reported, int *ret_lost)
 {
-    int n = atomic_load(&xc_nours), reports = 0, lost = 0, theirs = 0;
-    int told = 0;
+    int reported = 0, lost = 0;
 
-    for (int i = 0; i < n; i++) {
-        reports += atomic_load(&xc_ours[i].reports) > 0;
+    for (int i = atomic_load(&xc_nours); i-- > 0;) {
+        reported += atomic_load(&xc_ours[i].reports) > 0;
         lost += atomic_load(&xc_ours[i].reports) > 0 &&
                 xc_ours[i].first.lost != LIBXL_LOST_NONE;
     }
+    *ret_reported = reported;
+    *ret_lost = lost;
+}
+
+void xc_model_figures(char *text, size_t size)
+{
+    int reports, lost, theirs = 0, told = 0;
+
+    xc_model_counts(&reports, &lost);
     for (int i = atomic_load(&ntaken); i-- > 0;)
         theirs += xc_host_by_pid(taken[i].pid) == NULL;
     for (int i = atomic_load(&xc_nhosts); i-- > 0;)
@@ -337,5 +345,6 @@ void xc_model_figures(char *text, size_t size)
     snprintf(text, size,
              "%d children, %d reported, %d lost with a reason, %d taken by the"
              " host; %d of the host's, %d told",
-             n, reports, lost, theirs, atomic_load(&xc_nhosts), told);
+             atomic_load(&xc_nours), reports, lost, theirs,
+             atomic_load(&xc_nhosts), told);
 }

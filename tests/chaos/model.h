@@ -99,6 +99,8 @@ int xc_model_over(int say);
 void xc_model_check(void);
 /* Whose pid is, in words. */
 void xc_model_who(pid_t pid, char *text, size_t size);
+/* Children of the library's: reported, and of these lost with a reason. */
+void xc_model_counts(int *ret_reported, int *ret_lost);
 /* One line of figures. */
 void xc_model_figures(char *text, size_t size);
 

@@ -58,4 +58,7 @@ fuzz-run: $(FZ_BIN)
 	  echo "$$t: $$(sed -n 's/^stat::number_of_executed_units: *//p' \
 	    build/fuzz/$$t.log) inputs"; \
 	done; \
+	$(PYTHON) -B scripts/reliability.py keep fuzz failed=$$failed inputs=$$( \
+	  cat $(FZ_TARGETS:%=build/fuzz/%.log) | \
+	  awk '/^stat::number_of_executed_units/ {n += $$2} END {print n + 0}'); \
 	echo "$$passed passed, $$failed failed, 0 skipped"; test $$failed = 0

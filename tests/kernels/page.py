@@ -17,7 +17,8 @@ PAGE = ROOT / "docs" / "kernels.md"
 BEGIN = "<!-- from docs/results/kernels.json, by make kernels-page -->\n"
 END = "<!-- end of it -->\n"
 RELEASES = ("bookworm", "trixie", "sid")
-SUITES = (("c", "C suite"), ("python", "Python, the core's part"),
+SUITES = (("c", "C suite"), ("machine", "the whole machine's faults"),
+          ("python", "Python, the core's part"),
           ("chaos", "random testers"))
 
 

@@ -7,7 +7,7 @@ Called by `make check-kernels`, with the programs of the C suite. For each
 release the kernel is fetched (fetch.py) and booted (vm.py) on a copy of the
 tree as it is built; the suites leave their output in build/kernels/RELEASE/out.
 What came is kept in build/kernels/RELEASE.json, from which page.py makes its
-table. The last line is `N passed, N failed, N skipped` over all kernels.
+table; XK_SUITES chooses suites, and leaves what the others left. The last line is `N passed, N failed, N skipped` over all kernels.
 """
 import json
 import os
@@ -26,8 +26,9 @@ BUILD = ROOT / "build" / "kernels"
 LIMIT_SECONDS = int(os.environ.get("XK_SECONDS", "3000"))
 CHAOS_SECONDS = int(os.environ.get("XK_CHAOS_SECONDS", "60"))
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
-# What these do is the same under every kernel: they do not ask it.
-PURE = ("fuzz_corpus", "fdplan_model")
+# Those that ask no kernel; and one that counts calls under strace, which takes
+# a quarter of an hour in an emulated processor.
+LEFT_OUT = ("fuzz_corpus", "fdplan_model", "child_cost")
 PYTHON = [f"tests/python/test_{name}.py" for name in
           ("binding", "errors", "vectors", "treaty", "signals", "ends")]
 # Emulated processors are some fifteen times slower.
@@ -39,13 +40,16 @@ export PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 uname -r > /out/uname
 grep -c . /proc/pressure/cpu > /out/psi
 build/kernels/facts > /out/facts 2> /out/facts.err
-build/tests/plain/tests/runner-all --jobs 2 PROGRAMS > /out/c.log 2>&1
-/usr/bin/python3 -m pytest -q --tb=short -p summary_line -p no:cacheprovider \\
-  PYTHONS > /out/python.log 2>&1
-{ build/tests/plain/chaos/chaos --seconds CHAOS;
-  build/tests/plain/chaos/reuse --children 200; } > /out/chaos.log 2>&1
 """
-SUITES = ("c", "python", "chaos")
+# Each leaves /out/NAME.log.
+SUITES = {
+    "machine": "XT_OWN_MACHINE=1 build/kernels/machine",
+    "c": "build/tests/plain/tests/runner-all --jobs 2 PROGRAMS",
+    "python": "/usr/bin/python3 -m pytest -q --tb=short -p summary_line"
+              f" -p no:cacheprovider {' '.join(PYTHON)}",
+    "chaos": f"{{ build/tests/plain/chaos/chaos --seconds {CHAOS_SECONDS};"
+             " build/tests/plain/chaos/reuse --children 200; }",
+}
 
 
 def copy_tree():
@@ -57,7 +61,8 @@ def copy_tree():
     shutil.copytree(ROOT, copy, symlinks=True, ignore=lambda folder, names: [
         n for n in names if f"{folder}/{n}" in skip or n.endswith(".o")])
     (copy / "build" / "kernels").mkdir()
-    shutil.copy(BUILD / "facts", copy / "build" / "kernels" / "facts")
+    for name in ("facts", "machine"):
+        shutil.copy(BUILD / name, copy / "build" / "kernels" / name)
     return copy
 
 
@@ -81,27 +86,37 @@ def read(path):
     return path.read_text(errors="replace") if path.exists() else ""
 
 
-def one(release, copy, programs):
-    """Everything on one kernel; what goes to its file."""
+def run_on(release, copy, suites, programs):
+    """Boot the release's kernel and run these; what they say is in out."""
+    folder = BUILD / release
     package, version, files = fetch.fetch(BUILD, release)
-    fetch.unpack(files, BUILD / release / "kernel")
-    job = (JOB.replace("PROGRAMS", " ".join(programs))
-           .replace("PYTHONS", " ".join(PYTHON))
-           .replace("CHAOS", str(CHAOS_SECONDS)))
-    start = time.monotonic()
-    ended = vm.run(BUILD / release / "kernel", BUILD / release, copy, job,
-                   LIMIT_SECONDS)
+    fetch.unpack(files, folder / "kernel")
+    (folder / "out").mkdir(exist_ok=True)
+    (folder / "out" / "kernel.json").write_text(json.dumps(
+        {"release": release, "called": fetch.RELEASES[release],
+         "package": package, "version": version}))
+    job = JOB
+    for name in suites:
+        (folder / "out" / f"{name}.log").unlink(missing_ok=True)
+        job += f"{SUITES[name]} > /out/{name}.log 2>&1\n"
+    return vm.run(folder / "kernel", folder, copy,
+                  job.replace("PROGRAMS", " ".join(programs)), LIMIT_SECONDS)
+
+
+def judge(release):
+    """What all suites have left there; it goes to the release's file."""
     out = BUILD / release / "out"
-    kept = {"release": release, "called": fetch.RELEASES[release],
-            "package": package, "version": version,
-            "uname": read(out / "uname").strip(),
-            "pressure": bool(read(out / "psi").strip()),
-            "seconds": round(time.monotonic() - start), "suites": {},
-            "failed": [], "skipped": [],
-            "facts": dict(line.split("\t") for line in
-                          read(out / "facts").splitlines())}
+    kept = json.loads(read(out / "kernel.json") or "{}")
+    kept.update({
+        "uname": read(out / "uname").strip(),
+        "pressure": bool(read(out / "psi").strip()),
+        "facts": dict(line.split("\t")
+                      for line in read(out / "facts").splitlines()),
+        "suites": {}, "failed": [], "skipped": []})
     for name in SUITES:
         text = read(out / f"{name}.log")
+        if not text:
+            continue
         kept["suites"][name] = counts(text)
         failed, skipped = said(text)
         kept["failed"] += failed
@@ -109,46 +124,56 @@ def one(release, copy, programs):
         if not SUMMARY.search(text):
             kept["failed"].append(f"{name}: did not come to its end")
             kept["suites"][name][1] += 1
-    if ended is None:
-        kept["failed"].append("the machine did not come to its end")
     if not kept["facts"]:
         kept["failed"].append("facts: " + read(out / "facts.err"))
         kept["suites"]["facts"] = [0, 1, 0]
+    (BUILD / f"{release}.json").write_text(json.dumps(kept, indent=1) + "\n")
     return kept
+
+
+def tell(kept):
+    """What came of a release; its counts."""
+    total = [0, 0, 0]
+    print(f"Linux {kept['uname']}")
+    for name, found in kept["suites"].items():
+        print(f"{name:8} {found[0]} passed, {found[1]} failed,"
+              f" {found[2]} skipped on it")
+        total = [a + b for a, b in zip(total, found)]
+    for case in kept["failed"]:
+        print(f"not ok - {case}")
+    for case in kept["skipped"]:
+        print(f"skipped {case}", flush=True)
+    return total
 
 
 def main(arguments):
     """Run them; return the exit status."""
     at = arguments.index("--") if "--" in arguments else len(arguments)
     releases = arguments[:at] or list(fetch.RELEASES)
-    programs = [p for p in arguments[at + 1:] if Path(p).name not in PURE]
+    programs = [p for p in arguments[at + 1:] if Path(p).name not in LEFT_OUT]
     machine = subprocess.run(["dpkg", "--print-architecture"], check=True,
                              stdout=subprocess.PIPE, text=True).stdout.strip()
     if machine != "amd64":
         print(f"SKIP kernels: made for amd64, this is {machine}")
         print("0 passed, 0 failed, 1 skipped")
         return 0
+    suites = os.environ.get("XK_SUITES", "").split() or list(SUITES)
     copy = copy_tree()
     total = [0, 0, 0]
     for release in releases:
+        start = time.monotonic()
         print(f"--- {fetch.RELEASES[release]}", flush=True)
         try:
-            kept = one(release, copy, programs)
+            ended = run_on(release, copy, suites, programs)
         except fetch.NotThere as why:
             print(f"not ok - {release}: {why}")
             total[1] += 1
             continue
-        (BUILD / f"{release}.json").write_text(json.dumps(kept, indent=1) +
-                                               "\n")
-        print(f"Linux {kept['uname']}, {kept['seconds']} s")
-        for name, found in kept["suites"].items():
-            print(f"{name:8} {found[0]} passed, {found[1]} failed,"
-                  f" {found[2]} skipped")
-            total = [a + b for a, b in zip(total, found)]
-        for case in kept["failed"]:
-            print(f"not ok - {case}")
-        for case in kept["skipped"]:
-            print(f"skipped {case}", flush=True)
+        total = [a + b for a, b in zip(total, tell(judge(release)))]
+        print(f"{time.monotonic() - start:.0f} s", flush=True)
+        if ended is None:
+            print("not ok - the machine did not come to its end")
+            total[1] += 1
     shutil.rmtree(copy)
     print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
     return 1 if total[1] else 0

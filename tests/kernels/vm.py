@@ -63,8 +63,8 @@ def run(kernel, folder, tree, job, seconds):
     machine did not get so far in time.
     """
     out = folder / "out"
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "job.rc").unlink(missing_ok=True)
     (out / "job").write_text(job)
     archive = initramfs(kernel, folder)
     command = [
