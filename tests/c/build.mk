@@ -9,7 +9,7 @@ XT_WRAPPERS := world
 XT_TESTS := $(patsubst tests/c/%.c,%,$(shell grep -l '^XT_TEST' tests/c/*.c))
 XT_SUPPORT_SRC := $(filter-out $(XT_TESTS:%=tests/c/%.c) \
   $(XT_WRAPPERS:%=tests/c/%.c), $(wildcard tests/c/*.c))
-XT_HELPERS := child tiny reaper
+XT_HELPERS := child tiny reaper witness dirty.so
 XT_JOBS ?= 2
 
 XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
@@ -20,7 +20,8 @@ XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 
 XT_HELPER_BIN := $(XT_HELPERS:%=build/tests/helpers/%)
 
-build/tests/helpers/child build/tests/helpers/reaper: \
+build/tests/helpers/child build/tests/helpers/reaper \
+  build/tests/helpers/witness: \
   build/tests/helpers/%: tests/helpers/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -static -o $@ $<
@@ -30,6 +31,12 @@ build/tests/helpers/tiny: tests/helpers/tiny.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -Wall -Wextra -static -nostdlib -ffreestanding \
 	  -fno-stack-protector -fcf-protection=none -o $@ $<
+
+# Preloaded into a host, which it makes odd.
+build/tests/helpers/dirty.so: tests/c/dirty.c tests/c/dirty.h
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -DXT_PRELOADED -fPIC -shared \
+	  -o $@ $<
 
 .PHONY: helpers
 helpers: $(XT_HELPER_BIN) ## build the helper programs of the tests

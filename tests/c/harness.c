@@ -431,10 +431,8 @@ static int split_row(char *line, struct xt_row *row)
     return 0;
 }
 
-/* Calls each row of a table; stops when `each` returns nonzero. */
-static void each_row(const char *table,
-                     int (*each)(const struct xt_row *row, void *user),
-                     void *user)
+void xt_each_row(const char *table,
+                 int (*each)(const struct xt_row *row, void *user), void *user)
 {
     char path[4096];
     char *line = NULL;
@@ -495,7 +493,7 @@ void xt_each_case(void (*each)(const char *name, const struct xt_case *c,
         struct row_visit v = {c, NULL, each, user, 0};
 
         if (c->table)
-            each_row(c->table, visit_row, &v);
+            xt_each_row(c->table, visit_row, &v);
         else
             each(c->name, c, user);
     }
@@ -553,7 +551,7 @@ int xt_run_case(const char *name)
     if (c->table) {
         struct row_visit v = {c, colon ? colon + 1 : "", NULL, NULL, 0};
 
-        each_row(c->table, visit_row, &v);
+        xt_each_row(c->table, visit_row, &v);
         if (!v.found)
             XT_FAIL("no such row: %s", name);
     } else {

@@ -187,6 +187,8 @@ static const struct name flags[] = {
     {"SET_CTTY", LIBXL_SPAWN_SET_CTTY},
     {"KEEP_GROUPS", LIBXL_SPAWN_KEEP_GROUPS},
     {"REPORT_STOPS", LIBXL_SPAWN_REPORT_STOPS},
+    {"RESTORE_SIGPIPE", LIBXL_SPAWN_RESTORE_SIGPIPE},
+    {"HOLD_PID", LIBXL_SPAWN_HOLD_PID},
 };
 
 /* A name or a number. */

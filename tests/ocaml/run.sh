@@ -98,6 +98,19 @@ beside_libxenlight() {
         LD_PRELOAD="$work/libxenlight.so" "$out/test/coexist.exe" libxl 20
 }
 
+# In a folder where any user can execute it, out of a host that was made odd.
+witness() {
+    folder=$(mktemp -d) && chmod 755 "$folder" &&
+        cp "$XLCHILD_ROOT/build/tests/helpers/witness" "$folder" || return 1
+    env -i A=1 PATH="$PATH" XLCHILD_ROOT="$XLCHILD_ROOT" \
+        LD_PRELOAD="$XLCHILD_ROOT/build/tests/helpers/dirty.so" \
+        timeout 100 "$out/test/witness.exe" "$folder/witness" \
+        "$folder/report" < /dev/null
+    status=$?
+    rm -r "$folder"
+    return $status
+}
+
 # A daemon of many threads, killed at random. Whoever closes a number twice
 # closes somebody else's, or nobody's: nobody's is what can be seen, and so is a
 # number that has become another kind of file. Where it was is in the log.
@@ -188,6 +201,7 @@ check "C14 O5 Lwt in a child of fork" \
     timeout 60 build/tests/helpers/reaper "$out/test/lwt/forked.exe"
 check "C1 libxl: 2000 children of ours and 2000 of the host's" \
     timeout 120 "$out/test/coexist.exe" libxl 2000
+check "C16 C28 B8 what a child inherits" witness
 check "C2 mainloop: the same" timeout 120 "$out/test/coexist.exe" mainloop 2000
 if command -v strace > "$work/log"; then
     check "C2 mainloop under strace" traced

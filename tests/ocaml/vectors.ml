@@ -166,7 +166,8 @@ let kill_policy s =
   | _ -> Alcotest.failf "kill %s" s
 
 (* settings and verbs as a command; extra entries for the descriptor map *)
-let command places ?(verbs = []) ?(more_fds = []) settings =
+let command places ?(program = Support.child) ?(verbs = []) ?(more_fds = [])
+    settings =
   let list =
     if settings = "-" then []
     else
@@ -200,7 +201,7 @@ let command places ?(verbs = []) ?(more_fds = []) settings =
     match words_of "argv" with
     | Some [] | Some [ "" ] -> raise (Cannot_say "a program is not optional")
     | Some (program :: arguments) -> (program, arguments)
-    | None -> (Support.child, verbs)
+    | None -> (program, verbs)
   in
   let session =
     match (flag "JOIN_GROUP", flag "NEW_GROUP", flag "NEW_SESSION") with

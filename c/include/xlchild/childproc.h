@@ -241,8 +241,9 @@ typedef struct libxl_childproc_spec {
                                 caller's PATH, else /usr/bin:/bin */
     const char *cwd;         /* NULL: the caller's. Entered with the ids that
                                 the child is to have */
-    const libxl_childproc_fd *fds; /* unmentioned 0, 1 and 2 are inherited,
-                                      every other fd is closed */
+    const libxl_childproc_fd *fds; /* unmentioned 0, 1 and 2 are inherited
+                                      unless they are close-on-exec; every
+                                      other fd is closed */
     size_t nfds;             /* how many fds has */
     unsigned flags;          /* LIBXL_SPAWN_… */
     pid_t group;             /* JOIN_GROUP: > 1 */

@@ -128,6 +128,9 @@ int xl_prepare(const struct xl_start_request *request, struct xl_prepared *p)
                    (spec->flags & LIBXL_SPAWN_KEEP_FDS) ? above_all_fds() : -1,
                    (libxl_childproc_fd *)(void *)(block + ops_size),
                    (struct xl_fd_op *)(void *)block, &im->fds);
+    if ((spec->flags & LIBXL_SPAWN_SET_CTTY) &&
+        spec->ctty_fd > im->fds.highest_needed)
+        im->fds.highest_needed = spec->ctty_fd; /* it may be in no map */
     im->no_close_range = !(xl_facilities() & LIBXL_FACILITY_CLOSE_RANGE);
     return 0;
 }
