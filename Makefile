@@ -56,7 +56,7 @@ soak: ## forks, thefts, signals, daemons' lives, a load, without pause (35 minut
 pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \
   $(PYTHON) -m pytest -q --tb=short -p summary_line -p no:cacheprovider
 
-check-house: lib ## headers, exports, layers, packaging, hygiene
+check-house: lib python ocaml ## headers, exports, layers, packaging, hygiene
 	@$(pytest) tests/house
 
 check-docs: lib python ocaml ## run the examples of README and docs

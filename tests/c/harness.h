@@ -63,8 +63,8 @@ void xt_register(struct xt_case *c);
     XT_CASE_(name, lines, XT_DEFAULT_SECONDS, file, NULL, name)                \
     static void name(const struct xt_row *row)
 
-/* Calls each row of a table of tests/vectors; stops when `each` returns nonzero.
- * Blank lines and comments are left out. */
+/* Calls each row of a table of tests/vectors; stops when `each` returns
+ * nonzero. Blank lines and comments are left out. */
 void xt_each_row(const char *table,
                  int (*each)(const struct xt_row *row, void *user), void *user);
 

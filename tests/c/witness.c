@@ -2,10 +2,10 @@
  *
  * Contract lines C16 and C28, for whatever the kernel lets a program inherit.
  * A host that has made itself odd (dirty.c) starts tests/helpers/witness.c by
- * fork and exec alone, which proves the oddity, and then by the library, in each
- * of its ways; what the witnesses tell is held against tests/vectors/witness.tsv
- * and witness_options.tsv. Python and OCaml do the same, and docs/security.md
- * has the tables.
+ * fork and exec alone, which proves the oddity, and then by the library, in
+ * each of its ways; what the witnesses tell is held against witness.tsv and
+ * witness_options.tsv of tests/vectors. Python and OCaml do the same, and
+ * docs/security.md has the tables.
  */
 #define _GNU_SOURCE
 #include "dirty.h"
