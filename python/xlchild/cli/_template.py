@@ -15,12 +15,13 @@ _FORM = r"(\.|/\.|//?)?"
 class _Field:
     """One replacement string: all values, the number-th, {#} or {%}."""
 
-    __slots__ = ("number", "form", "what")
+    __slots__ = ("number", "form", "what", "quote")
 
     def __init__(self, what, number=None, form=None):
         self.what = what
         self.number = number
         self.form = form
+        self.quote = str  # in a script: as its place there wants
 
 
 def _form(value, form):
@@ -67,9 +68,26 @@ class Template:
         fields = [field for parts in self._parts for field in parts
                   if type(field) is _Field]
         self.has_fields = bool(fields)
+        self._behind = str
+        if shell and self.words:
+            self._quote(fields)
         self.has_slot = any(field.what == "%" for field in fields)
         self.takes_values = any(field.what in ("all", "at")
                                 for field in fields)
+
+    def _quote(self, fields):
+        """Each field is quoted for its place in the script; and the values
+        behind it, where it has no field."""
+        from ._quoting import quoter_behind, quoters  # slow to import
+        pieces = [part if type(part) is str
+                  else None if part.what in ("all", "at") else "1"
+                  for parts in self._parts for part in parts]
+        found = iter(quoters(pieces))
+        for field in fields:
+            if field.what in ("all", "at"):
+                field.quote = next(found)
+        if not fields:
+            self._behind = quoter_behind(pieces)
 
     def _patterns(self, replace):
         import re  # slow to import
@@ -129,65 +147,64 @@ class Template:
             if len(parts) == 1 and type(parts[0]) is str:
                 words.append(parts[0])
             else:
-                words += self._filled(parts, values, seq, str)
+                words += self._filled(parts, values, seq)
         return words
 
     def text(self, values, seq):
         """The template's words in one, filled: a tag."""
-        return "".join(" ".join(self._filled(parts, values, seq, str))
+        return "".join(" ".join(self._filled(parts, values, seq))
                        for parts in self._parts)
 
     def _script(self, values, seq):
         if self._context:
-            text = "".join(
-                " ".join(self._filled(parts, values, seq, _quoted))
-                for parts in self._parts)
+            text = "".join(" ".join(self._filled(parts, values, seq))
+                           for parts in self._parts)
         else:
-            text = " ".join(self._filled(self._parts[0], values, seq, _quoted))
+            text = " ".join(self._filled(self._parts[0], values, seq))
         if self.has_fields:
             return text
-        return " ".join([text] + [_quoted(value) for value in values])
+        return " ".join([text] + [self._behind(value) for value in values])
 
-    def _filled(self, parts, values, seq, quote):
+    def _filled(self, parts, values, seq):
         """The words that one word becomes."""
         if self._context and len(values) > 1 and any(
                 type(part) is _Field and part.what == "all"
                 for part in parts):
             words = []
             for value in values:
-                words += self._joined(parts, values, (value,), seq, quote)
+                words += self._joined(parts, values, (value,), seq)
             return words
-        return self._joined(parts, values, values, seq, quote)
+        return self._joined(parts, values, values, seq)
 
-    def _joined(self, parts, values, these, seq, quote):
+    def _joined(self, parts, values, these, seq):
         words, word = [], None
         for part in parts:
             if type(part) is str:
                 word = part if word is None else word + part
                 continue
             if part.what == "all":
-                texts = [quote(_form(value, part.form)) for value in these]
+                texts = [part.quote(_form(value, part.form)) for value in these]
                 if not texts:
                     continue
                 texts[0] = texts[0] if word is None else word + texts[0]
                 words += texts[:-1]
                 word = texts[-1]
                 continue
-            text = self._single(part, values, seq, quote)
+            text = self._single(part, values, seq)
             word = text if word is None else word + text
         if word is not None:
             words.append(word)
         return words
 
     @staticmethod
-    def _single(field, values, seq, quote):
+    def _single(field, values, seq):
         if field.what == "#":
             return str(seq)
         if field.what == "%":
             return SLOT
         at = field.number
         if -len(values) <= at < len(values):
-            return quote(_form(values[at], field.form))
+            return field.quote(_form(values[at], field.form))
         return ""
 
     def cost(self, values):
@@ -197,8 +214,10 @@ class Template:
             return sum(len(os.fsencode(value)) + 1 for value in values)
         total = 0
         for value in values:
-            size = len(os.fsencode(
-                _quoted(value) if self.shell else value)) + 1
+            size = len(os.fsencode(value)) + 1
+            if self.shell:  # wherever it stands
+                size += 2 + 3 * value.count("'") + sum(
+                    value.count(char) for char in '\\"$`')
             for parts in self._parts:
                 marks = sum(type(part) is _Field and part.what == "all"
                             for part in parts)

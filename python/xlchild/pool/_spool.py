@@ -12,6 +12,7 @@ command has left in the background can so never write into another's output.
 import errno
 import fcntl
 import os
+import stat
 import time
 
 __all__ = ["NamedSpool", "Spool", "SpoolFile", "close", "holding"]
@@ -24,6 +25,8 @@ _GLANCE = 0.5  # a quota does not show in the room that is left
 _UNNAMED_NOT_HERE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 _READ = os.O_RDONLY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+_OWN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -219,18 +222,39 @@ class NamedSpool(_Spool):
 
     def take(self, result):
         """Two new files, for stdout and stderr."""
-        place = os.path.join(self.folder, str(result.index + 1))
-        os.makedirs(place, exist_ok=True)
-        out = self._new(os.path.join(place, "stdout"))
+        path = os.path.join(self.folder, str(result.index + 1))
         try:
-            return out, self._new(os.path.join(place, "stderr"))
-        except BaseException:
-            out.close()
-            raise
+            os.mkdir(path)
+        except FileExistsError:
+            pass
+        place = os.open(path, _OWN_FOLDER)
+        try:
+            out = self._new(path, place, "stdout")
+            try:
+                return out, self._new(path, place, "stderr")
+            except BaseException:
+                out.close()
+                raise
+        finally:
+            os.close(place)
 
-    def _new(self, path):
-        os.close(os.open(path, _WRITE | os.O_CREAT | os.O_TRUNC, 0o666))
-        return SpoolFile(os.open(path, _READ), self)
+    def _new(self, path, place, name):
+        """Empty, and no other file by another name: somebody else may have
+        been at the folder."""
+        fd = -1
+        try:
+            fd = os.open(name, _OWN | os.O_CREAT, 0o666, dir_fd=place)
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+                raise OSError(errno.EEXIST, "exists, and is no file of its own")
+            os.ftruncate(fd, 0)
+            return SpoolFile(os.open("/proc/self/fd/%d" % fd, _READ), self)
+        except OSError as error:
+            error.filename = os.path.join(path, name)
+            raise
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
 
 def _unlinked(folder):
