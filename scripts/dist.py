@@ -193,13 +193,24 @@ def wheel_for(which, include, suffix, folder, base, into):
     place = folder / ("xlchild-" + version())
     wrapper = next(place.glob("build/temp*/_libxl_wrap.c"))
     made = folder / ("_libxl" + suffix)
-    sources = [*sorted(place.glob("c/src/*/*.c")),
-               *sorted(place.glob("bindings/python/*.c")), wrapper]
-    run(["cc", "-std=gnu11", "-O2", "-DNDEBUG", "-fPIC", "-shared", "-pthread",
-         "-fvisibility=hidden", "-Wl,-z,now", "-w", *flags(place).split(),
-         '-DLIBXL_API=__attribute__((visibility("hidden")))', "-I" + include,
-         "-Ibindings/python", "-Ic/include", "-Ic/src", "-o", made,
-         *(s.relative_to(place) for s in sources), "-ldl"], cwd=place)
+    sources = {s.relative_to(place) for s in (
+        *place.glob("c/src/*/*.c"), *place.glob("bindings/python/*.c"),
+        wrapper)}
+    childs = [Path("c/src/start/child_setup.c"),
+              Path("c/src/kernel/probe_child.c")]
+    hardening = subprocess.run(
+        ["sh", "c/hardening.sh", "-O2"], cwd=place, check=True, text=True,
+        stdout=subprocess.PIPE, env=dict(os.environ, CC="cc")).stdout.split()
+    cc = ["cc", "-std=gnu11", "-O2", "-DNDEBUG", "-fPIC", "-pthread",
+          "-fvisibility=hidden", "-w", *hardening, *flags(place).split(),
+          '-DLIBXL_API=__attribute__((visibility("hidden")))', "-I" + include,
+          "-Ibindings/python", "-Ic/include", "-Ic/src"]
+    # as setup.py: the child's half may not call the protector's alarm
+    run([*cc, "-fno-stack-protector", "-U_FORTIFY_SOURCE", "-c", *childs],
+        cwd=place)
+    run([*cc, "-shared", "-Wl,-z,relro,-z,now", "-o", made,
+         *sorted(sources - {*childs}), *(c.with_suffix(".o").name
+                                         for c in childs), "-ldl"], cwd=place)
     files = read_wheel(base)
     (old,) = [n for n in files if n.endswith(".so")]
     (wheel,) = [n for n in files if n.endswith("/WHEEL")]

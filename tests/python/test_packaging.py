@@ -14,8 +14,8 @@ import pytest
 from conftest import ROOT
 
 pytestmark = pytest.mark.own_process
-SOURCES = ("python", "c/src", "c/include", "bindings", "setup.py",
-           "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE",
+SOURCES = ("python", "c/src", "c/include", "c/hardening.sh", "bindings",
+           "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE",
            "CHANGELOG.md")
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
