@@ -5,7 +5,7 @@
 # asan, tsan, clang, musl, gcov) builds core, support and tests with its own
 # flags in its own folder; helpers are built once.
 
-XT_WRAPPERS := world
+XT_WRAPPERS := world profile
 XT_TESTS := $(patsubst tests/c/%.c,%,$(shell grep -l '^XT_TEST' tests/c/*.c))
 XT_SUPPORT_SRC := $(filter-out $(XT_TESTS:%=tests/c/%.c) \
   $(XT_WRAPPERS:%=tests/c/%.c), $(wildcard tests/c/*.c))

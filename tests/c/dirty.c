@@ -12,10 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <linux/securebits.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
@@ -44,6 +40,38 @@
 #endif
 #ifndef SYS_io_uring_setup
 #define SYS_io_uring_setup 425
+#endif
+/* What the kernel's headers say; musl comes without them. */
+#define CAPABILITY_VERSION_3 0x20080522
+#define CAPABILITY_NET_BIND_SERVICE 10
+#define NO_CAP_AMBIENT_RAISE (1 << 6)
+#define MODE_FILTER 1
+#define RETURN_A_CONSTANT 6
+#define LET_PASS 0x7fff0000
+
+struct cap_head {
+    unsigned version;
+    int pid;
+};
+
+struct cap_data {
+    unsigned effective, permitted, inheritable;
+};
+
+struct filter {
+    unsigned short code;
+    unsigned char jump_true, jump_false;
+    unsigned k;
+};
+
+struct filter_program {
+    unsigned short length;
+    struct filter *filter;
+};
+
+#ifndef PR_CAP_AMBIENT
+#define PR_CAP_AMBIENT 47
+#define PR_CAP_AMBIENT_RAISE 2
 #endif
 #ifndef O_PATH
 #define O_PATH 010000000
@@ -289,22 +317,24 @@ static void process(void)
  * then nothing new, and a filter that lets everything pass. */
 static void rights(void)
 {
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct data[2];
-    struct sock_filter pass[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {1, pass};
+    struct cap_head head = {CAPABILITY_VERSION_3, 0};
+    struct cap_data data[2];
+    struct filter pass = {RETURN_A_CONSTANT, 0, 0, LET_PASS};
+    struct filter_program program = {1, &pass};
     static const gid_t groups[] = {4, 27, 42};
 
     setgroups(3, groups);
     if (!syscall(SYS_capget, &head, data)) {
-        data[0].inheritable |= data[0].permitted & 1U << CAP_NET_BIND_SERVICE;
+        data[0].inheritable |=
+            data[0].permitted & 1U << CAPABILITY_NET_BIND_SERVICE;
         syscall(SYS_capset, &head, data);
-        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAP_NET_BIND_SERVICE, 0, 0);
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, CAPABILITY_NET_BIND_SERVICE,
+              0, 0);
     }
-    prctl(PR_SET_SECUREBITS, SECBIT_NO_CAP_AMBIENT_RAISE);
+    prctl(PR_SET_SECUREBITS, NO_CAP_AMBIENT_RAISE);
     prctl(PR_SET_KEEPCAPS, 1);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+    syscall(SYS_seccomp, MODE_FILTER, 0, &program);
     syscall(SYS_keyctl, 1 /* JOIN_SESSION_KEYRING */, NULL);
     syscall(SYS_keyctl, 0 /* GET_KEYRING_ID */, -2 /* of the process */, 1);
 }

@@ -17,7 +17,7 @@ build-c-$(1): $$(XT_PROGRAMS:%=$(2)/programs/%) $$(XT_WORLD)
 -include $$(wildcard $(2)/programs/*.d)
 endef
 
-XT_WORLD := build/tests/world
+XT_WORLD := build/tests/world build/tests/profile
 
 $(eval $(call XT_PROGRAM_RULES,plain,build/tests/plain,$(CC),-O2,))
 $(eval $(call XT_PROGRAM_RULES,asan,build/tests/asan,$(CC),$(XT_ASAN),))
@@ -26,7 +26,7 @@ $(eval $(call XT_PROGRAM_RULES,clang,build/tests/clang,clang,-O2,))
 $(eval $(call XT_PROGRAM_RULES,musl,build/tests/musl,musl-gcc,-O2 -static,))
 $(eval $(call XT_PROGRAM_RULES,gcov,build/tests/gcov,$(CC),-O0 --coverage,))
 
-build/tests/world: tests/c/world.c
+$(XT_WORLD): build/tests/%: tests/c/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -o $@ $< -lseccomp
 
