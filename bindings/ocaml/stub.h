@@ -9,6 +9,7 @@
  * stub_command.c   a command record to a libxl_childproc_spec
  * stub_child.c, stub_event.c, stub_exec.c, stub_loop.c   the calls, by topic
  * stub_logger.c    the process that logs for a daemon
+ * stub_bell.c      waiting for another thread
  * stub_system.c    what OCaml's Unix lacks
  */
 #ifndef XLO_STUB_H
@@ -159,8 +160,9 @@ void xlo_wait_start(struct xlo_wait *w, intnat timeout_ms);
  * Val_unit, or 1 where a handler raised. */
 int xlo_wait_pending(const struct xlo_wait *w, value *ret_exception);
 /* Waits for work, at most a slice, or for wake (-1: none), and does it. A
- * signal ends it. Runtime lock released. */
-void xlo_pump(libxl_ctx *ctx, int wake);
+ * signal ends it. 0, or ERROR_FDS_CLOSED: nothing comes any more. Runtime lock
+ * released. */
+int xlo_pump(libxl_ctx *ctx, int wake);
 /* What to ask the library for, this time. */
 int xlo_wait_timeout(const struct xlo_wait *w);
 /* Whether to ask again after rc. */

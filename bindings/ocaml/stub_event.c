@@ -71,20 +71,24 @@ int xlo_wait_again(const struct xlo_wait *w, const struct xlo_frame *frame,
     return rc == ERROR_INTERRUPTED || w->deadline < 0 || xlo_now() < w->deadline;
 }
 
-void xlo_pump(libxl_ctx *ctx, int wake)
+int xlo_pump(libxl_ctx *ctx, int wake)
 {
     struct pollfd fds[9];
     struct timeval now;
-    int n = 8, timeout = SLICE_MS;
+    int n = 8, timeout = SLICE_MS, rc;
 
     gettimeofday(&now, NULL);
-    if (libxl_osevent_beforepoll(ctx, &n, fds + 1, &timeout, now))
+    rc = libxl_osevent_beforepoll(ctx, &n, fds + 1, &timeout, now);
+    if (rc == ERROR_FDS_CLOSED)
+        return rc;
+    if (rc)
         n = 0;
     fds[0] = (struct pollfd){.fd = wake, .events = POLLIN};
     if (poll(fds, n + 1, timeout) < 0)
-        return;
+        return 0;
     gettimeofday(&now, NULL);
     libxl_osevent_afterpoll(ctx, n + 1, fds, now);
+    return 0;
 }
 
 /* ---- taking events ---- */

@@ -70,10 +70,18 @@ static int copy_options(struct xlo_arena *arena, value v,
 
 /* ---- waiting for it here ---- */
 
+/* What the library writes to when it is over. */
+struct waiting {
+    struct xlo_waited waited;
+    struct xlo_operation op;
+};
+
 /* Until it is over, with signal handlers at once: one that raises ends it by
- * its policy, and is raised when the child is reaped. */
+ * its policy, and is raised when the child is reaped. Where the host has closed
+ * the context's descriptors nothing is told any more: *ret_gone then. */
 static int wait_for_it(struct xlo_frame *frame, const libxl_asyncop_how *how,
-                       struct xlo_waited *waited, value *exception)
+                       struct xlo_waited *waited, value *exception,
+                       int *ret_gone)
 {
     struct xlo_wait wait = {.deadline = -1, .blocks = 1};
     libxl_ctx *ctx = frame->x->ctx;
@@ -88,8 +96,10 @@ static int wait_for_it(struct xlo_frame *frame, const libxl_asyncop_how *how,
             continue;
         }
         xlo_release();
-        xlo_pump(ctx, waited->wake);
+        *ret_gone = xlo_pump(ctx, waited->wake) == ERROR_FDS_CLOSED;
         xlo_retake();
+        if (*ret_gone)
+            return ERROR_FDS_CLOSED;
     }
     return waited->rc;
 }
@@ -99,59 +109,74 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
 {
     CAMLparam3(t, command_v, options_v);
     CAMLlocal2(outcome, exception);
-    struct xlo_waited waited = {.wake = -1};
-    libxl_asyncop_how how = {.callback = xlo_waited,
-                             .u.for_callback = &waited};
+    struct waiting *w;
+    libxl_asyncop_how how = {.callback = xlo_waited};
     libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
     libxl_childproc_exec_opts opts;
-    struct xlo_operation op = {.handle.number = Long_val(token)};
     struct xlo_command command;
     struct xlo_arena arena;
     struct xlo_frame frame;
+    int gone = 0;
     int rc = xlo_begin(t, &frame);
 
     if (rc)
         CAMLreturn(xlo_system_error(rc, 0));
-    op.handle.x = frame.x;
+    w = calloc(1, sizeof(*w));
+    if (!w) {
+        xlo_end(&frame);
+        CAMLreturn(xlo_system_error(ERROR_NOMEM, 0));
+    }
+    w->waited.wake = -1;
+    w->op.handle.number = Long_val(token);
+    w->op.handle.x = frame.x;
+    how.u.for_callback = &w->waited;
     exception = Val_unit;
     frame.exception = &exception;
     xlo_arena_init(&arena);
     rc = xlo_command(&arena, command_v, &frame, &command, &failure);
     if (rc)
         goto out;
-    waited.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (waited.wake < 0) {
+    w->waited.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->waited.wake < 0) {
         failure.stage = LIBXL_STAGE_PREPARE;
         failure.errnoval = errno;
         rc = ERROR_SYSTEM;
         goto out;
     }
-    rc = copy_options(&arena, options_v, &op, &opts);
+    rc = copy_options(&arena, options_v, &w->op, &opts);
     if (rc) {
         failure.stage = LIBXL_STAGE_ARGUMENT;
         failure.argument = "stream";
         goto out;
     }
     xlo_release();
-    rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts, &op.result,
-                              &failure, &how);
+    rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts,
+                              &w->op.result, &failure, &how);
     xlo_retake();
     if (!rc)
-        rc = wait_for_it(&frame, &how, &waited, &exception);
+        rc = wait_for_it(&frame, &how, &w->waited, &exception, &gone);
 out:
-    if (waited.wake >= 0)
-        close(waited.wake);
+    if (w->waited.wake >= 0 && !gone)
+        close(w->waited.wake);
     xlo_arena_free(&arena);
     xlo_end(&frame);
+    if (gone) {
+        /* the context has it until it is freed, and may write to it then; what
+         * has the eventfd's number by now is the host's, maybe */
+        w->waited.wake = -1;
+        CAMLreturn(xlo_error(rc, &failure));
+    }
     if (exception != Val_unit) {
-        libxl_childproc_exec_result_dispose(&op.result);
+        libxl_childproc_exec_result_dispose(&w->op.result);
+        free(w);
         caml_raise(exception);
     }
-    if (!rc || op.result.child.id)
-        outcome = xlo_ok(xlo_outcome(rc, &op.result));
+    if (!rc || w->op.result.child.id)
+        outcome = xlo_ok(xlo_outcome(rc, &w->op.result));
     else
         outcome = xlo_error(rc, &failure);
-    libxl_childproc_exec_result_dispose(&op.result);
+    libxl_childproc_exec_result_dispose(&w->op.result);
+    free(w);
     CAMLreturn(outcome);
 }
 

@@ -18,11 +18,19 @@ let file_on_disk () =
 
 let new_file name =
   let fd = memory_file name in
-  if fd >= 0 then fd_of_int fd else file_on_disk ()
+  if fd >= 0 then fd_of_int fd
+  else Xlchild_syslog.Elsewhere.run file_on_disk
 
+(* Nothing is allocated between its opening and the handler. *)
 let with_file name f =
   let fd = new_file name in
-  Fun.protect ~finally:(fun () -> Unix.close fd) (fun () -> f fd)
+  match f fd with
+  | x ->
+      Unix.close fd;
+      x
+  | exception exn ->
+      Unix.close fd;
+      raise exn
 
 type said = { outcome : outcome; out : string; err : string }
 

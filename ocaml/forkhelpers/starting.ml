@@ -14,17 +14,34 @@ let default_path_env_pair = [| "PATH=" ^ String.concat ":" default_path |]
 (* One a process: a child of fork that goes on gets its own. *)
 let the_context : (int * Xlchild.t) option Atomic.t = Atomic.make None
 
-let rec context () =
-  match Atomic.get the_context with
-  | Some (owner, ctx) when owner = Unix.getpid () -> ctx
-  | old ->
+(* A daemon may close every descriptor there is, and with them the context's:
+   the next one works. *)
+let is_usable ctx = disaster_latched ctx <> Some Fds_closed
+
+let usable = function
+  | Some (owner, ctx) when owner = Unix.getpid () && is_usable ctx -> Some ctx
+  | _ -> None
+
+let rec make () =
+  let old = Atomic.get the_context in
+  match usable old with
+  | Some ctx -> ctx
+  | None ->
       let ctx = create () in
       if Atomic.compare_and_set the_context old (Some (Unix.getpid (), ctx))
-      then ctx
+      then begin
+        Option.iter (fun (_, old) -> ignore (close_result old)) old;
+        ctx
+      end
       else begin
         close ctx;
-        context ()
+        make ()
       end
+
+let context () =
+  match usable (Atomic.get the_context) with
+  | Some ctx -> ctx
+  | None -> Xlchild_syslog.Elsewhere.run make
 
 (* ---- what every command is started with ---- *)
 
@@ -45,7 +62,9 @@ let cgroup () =
   match Atomic.get outside with
   | Some answer -> answer
   | None ->
-      let answer = Xlchild_syslog.Outside.cgroup () in
+      let answer =
+        Xlchild_syslog.(Elsewhere.run (fun () -> Outside.cgroup ()))
+      in
       Atomic.set outside (Some answer);
       answer
 
@@ -137,14 +156,26 @@ let start ~name ~env ~fds program arguments =
 
 (* Lines of what is written to the pipe go to syslog. *)
 let with_log_pipe f =
-  let reading, writing = Unix.pipe ~cloexec:true () in
-  let given = ref false in
+  let open Xlchild_syslog in
+  let reading = Elsewhere.nothing () and writing = Elsewhere.nothing () in
   let forward ~key ~pid =
-    given := true;
-    Xlchild_syslog.forward ~tag:(Printf.sprintf "%s[%d]" key pid) reading
+    forward_held ~tag:(Printf.sprintf "%s[%d]" key pid) reading
   in
-  Fun.protect
-    ~finally:(fun () ->
-      Unix.close writing;
-      if not !given then Unix.close reading)
-    (fun () -> f writing forward)
+  match
+    Elsewhere.pipe reading writing;
+    f (Elsewhere.get writing) forward
+  with
+  | x ->
+      Elsewhere.close writing;
+      Elsewhere.close reading;
+      x
+  | exception exn ->
+      Elsewhere.close writing;
+      Elsewhere.close reading;
+      raise exn
+
+(* One that cannot be handed over: nobody could ask for it. *)
+let abandon child =
+  (match Child.kill_result ~scope:Process_group child Sys.sigkill with
+  | Ok () | Result.Error _ -> ());
+  ignore (Child.detach_result child)

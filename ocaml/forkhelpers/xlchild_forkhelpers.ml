@@ -65,24 +65,35 @@ let contents path =
 
 let temp_dir_server = Filename.get_temp_dir_name ()
 
+let unlink path = try Unix.unlink path with Unix.Unix_error _ -> ()
+
+let taken path =
+  Xlchild_syslog.Elsewhere.run @@ fun () ->
+  Fun.protect ~finally:(fun () -> unlink path) (fun () -> contents path)
+
+(* The file is made, and read, where no handler comes into; and it is closed and
+   deleted, whatever is raised where. *)
 let with_logfile_fd ?(delete = true) prefix f =
-  let path = Filename.temp_file ~temp_dir:temp_dir_server prefix ".log" in
-  let unlink () = try Unix.unlink path with Unix.Unix_error _ -> () in
-  match Unix.openfile path [ Unix.O_WRONLY; Unix.O_CLOEXEC ] 0 with
+  let path, fd =
+    Xlchild_syslog.Elsewhere.run @@ fun () ->
+    let path = Filename.temp_file ~temp_dir:temp_dir_server prefix ".log" in
+    match Unix.openfile path [ Unix.O_WRONLY; Unix.O_CLOEXEC ] 0 with
+    | fd -> (path, fd)
+    | exception exn ->
+        unlink path;
+        raise exn
+  in
+  match f fd with
   | exception exn ->
-      unlink ();
-      raise exn
-  | fd -> (
-      let answer = try Ok (f fd) with exn -> Result.Error exn in
       Unix.close fd;
-      match answer with
-      | Ok x when not delete -> Success (path, x)
-      | answer -> (
-          let text = contents path in
-          unlink ();
-          match answer with
-          | Ok x -> Success (text, x)
-          | Result.Error exn -> Failure (text, exn)))
+      Failure (taken path, exn)
+  | x -> (
+      Unix.close fd;
+      match Success ((if delete then taken path else path), x) with
+      | success -> success
+      | exception exn ->
+          unlink path;
+          raise exn)
 
 (* ---- starting, with any timeouts and tracer ---- *)
 
@@ -135,8 +146,11 @@ let close_and_exec ~env stdin stdout stderr named ~syslog_stdout ~merge program
       Starting.with_log_pipe @@ fun writing forward ->
       let err = if merge then Fd writing else Starting.source stderr in
       let child = start ~out:(Fd writing) ~err in
-      forward ~key ~pid:(getpid child);
-      child
+      (match forward ~key ~pid:(getpid child) with
+      | () -> child
+      | exception exn ->
+          Starting.abandon child;
+          raise exn)
 
 module With (Timeout : Timeout) (Tracer : Tracer) = struct
   type span = Tracer.span

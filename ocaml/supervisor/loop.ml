@@ -1,6 +1,7 @@
 (* loop.ml - all services of one supervisor, served by one thread
 
-   Called by xlchild_supervisor.ml. What happens in a turn, in this order:
+   Called by turns.ml and xlchild_supervisor.ml. What happens in a turn, in this
+   order:
 
        poll -> output, readiness, ends, time -> machine.ml -> its actions:
        launch, terminate, tell -> the state file -> the host's closure
@@ -54,9 +55,10 @@ type t = {
   journal : Journal.t option;
   on_event : event -> unit;
   on_exception : exn -> unit;
+  owner : int;  (* the pid of the process that has its thread *)
   life : string;  (* begins the names of this life's runs *)
   lock : Mutex.t;
-  changed : Condition.t;
+  changed : Xlchild_syslog.Bell.t;  (* rung after every turn *)
   wake_r : Unix.file_descr;
   wake_w : Unix.file_descr;
   mutable members : member list;
@@ -71,28 +73,57 @@ type t = {
   mutable dirty : bool;  (* the state file is behind *)
   mutable save_fails : bool;
   mutable reopen : bool;
-  mutable alarms : float list;  (* when somebody stops waiting *)
-  mutable closing : bool;
+  mutable closing : bool;  (* nobody is to use it any more *)
+  mutable leave : bool;  (* closing: the services go on *)
+  mutable stopping : bool;  (* closing: they have been told to stop *)
+  mutable finished : bool;  (* its thread does nothing more *)
+  mutable over : bool;  (* and all of it is closed *)
+  mutable trouble : exn option;  (* what closing raised *)
   mutable thread : int option;  (* its id *)
 }
 
-let locked t f =
-  Mutex.lock t.lock;
-  Fun.protect ~finally:(fun () -> Mutex.unlock t.lock) f
+let locked t f = Xlchild_syslog.Elsewhere.locked t.lock f
 
+(* The lock is held. *)
 let wake t =
-  try ignore (Unix.write_substring t.wake_w "x" 0 1)
-  with Unix.Unix_error _ -> () (* full: it wakes all the same *)
+  if not t.finished then
+    try ignore (Unix.write_substring t.wake_w "x" 0 1)
+    with Unix.Unix_error _ -> () (* full: it wakes all the same *)
 
 let tell t ~service ~run what = t.news <- { service; run; what } :: t.news
 
-(* The lock is held. *)
-let feed m input =
-  let machine, actions = Machine.step ~now:(Xlchild.now ()) m.machine input in
+(* The lock is held. All of it or, where a handler raises, nothing. *)
+let feed_all m inputs =
+  let now = Xlchild.now () in
+  let machine, actions =
+    List.fold_left
+      (fun (machine, actions) input ->
+        let machine, more = Machine.step ~now machine input in
+        (machine, actions @ more))
+      (m.machine, m.pending) inputs
+  in
   m.machine <- machine;
-  m.pending <- m.pending @ actions
+  m.pending <- actions
+
+let feed m input = feed_all m [ input ]
 
 let input t m input = locked t (fun () -> feed m input)
+
+let in_its_thread t = t.thread = Some (Thread.id (Thread.self ()))
+
+(* Until [condition], which is asked with the lock held, or until then: whether
+   it holds. Handlers run without the lock. *)
+let rec wait_until ?until t condition =
+  if in_its_thread t then
+    invalid_arg "Xlchild_supervisor: waiting in the supervisor's own thread";
+  if Unix.getpid () <> t.owner then raise (Error Closed);
+  let count = Xlchild_syslog.Bell.count t.changed in
+  locked t condition
+  || (match until with Some at -> Xlchild.now () < at | None -> true)
+     && begin
+          Xlchild_syslog.Bell.wait ?until t.changed count;
+          wait_until ?until t condition
+        end
 
 (* The tag of the event of every child; others count from 1. *)
 let every_child = 0
@@ -389,8 +420,8 @@ let left_ended t l ended =
   Fun.protect
     ~finally:(fun () ->
       locked t (fun () ->
-          t.clearing <- List.filter (( <> ) l.left_name) t.clearing;
-          Condition.broadcast t.changed))
+          t.clearing <- List.filter (( <> ) l.left_name) t.clearing);
+      Xlchild_syslog.Bell.ring t.changed)
     (fun () ->
       clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run);
   tell_left_end t l pid ended
@@ -479,150 +510,3 @@ let settle t =
       told)
   in
   if told then save t
-
-(* ---- a turn ---- *)
-
-(* A file that is awaited is looked for so often, in seconds. *)
-let look_for_files = 0.02
-
-(* And for what an ended service left in its group. *)
-let look_for_rest = 0.005
-
-let awaits_file m =
-  Readiness.is_file m.watch && Machine.state m.machine = Starting
-
-(* The lock is held. *)
-let patience t =
-  let dues =
-    (if List.exists (fun m -> m.rest <> None) t.members then
-     [ Xlchild.now () +. look_for_rest ]
-    else [])
-    @ t.alarms
-    @ List.filter_map (fun m -> Machine.due m.machine) t.members
-    @
-    if List.exists awaits_file t.members then
-      [ Xlchild.now () +. look_for_files ]
-    else []
-  in
-  match dues with
-  | [] -> None
-  | first :: more ->
-      Some (max 0. (List.fold_left min first more -. Xlchild.now ()))
-
-let sources m =
-  Option.to_list (Option.map Channel.source m.output)
-  @ Option.to_list (Readiness.source m.watch)
-
-let serve_member t ~readable m =
-  let is_readable fd = List.mem fd readable in
-  Option.iter
-    (fun channel ->
-      if is_readable (Channel.source channel) then read_output t m)
-    m.output;
-  let look =
-    match Readiness.source m.watch with
-    | Some fd -> is_readable fd
-    | None -> awaits_file m
-  in
-  if look && Readiness.look m.watch then input t m Is_ready
-
-(* [leave]: its pipes are for the next life. *)
-let release t m ~leave =
-  end_watch m;
-  Sink.close m.sink;
-  Option.iter Channel.close m.output;
-  Option.iter (if leave then Spool.leave else Spool.remove) m.spool;
-  if not leave then
-    List.iter
-      (fun suffix ->
-        Channel.remove ~folder:(folder t) (m.service.name ^ suffix))
-      [ ".output"; ".ready" ]
-
-let is_over m =
-  match Machine.state m.machine with
-  | Stopped | Failed -> m.pending = []
-  | Starting | Running | Stopping | Waiting -> false
-
-let remove_leaving t =
-  let goes m = m.leaving && is_over m in
-  let gone, stay = locked t (fun () -> List.partition goes t.members) in
-  if gone <> [] then begin
-    List.iter (release t ~leave:false) gone;
-    locked t (fun () ->
-        t.members <- stay;
-        List.iter (fun m -> m.removed <- true) gone)
-  end
-
-let reopen_logs t members =
-  if locked t (fun () ->
-         let asked = t.reopen in
-         t.reopen <- false;
-         asked)
-  then
-    List.iter
-      (fun m ->
-        Option.iter
-          (fun errno ->
-            tell t ~service:m.service.name ~run:m.run (Output_lost errno))
-          (Sink.reopen m.sink))
-      members
-
-let drain_wakes t =
-  try ignore (Unix.read t.wake_r (Bytes.create 512) 0 512)
-  with Unix.Unix_error _ -> ()
-
-(* The first turn only does what [create] left to do. *)
-let turn t ~wait =
-  let timeout, fds =
-    locked t (fun () ->
-        ( (if wait then patience t else Some 0.),
-          Xlchild.fileno t.ctx :: t.wake_r
-          :: List.concat_map sources t.members ))
-  in
-  let readable = Xlchild.poll ?timeout fds in
-  if List.mem t.wake_r readable then drain_wakes t;
-  let members = locked t (fun () -> t.members) in
-  reopen_logs t members;
-  List.iter (serve_member t ~readable) members;
-  take_events t;
-  List.iter (look_at_rest t) members;
-  List.iter (fun m -> input t m Tick) members;
-  act t;
-  settle t;
-  remove_leaving t;
-  locked t (fun () -> Condition.broadcast t.changed)
-
-(* The host's handlers, and what they raise, belong to the host's threads.
-   Without pidfds the library needs SIGCHLD. *)
-let not_here =
-  Sys.[ sigint; sigterm; sighup; sigquit; sigalrm; sigusr1; sigusr2; sigpipe ]
-
-(* What a turn cannot be expected to raise, as an exhausted system makes it: it
-   is told, and the next turn tries again. *)
-let pause_after_trouble = 0.1
-
-let try_turn t ~wait =
-  try turn t ~wait
-  with exn ->
-    t.on_exception exn;
-    ignore (Xlchild.poll ~timeout:pause_after_trouble [])
-
-let serve t =
-  ignore (Thread.sigmask Unix.SIG_BLOCK not_here);
-  t.thread <- Some (Thread.id (Thread.self ()));
-  let rec turns ~wait =
-    try_turn t ~wait;
-    if not (locked t (fun () -> t.closing)) then turns ~wait:true
-  in
-  turns ~wait:false
-
-let in_its_thread t = t.thread = Some (Thread.id (Thread.self ()))
-
-(* Until [condition], which is asked with the lock held. *)
-let wait_until t condition =
-  if in_its_thread t then
-    invalid_arg "Xlchild_supervisor: waiting in the supervisor's own thread";
-  locked t (fun () ->
-      while not (condition ()) do
-        Condition.wait t.changed t.lock
-      done)

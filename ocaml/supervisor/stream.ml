@@ -1,34 +1,37 @@
 (* stream.ml - events, kept until somebody asks for them
 
-   Given to the host by xlchild_supervisor.ml. *)
+   Given to the host by xlchild_supervisor.ml. An event is taken when nothing
+   more is allocated: what a handler raises loses none. *)
 
-type t = {
-  lock : Mutex.t;
-  changed : Condition.t;
-  events : Types.event Queue.t;
-}
+open Xlchild_syslog
+
+type t = { lock : Mutex.t; changed : Bell.t; events : Types.event Queue.t }
 
 let create () =
   {
     lock = Mutex.create ();
-    changed = Condition.create ();
+    changed = Bell.make ();
     events = Queue.create ();
   }
 
-let locked t f =
-  Mutex.lock t.lock;
-  Fun.protect ~finally:(fun () -> Mutex.unlock t.lock) f
+let locked t f = Elsewhere.locked t.lock f
 
 let push t event =
-  locked t (fun () ->
-      Queue.add event t.events;
-      Condition.signal t.changed)
+  locked t (fun () -> Queue.add event t.events);
+  Bell.ring t.changed
 
-let next t =
-  locked t (fun () ->
-      while Queue.is_empty t.events do
-        Condition.wait t.changed t.lock
-      done;
-      Queue.take t.events)
+let rec next t =
+  let count = Bell.count t.changed in
+  match locked t (fun () -> Queue.take t.events) with
+  | event -> event
+  | exception Queue.Empty ->
+      Bell.wait t.changed count;
+      next t
 
-let next_opt t = locked t (fun () -> Queue.take_opt t.events)
+let next_opt t =
+  locked t (fun () ->
+      match Queue.peek_opt t.events with
+      | None -> None
+      | some ->
+          ignore (Queue.take t.events);
+          some)

@@ -1,10 +1,11 @@
 (* xlchild_supervisor.ml - what the host calls
 
-   Its thread runs in loop.ml; what is done here is under the lock of that, and
+   Its thread runs in turns.ml; what is done here is under the lock of that, and
    short: machines are fed, and the thread is woken up. *)
 
 include Types
 include Words
+open Xlchild_syslog
 module Policy = Policy
 module Stream = Stream
 
@@ -12,7 +13,7 @@ type service = Service.t
 
 let service = Service.make
 
-type t = { loop : Loop.t; thread : Thread.t; closed : bool Atomic.t }
+type t = { loop : Loop.t; thread : Thread.t }
 type member = { of_ : t; member : Loop.member }
 
 let result_of f = match f () with x -> Ok x | exception Error e -> Result.Error e
@@ -82,9 +83,10 @@ let make_loop ctx journal on_event on_exception : Loop.t =
     journal;
     on_event;
     on_exception;
+    owner = Unix.getpid ();
     life = random_name ();
     lock = Mutex.create ();
-    changed = Condition.create ();
+    changed = Bell.make ();
     wake_r;
     wake_w;
     members = [];
@@ -96,15 +98,20 @@ let make_loop ctx journal on_event on_exception : Loop.t =
     dirty = false;
     save_fails = false;
     reopen = false;
-    alarms = [];
     adding = [];
     clearing = [];
     closing = false;
+    leave = false;
+    stopping = false;
+    finished = false;
+    over = false;
+    trouble = None;
     thread = None;
   }
 
 let create ?state_folder ?(on_event = ignore)
     ?(on_exception = print_exception) () =
+  Elsewhere.run @@ fun () ->
   let ctx =
     match Xlchild.create_result () with
     | Ok ctx -> ctx
@@ -118,12 +125,7 @@ let create ?state_folder ?(on_event = ignore)
     look_back loop;
     loop
   with
-  | loop ->
-      {
-        loop;
-        thread = Thread.create Loop.serve loop;
-        closed = Atomic.make false;
-      }
+  | loop -> { loop; thread = Thread.create Turns.serve loop }
   | exception exn ->
       Option.iter Journal.close !journal;
       Xlchild.close ctx;
@@ -132,7 +134,9 @@ let create ?state_folder ?(on_event = ignore)
 let create_result ?state_folder ?on_event ?on_exception () =
   result_of (create ?state_folder ?on_event ?on_exception)
 
-let check_open t = if Atomic.get t.closed then raise (Error Closed)
+(* In a child of fork it is the parent's. *)
+let is_open t = (not t.loop.closing) && Unix.getpid () = t.loop.owner
+let check_open t = if not (is_open t) then raise (Error Closed)
 
 (* ---- members ---- *)
 
@@ -217,10 +221,11 @@ let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) ~said =
 
 (* What is open of a service is so once: its name is nobody else's meanwhile. *)
 let reserving (loop : Loop.t) name f =
+  if not (Loop.in_its_thread loop) then
+    ignore
+      (Loop.wait_until loop (fun () -> not (List.mem name loop.clearing)));
   Loop.locked loop (fun () ->
-      while List.mem name loop.clearing && not (Loop.in_its_thread loop) do
-        Condition.wait loop.changed loop.lock
-      done;
+      if loop.closing then raise (Error Closed);
       if find_member loop name <> None || List.mem name loop.adding then
         raise (Error (Name_taken name));
       loop.adding <- name :: loop.adding);
@@ -230,17 +235,31 @@ let reserving (loop : Loop.t) name f =
 
 let enter (loop : Loop.t) (m : Loop.member) ~start ~said ~dropped =
   Loop.locked loop @@ fun () ->
+  if loop.closing then raise (Error Closed);
   loop.members <- loop.members @ [ m ];
   if dropped then m.pending <- [ Tell (Output_lost Unix.ENOSPC) ];
-  match
-    List.find_opt
-      (fun (l : Loop.left) -> l.left_name = m.service.name)
-      loop.left
-  with
+  (match
+     List.find_opt
+       (fun (l : Loop.left) -> l.left_name = m.service.name)
+       loop.left
+   with
   | Some l -> adopt loop m l ~said
   | None ->
       m.number <- Loop.next_number loop;
-      if start then Loop.feed m Start
+      if start then Loop.feed m Start);
+  Loop.wake loop
+
+let add_here t service ~start =
+  let m =
+    reserving t.loop service.Service.name @@ fun () ->
+    let m, (said, dropped) = make_member t.loop service in
+    match enter t.loop m ~start ~said ~dropped with
+    | () -> m
+    | exception exn ->
+        Turns.release t.loop ~leave:true m;
+        raise exn
+  in
+  { of_ = t; member = m }
 
 let add ?(start = true) t service =
   check_open t;
@@ -249,14 +268,8 @@ let add ?(start = true) t service =
       if Cgroup.holds_this_process path then
         invalid_arg "Xlchild_supervisor.add: the cgroup holds this process")
     service.Service.cgroup;
-  let m =
-    reserving t.loop service.name @@ fun () ->
-    let m, (said, dropped) = make_member t.loop service in
-    enter t.loop m ~start ~said ~dropped;
-    m
-  in
-  Loop.wake t.loop;
-  { of_ = t; member = m }
+  let here () = add_here t service ~start in
+  if Loop.in_its_thread t.loop then here () else Elsewhere.run here
 
 let add_result ?start t service = result_of (fun () -> add ?start t service)
 
@@ -269,12 +282,14 @@ let locked m f =
 
 let ask m inputs =
   check_open m.of_;
-  locked m (fun member -> List.iter (Loop.feed member) inputs);
-  Loop.wake m.of_.loop
+  locked m (fun member ->
+      Loop.feed_all member inputs;
+      Loop.wake m.of_.loop)
 
 let state_of (m : Loop.member) = Machine.state m.machine
+
 let wait_until m condition =
-  Loop.wait_until m.of_.loop (fun () -> condition m.member)
+  ignore (Loop.wait_until m.of_.loop (fun () -> condition m.member))
 
 let start m = ask m [ Start ]
 
@@ -285,7 +300,7 @@ let refuse_here m ~wait =
 let stop ?(wait = true) m =
   refuse_here m ~wait;
   ask m [ Stop ];
-  if wait then wait_until m Loop.is_over
+  if wait then wait_until m Turns.is_over
 
 let restart ?(wait = true) m =
   refuse_here m ~wait;
@@ -301,37 +316,22 @@ let restart ?(wait = true) m =
 let remove ?(wait = true) m =
   refuse_here m ~wait;
   locked m (fun member ->
+      Loop.feed member Stop;
       member.leaving <- true;
-      Loop.feed member Stop);
-  Loop.wake m.of_.loop;
+      Loop.wake m.of_.loop);
   if wait then wait_until m (fun member -> member.removed)
 
 let state m = Loop.locked m.of_.loop (fun () -> state_of m.member)
 let pid m = Loop.locked m.of_.loop (fun () -> Machine.pid m.member.machine)
 let name m = m.member.service.name
 
-let with_alarm (loop : Loop.t) timeout f =
-  match timeout with
-  | None -> f infinity
-  | Some seconds ->
-      let at = Xlchild.now () +. seconds in
-      Loop.locked loop (fun () -> loop.alarms <- at :: loop.alarms);
-      Loop.wake loop;
-      Fun.protect
-        ~finally:(fun () ->
-          Loop.locked loop (fun () ->
-              loop.alarms <- List.filter (fun each -> each <> at) loop.alarms))
-        (fun () -> f at)
-
 let await ?timeout m condition =
   (match timeout with
   | Some t when Float.is_nan t ->
       invalid_arg "Xlchild_supervisor.await: a timeout of nan"
   | _ -> ());
-  with_alarm m.of_.loop timeout @@ fun at ->
-  let holds () = condition (state_of m.member) in
-  wait_until m (fun _ -> holds () || Xlchild.now () >= at);
-  Loop.locked m.of_.loop holds
+  let until = Option.map (fun t -> Xlchild.now () +. t) timeout in
+  Loop.wait_until ?until m.of_.loop (fun () -> condition (state_of m.member))
 
 let find t name =
   Loop.locked t.loop (fun () ->
@@ -341,8 +341,9 @@ let find t name =
 
 let reopen_logs t =
   check_open t;
-  Loop.locked t.loop (fun () -> t.loop.reopen <- true);
-  Loop.wake t.loop
+  Loop.locked t.loop (fun () ->
+      t.loop.reopen <- true;
+      Loop.wake t.loop)
 
 (* ---- what a previous life left ---- *)
 
@@ -368,34 +369,44 @@ let stop_left t =
                ~policy:(policy Process))
       | Ok () | Result.Error _ -> ())
     all;
-  Loop.wake t.loop;
-  Loop.wait_until t.loop (fun () ->
-      not (List.exists (fun l -> List.memq l all) t.loop.left))
+  Loop.locked t.loop (fun () -> Loop.wake t.loop);
+  ignore
+    (Loop.wait_until t.loop (fun () ->
+         not (List.exists (fun l -> List.memq l all) t.loop.left)))
 
 (* ---- closing ---- *)
 
-let stop_all t =
+(* Its thread closes it, whether this waits or a handler has raised. *)
+let ask_to_close t ~leave =
   Loop.locked t.loop (fun () ->
-      List.iter (fun m -> Loop.feed m Machine.Stop) t.loop.members);
-  Loop.wake t.loop;
-  Loop.wait_until t.loop (fun () -> List.for_all Loop.is_over t.loop.members)
+      let first = not t.loop.closing in
+      Turns.ask_to_close t.loop ~leave;
+      first)
 
 let close ?(leave = false) t =
   if Loop.in_its_thread t.loop then
     invalid_arg "Xlchild_supervisor.close: in the supervisor's own thread";
-  if Atomic.exchange t.closed true then raise (Error Closed);
-  if not leave then stop_all t;
-  Loop.locked t.loop (fun () -> t.loop.closing <- true);
-  Loop.wake t.loop;
+  if not (is_open t && ask_to_close t ~leave) then raise (Error Closed);
+  ignore (Loop.wait_until t.loop (fun () -> t.loop.over));
   Thread.join t.thread;
-  Xlchild.close t.loop.ctx;
-  List.iter (Loop.release t.loop ~leave) t.loop.members;
-  Unix.close t.loop.wake_r;
-  Unix.close t.loop.wake_w;
-  Option.iter Journal.close t.loop.journal
+  Option.iter raise t.loop.trouble
 
+let close_if_open t = if is_open t then close t
+
+(* As Xlchild.with_context. *)
 let with_supervisor ?state_folder ?on_event ?on_exception f =
   let t = create ?state_folder ?on_event ?on_exception () in
-  Fun.protect
-    ~finally:(fun () -> if not (Atomic.get t.closed) then close t)
-    (fun () -> f t)
+  match
+    match f t with
+    | x ->
+        close_if_open t;
+        x
+    | exception exn ->
+        let backtrace = Printexc.get_raw_backtrace () in
+        (try close_if_open t with _ -> ());
+        Printexc.raise_with_backtrace exn backtrace
+  with
+  | x -> x
+  | exception exn ->
+      if is_open t then ignore (ask_to_close t ~leave:false);
+      raise exn

@@ -113,7 +113,11 @@ val close : ?leave:bool -> t -> unit
 (** Stops all services, waits for that, and ends the thread; with [leave], leaves
     them running for the daemon's next life, which has to reap them where that
     is this same process. Processes of {!left} live on in either case. A second
-    [close] raises {!Error} [Closed]. *)
+    [close] raises {!Error} [Closed].
+
+    OCaml signal handlers run while this and the others here wait. One that
+    raises ends the waiting, not what was asked for: the services are stopped
+    and all is closed in the background. *)
 
 val with_supervisor :
   ?state_folder:string ->
@@ -121,7 +125,7 @@ val with_supervisor :
   ?on_exception:(exn -> unit) ->
   (t -> 'a) ->
   'a
-(** {!create}, the function, {!close}. *)
+(** {!create}, the function, {!close}; whatever raises where, it is closed. *)
 
 val reopen_logs : t -> unit
 (** Log files are opened anew by their path: for a log rotation by others. *)

@@ -16,33 +16,35 @@ external send_fds : Unix.file_descr -> string -> Unix.file_descr array -> int
 
 external int_of_fd : Unix.file_descr -> int = "%identity"
 
+(* A descriptor is used only as long as it is what it was: a daemon, forked or
+   not, may have closed all there were, and opened something else of that
+   number. *)
+type known = { fd : Unix.file_descr; device : int; inode : int }
+
 (* What is to be said again to the next logger. *)
-type stream = { text : string; fds : Unix.file_descr list }
+type stream = { text : string; fds : known list }
 
 type t = {
   owner : int;  (* the pid of the process that made it *)
   lock : Mutex.t;
   streams : (int, stream) Hashtbl.t;
-  mutable socket : Unix.file_descr option;
+  mutable socket : known option;
   mutable is_process : bool;
   mutable since : float;
   mutable short_lives : int;
 }
 
-(* A descriptor is closed only as long as it is what it was: a daemon that
-   forked may have closed it, and opened something else of that number. *)
-type known = { fd : Unix.file_descr; device : int; inode : int }
-
 let know fd =
   let { Unix.st_dev; st_ino; _ } = Unix.fstat fd in
   { fd; device = st_dev; inode = st_ino }
 
-let close_known k =
+let is_known k =
   match Unix.fstat k.fd with
-  | { Unix.st_dev; st_ino; _ } when st_dev = k.device && st_ino = k.inode ->
-      Unix.close k.fd
-  | _ -> ()
-  | exception Unix.Unix_error _ -> ()
+  | { Unix.st_dev; st_ino; _ } -> st_dev = k.device && st_ino = k.inode
+  | exception Unix.Unix_error _ -> false
+
+let close_known k =
+  if is_known k then try Unix.close k.fd with Unix.Unix_error _ -> ()
 
 (* ---- starting one ---- *)
 
@@ -159,39 +161,50 @@ let rec get () =
       end
       else get ()
 
-let remember fd = change leftovers (fun l -> know fd :: l)
+let remember known = change leftovers (fun l -> known :: l)
 
-let close fd =
-  change leftovers (List.filter (fun k -> k.fd <> fd));
-  try Unix.close fd with Unix.Unix_error _ -> ()
+let close known =
+  change leftovers (List.filter (fun k -> k != known));
+  close_known known
 
-let locked t f =
-  Mutex.lock t.lock;
-  Fun.protect ~finally:(fun () -> Mutex.unlock t.lock) f
-
+let locked t f = Elsewhere.locked t.lock f
 let put_away stream = List.iter close stream.fds
 
 (* The lock is held. *)
 let say t stream =
   match t.socket with
-  | None -> false
-  | Some socket -> send_fds socket stream.text (Array.of_list stream.fds) = 0
+  | Some socket when is_known socket && List.for_all is_known stream.fds ->
+      send_fds socket.fd stream.text
+        (Array.of_list (List.map (fun k -> k.fd) stream.fds))
+      = 0
+  | _ -> false
 
 (* One that somebody always ends at once is a thread in the end. *)
 let short = 1.
 let most_short_lives = 3
 
+(* The daemon has closed everything: the logger goes on with what it has, and
+   this side forgets the numbers. The lock is held. *)
+let forget_closed t =
+  match t.socket with
+  | Some socket when not (is_known socket) ->
+      t.socket <- None;
+      Hashtbl.reset t.streams
+  | _ -> ()
+
 let rec connect t =
+  forget_closed t;
   match t.socket with
   | Some _ -> ()
   | None ->
-      let socket, is_process =
+      let fd, is_process =
         match
           if t.short_lives < most_short_lives then start_process () else None
         with
-        | Some socket -> (socket, true)
+        | Some fd -> (fd, true)
         | None -> (start_thread (), false)
       in
+      let socket = know fd in
       t.since <- Xlchild.now ();
       remember socket;
       t.socket <- Some socket;
@@ -210,7 +223,7 @@ and listen t socket =
   ignore (Thread.sigmask Unix.SIG_BLOCK Outside.signals);
   let buffer = Bytes.create 100 in
   let rec next () =
-    match Unix.read socket buffer 0 100 with
+    match if is_known socket then Unix.read socket.fd buffer 0 100 else 0 with
     | exception Unix.Unix_error (Unix.EINTR, _, _) -> next ()
     | exception Unix.Unix_error _ -> ()
     | 0 -> ()
@@ -222,15 +235,19 @@ and listen t socket =
   in
   next ();
   locked t (fun () ->
-      t.socket <- None;
       close socket;
-      if Xlchild.now () -. t.since < short then
-        t.short_lives <- t.short_lives + 1
-      else t.short_lives <- 0;
-      if Hashtbl.length t.streams > 0 then
-        try connect t
-        with Unix.Unix_error _ | Xlchild.Error _ | Sys_error _ ->
-          () (* no thread, say: the next one that logs tries again *))
+      match t.socket with
+      | Some current when current == socket -> has_gone t
+      | _ -> () (* it was forgotten *))
+
+and has_gone t =
+  t.socket <- None;
+  if Xlchild.now () -. t.since < short then t.short_lives <- t.short_lives + 1
+  else t.short_lives <- 0;
+  if Hashtbl.length t.streams > 0 then
+    try connect t
+    with Unix.Unix_error _ | Xlchild.Error _ | Sys_error _ ->
+      () (* no thread, say: the next one that logs tries again *)
 
 and is_over t id =
   Option.iter put_away (Hashtbl.find_opt t.streams id);
@@ -245,23 +262,37 @@ let clean text =
 
 let tell kind id words = String.concat "\000" ((kind :: string_of_int id :: words) @ [ "" ])
 
-let give t kind words fds =
+(* Not in the host's thread: see elsewhere.ml. *)
+let give_here t kind words fds =
+  let fds = List.map know fds in
   let id = Atomic.fetch_and_add next_id 1 in
   let stream = { text = tell kind id words; fds } in
   List.iter remember fds;
   locked t (fun () ->
-      Hashtbl.replace t.streams id stream;
       try
+        (* a new one is told of those that are there: not of this one, too *)
         connect t;
-        if not (say t stream) then begin
+        Hashtbl.replace t.streams id stream;
+        if not (say t stream) then
           (* it has just died *)
-          Option.iter (fun s -> Unix.shutdown s Unix.SHUTDOWN_ALL) t.socket
-        end
+          Option.iter
+            (fun s ->
+              if is_known s then Unix.shutdown s.fd Unix.SHUTDOWN_ALL)
+            t.socket
       with exn ->
         Hashtbl.remove t.streams id;
         put_away stream;
         raise exn);
   id
+
+let give t kind words fds =
+  Elsewhere.run (fun () -> give_here t kind words fds)
+
+(* It is taken over in any case. *)
+let log_held ~socket ~tag held =
+  Elsewhere.run (fun () ->
+      let words = [ socket; clean tag ] in
+      ignore (give_here (get ()) "log" words [ Elsewhere.take held ]))
 
 let log ~socket ~tag fd =
   ignore (give (get ()) "log" [ socket; clean tag ] [ fd ])
@@ -279,6 +310,7 @@ let let_go kind kept =
   let t = kept.of_ in
   if t.owner = Unix.getpid () then
     locked t (fun () ->
+        forget_closed t;
         if Hashtbl.mem t.streams kept.id then begin
           ignore (say t { text = tell kind kept.id []; fds = [] });
           is_over t kept.id
@@ -288,6 +320,7 @@ let away = let_go "away"
 let forget = let_go "forget"
 
 let start () =
-  let t = get () in
-  locked t (fun () -> connect t);
-  t.is_process
+  Elsewhere.run (fun () ->
+      let t = get () in
+      locked t (fun () -> connect t);
+      t.is_process)

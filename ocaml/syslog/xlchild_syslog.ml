@@ -7,6 +7,8 @@
 
 module Logger = Logger
 module Outside = Outside
+module Elsewhere = Elsewhere
+module Bell = Bell
 
 let default_socket = "/dev/log"
 let socket = ref default_socket
@@ -57,4 +59,5 @@ let add t data =
     lines (String.split_on_char '\n' (t.unfinished ^ data))
 
 let forward ~tag fd = Logger.log ~socket:!socket ~tag fd
+let forward_held ~tag held = Logger.log_held ~socket:!socket ~tag held
 let outlives = Logger.start

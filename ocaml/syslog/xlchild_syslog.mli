@@ -61,6 +61,55 @@ module Logger : sig
   (** Nobody is to keep it any more. *)
 end
 
+(** Short work that a handler of the host's does not come into. *)
+module Elsewhere : sig
+  val run : (unit -> 'a) -> 'a
+  (** In a thread of its own, which the caller waits for: what a handler raises
+      comes before or after. *)
+
+  val locked : Mutex.t -> (unit -> 'a) -> 'a
+  (** The lock is given back, whatever is raised where. *)
+
+  type held
+  (** Room for a descriptor. *)
+
+  val nothing : unit -> held
+  (** With nothing in it yet. *)
+
+  val pipe : held -> held -> unit
+  (** Reading and writing end. *)
+
+  val get : held -> Unix.file_descr
+  (** What it holds. *)
+
+  val take : held -> Unix.file_descr
+  (** It holds nothing from now on. *)
+
+  val close : held -> unit
+  (** What it holds, if anything. *)
+end
+
+(** Waiting for another thread; handlers of the host's run meanwhile. *)
+module Bell : sig
+  type t
+
+  val make : unit -> t
+  (** One that nobody has rung. *)
+
+  val count : t -> int
+  (** How often it has rung: to be asked first, then what is waited for. *)
+
+  val ring : t -> unit
+  (** Ends all waits. *)
+
+  val wait : ?until:float -> t -> int -> unit
+  (** Until the count is another, the time has come ([Xlchild.now]), or there
+      may be a handler to run: then look again. *)
+end
+
+val forward_held : tag:string -> Elsewhere.held -> unit
+(** {!forward}; what is held is taken over in any case. *)
+
 (** Out of the daemon's reach. *)
 module Outside : sig
   val signals : int list

@@ -104,8 +104,9 @@ let case name f =
   Alcotest.test_case name `Quick @@ fun () ->
   if not seen_from_outside then f ()
   else begin
-    (* the logger stays, once it is there *)
+    (* the logger stays, once it is there, and so does forkhelpers' context *)
     ignore (Xlchild_syslog.outlives ());
+    ignore (Xlchild.fileno (Xlchild_forkhelpers.context ()));
     let fds = open_fds () in
     let caught = sigchld_caught () in
     f ();

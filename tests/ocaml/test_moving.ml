@@ -407,6 +407,30 @@ let forked () =
     ignore (next ())
   done
 
+(* The same in the process itself: what it had is gone, and it goes on. *)
+let all_closed () =
+  with_syslog @@ fun next ->
+  let out, _ = daemon "close" [ !Xlchild_syslog.socket ] in
+  check_string "works again" "before\nrefused\nafter\nfiles untouched\nagain\n" out;
+  for _ = 1 to 3 do
+    ignore (next ())
+  done
+
+(* One reader a pipe, from the first command on. *)
+let first_lines () =
+  with_syslog @@ fun next ->
+  ignore (daemon "first" [ !Xlchild_syslog.socket ]);
+  let text () =
+    let message = next () in
+    let from = String.index message ' ' + 1 in
+    String.sub message from (String.length message - from)
+  in
+  let one = text () in
+  let other = text () in
+  Alcotest.(check (list string))
+    "whole" [ "onemore"; "two" ]
+    (List.sort compare [ one; other ])
+
 let case name f = Alcotest.test_case name `Quick f
 
 let cases =
@@ -430,6 +454,8 @@ let cases =
     case "nobody dies with the logger" killed_logger;
     case "lines go on while the daemon is away" restarted;
     case "C14 fork and go on" forked;
+    case "C26 all descriptors closed" all_closed;
+    case "lines of the first command are whole" first_lines;
     case "names of descriptors" names;
     case "waitpid, again" asked_again;
     case "dontwaitpid, again" let_go;

@@ -51,9 +51,9 @@ let raising_at k f =
   answer
 
 (* [before] makes what [f] is given; [after] is told both, and the answer. *)
-let sweep ~before ~after f =
+let sweep ?(step = 1) ~before ~after f =
   (* with other heaps fewer will do *)
-  let step = if Sys.getenv_opt "OCAMLRUNPARAM" = None then 1 else 9 in
+  let step = if Sys.getenv_opt "OCAMLRUNPARAM" = None then step else 9 * step in
   let rec at k =
     let x = before () in
     let answer = raising_at k (fun () -> f x) in

@@ -3,7 +3,9 @@
 
    cgroup FOLDER   is moved there, and starts commands
    restart SOCKET  starts a command that logs, and ends while that goes on
-   fork SOCKET     uses all, forks, goes on in the child with files of its own *)
+   fork SOCKET     uses all, forks, goes on in the child with files of its own
+   close SOCKET    uses all, and goes on itself with files of its own
+   first SOCKET    logs half a line of its first command, and another's *)
 
 open Xlchild_forkhelpers
 
@@ -49,8 +51,8 @@ let use what =
        [ what ]);
   Printf.printf "%s%!" out
 
-(* The child closes all that it has, as daemons do, and opens its own. *)
-let go_on () =
+(* All that it has is closed, as daemons do, and it opens its own. *)
+let go_on ?(closed_at_once = ignore) () =
   let closed = Array.to_list (Sys.readdir "/proc/self/fd") in
   List.iter
     (fun fd ->
@@ -60,6 +62,7 @@ let go_on () =
           with Unix.Unix_error _ -> ())
       | _ -> ())
     closed;
+  closed_at_once ();
   let mine =
     List.init 20 (fun _ -> Unix.openfile "/dev/null" [ Unix.O_RDONLY ] 0)
   in
@@ -77,6 +80,28 @@ let fork () =
   | pid ->
       if snd (Unix.waitpid [] pid) = WEXITED 0 then use "parent"
 
+let close () =
+  use "before";
+  let ctx = Xlchild.create () in
+  let run () = Xlchild.run_result ctx (Xlchild.command "/bin/true" []) in
+  if Result.is_ok (run ()) then
+    go_on () ~closed_at_once:(fun () ->
+        match run () with
+        | Error { code = Fds_closed; _ } -> print_endline "refused"
+        | Ok _ | Error _ -> ());
+  use "again"
+
+let first () =
+  let start ?stdin script =
+    safe_close_and_exec stdin None None [] ~syslog_stdout:(Syslog_WithKey "k")
+      "/bin/sh" [ "-c"; script ]
+  in
+  let r, w = Unix.pipe ~cloexec:true () in
+  let half = start ~stdin:r "printf one; read x; echo more" in
+  waitpid_fail_if_bad_exit (start "echo two");
+  Unix.close w;
+  ignore (waitpid half)
+
 let () =
   match Array.to_list Sys.argv with
   | [ _; "cgroup"; folder ] -> cgroup folder
@@ -86,4 +111,10 @@ let () =
   | [ _; "fork"; socket ] ->
       set_syslog_socket socket;
       fork ()
+  | [ _; "close"; socket ] ->
+      set_syslog_socket socket;
+      close ()
+  | [ _; "first"; socket ] ->
+      set_syslog_socket socket;
+      first ()
   | _ -> exit 2
