@@ -12,7 +12,7 @@ DUNE_OUT := build/ocaml/default
 
 SOAK_SECONDS ?= 600
 
-.PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind demo-ocaml \
+.PHONY: ocaml soak-ocaml check-ocaml check-ocaml-valgrind check-eio demo-ocaml \
   install-ocaml uninstall-ocaml
 
 ocaml: ## build the OCaml libraries and examples
@@ -25,6 +25,13 @@ check-ocaml: helpers ## run the OCaml tests
 check-ocaml-valgrind: helpers ## the OCaml suites under valgrind (half a minute)
 	@$(DUNE_BUILD) @install ./examples ./test
 	@sh tests/ocaml/run.sh $(DUNE_OUT) valgrind
+
+# The release of Debian that has Eio.
+EIO_SUITE ?= forky
+
+check-eio: ## build and test xlchild-eio in a chroot of Debian testing (as root)
+	@scripts/deps chroot
+	@scripts/chroot $(EIO_SUITE)+eio sh /source/tests/ocaml/eio/check.sh
 
 demo-ocaml: ## a daemon that supervises ten workers, in OCaml
 	@$(DUNE_BUILD) @install ./examples
@@ -39,14 +46,17 @@ soak-ocaml: helpers ## a supervisor's day, and 200 threads, SOAK_SECONDS each
 # is the machine's, else a folder that OCAMLPATH then has to name.
 OCAMLDIR ?= $(if $(filter /usr/local,$(PREFIX)),$(shell \
   ocamlfind printconf destdir),$(PREFIX)/lib/ocaml)
+OCAML_PACKAGES = xlchild xlchild-lwt $(if $(shell \
+  ocamlfind query -qe eio 2>/dev/null && echo yes),xlchild-eio)
 DUNE_PLACES = --root ocaml --build-dir $(CURDIR)/build/ocaml \
   --prefix '$(DESTDIR)$(PREFIX)' --libdir '$(DESTDIR)$(OCAMLDIR)'
 
 install-ocaml: ## install the OCaml libraries (DESTDIR, PREFIX, OCAMLDIR)
+# (Where there is no Eio, there is no xlchild-eio.)
 # (What is built is not built again: root has no business in build/. dune itself
 # would put a DESTDIR of the environment in front once more.)
 	@[ -e $(DUNE_OUT)/xlchild.install ] || { $(DUNE_BUILD) @install; }
-	@env -u DESTDIR $(DUNE) install $(DUNE_PLACES) xlchild xlchild-lwt
+	@env -u DESTDIR $(DUNE) install $(DUNE_PLACES) $(OCAML_PACKAGES)
 
 uninstall-ocaml: ## remove what install-ocaml has put there
-	@env -u DESTDIR $(DUNE) uninstall $(DUNE_PLACES) xlchild xlchild-lwt
+	@env -u DESTDIR $(DUNE) uninstall $(DUNE_PLACES) $(OCAML_PACKAGES)

@@ -23,6 +23,7 @@ MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.pool", "python/xlchild/pool/__init__.py"),
            ("xlchild.cli", "python/xlchild/cli/__init__.py"))
 INTERFACES = ("ocaml/lib/xlchild.mli", "ocaml/lwt/xlchild_lwt.mli",
+              "ocaml/eio/xlchild_eio.mli",
               "ocaml/supervisor/xlchild_supervisor.mli",
               "ocaml/forkhelpers/xlchild_forkhelpers.mli",
               "ocaml/forkhelpers_mtime/xlchild_forkhelpers_mtime.mli",

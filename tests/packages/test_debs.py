@@ -135,6 +135,7 @@ ls *.deb | wc -l
 @pytest.mark.parametrize("suite", SUITES[:1])
 def test_opam_accepts_its_files(suite, tmp_path):
     said = inside(suite, INSTALL % "opam" + "cd /source/ocaml\n"
-                  "opam lint xlchild.opam xlchild-lwt.opam\n", tmp_path)
+                  "opam lint xlchild.opam xlchild-lwt.opam "
+                  "xlchild-eio.opam\n", tmp_path)
     assert "warning" not in said and "error" not in said
     assert (ROOT / "ocaml/xlchild.opam").is_file()
