@@ -5,7 +5,8 @@
 #include "binding.h"
 
 /* (id, pid, status, lost, source, rusage): rusage is the struct's bytes, read
- * only when somebody asks for it, or None. */
+ * only when somebody asks for it, or None. Of one that never ran, the stage's
+ * name and the errno follow. */
 PyObject *xlpy_result(const libxl_childproc_result *result)
 {
     PyObject *rusage;
@@ -17,6 +18,13 @@ PyObject *xlpy_result(const libxl_childproc_result *result)
         rusage = Py_None;
         Py_INCREF(rusage);
     }
+    if (result->lost == LIBXL_LOST_NEVER_RAN)
+        return Py_BuildValue("(KiiiiNsi)", (unsigned long long)result->id,
+                             (int)result->pid, result->status,
+                             (int)result->lost, (int)result->source, rusage,
+                             libxl_childproc_stage_name(
+                                 (libxl_childproc_stage)result->stage),
+                             result->errnoval);
     return Py_BuildValue("(KiiiiN)", (unsigned long long)result->id,
                          (int)result->pid, result->status, (int)result->lost,
                          (int)result->source, rusage);

@@ -13,12 +13,13 @@ import struct  # noqa: F401
 import subprocess
 
 from . import _enums, _libxl  # noqa: F401
-from ._errors import AbortedError, XlchildError
+from ._errors import AbortedError, SpawnError, XlchildError
 from ._status import Status
 
 __all__ = ["CompletedProcess", "judged", "unkilled"]
 
 _REFUSED = _libxl.ERROR_PERMISSION
+_SPAWN = _libxl.ERROR_SPAWN
 
 
 class CompletedProcess(subprocess.CompletedProcess):
@@ -82,8 +83,20 @@ def unkilled(error, refused=None):
     return error
 
 
-def judged(done, code, timeout, check):
-    """The CompletedProcess, or the exception that it amounts to."""
+def _never_ran(request, result):
+    """Its program was not there yet when the call returned, and never
+    was."""
+    stage, number = result[6:]
+    about = {"exec": request[1].get("path", request[0][0]),
+             "chdir": request[1].get("cwd"),
+             "cgroup": request[1].get("cgroup")}
+    return SpawnError(stage, number, about.get(stage))
+
+
+def judged(done, outcome, timeout, check, request):
+    """The CompletedProcess, or the exception that it amounts to. request is
+    what was asked for (Context._request)."""
+    code = outcome[0]
     if code in (-9, _REFUSED) and done.timed_out:
         error = subprocess.TimeoutExpired(done.args, timeout, done.stdout,
                                           done.stderr)
@@ -93,6 +106,8 @@ def judged(done, code, timeout, check):
         raise unkilled(error) if code == _REFUSED else error
     if code == -5:
         raise MemoryError("output could not be kept")
+    if code == _SPAWN and len(outcome[1]) > 6:
+        raise _never_ran(request, outcome[1])
     if code != 0:
         raise XlchildError(_libxl.libxl_strerror(code), code)
     if check:

@@ -738,7 +738,7 @@ class Context(_libxl.Ctx):
         outcome = self._run(*request) if sleep is None \
             else _run_softly(request, sleep)
         done = decoded.decode(CompletedProcess._of(args, outcome))
-        return judged(done, outcome[0], timeout, check)
+        return judged(done, outcome, timeout, check, request)
 
     def start(self, args, *, stdin=None, input=None, stdout=None,
               stderr=None, capture_output=False, timeout=None,

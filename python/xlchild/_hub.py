@@ -14,6 +14,7 @@ __all__ = ["Hub"]
 _BATCH = 64
 _ALL = (1 << 64) - 1
 _EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
+_STARTED = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 
 
@@ -37,6 +38,7 @@ class Hub:
     def __init__(self):
         self.context = Context()
         self.waiting = {}
+        self.starting = {}  # … for starts, where those are told
         self.running = {}
         self.last = 0
         self._taken = []
@@ -57,6 +59,9 @@ class Hub:
                 del taken[0]
                 if kind == _EXIT:
                     callback = self.waiting.pop(number, None)
+                    self.starting.pop(number, None)
+                elif kind == _STARTED:
+                    callback = self.starting.pop(number, None)
                 elif kind == _COMPLETE:
                     callback = self.running.pop(number, None)
                 else:
@@ -128,6 +133,7 @@ class Hub:
         """The loop is gone: nobody calls drain() of itself any more."""
         self.retired = True
         self.running.clear()
+        self.starting.clear()
         for number, callback in self.waiting.items():
             self.waiting[number] = _weakly(callback)
         if not self.waiting or self.context.forked:

@@ -24,7 +24,7 @@ from ._settled import settle
 from ._spec import SPAWN_OPTIONS, octets, spec_options
 from ._status import Status
 
-__all__ = ["Popen", "REPLACED", "STOCK", "Ways", "starting"]
+__all__ = ["Popen", "REPLACED", "STOCK", "Ways", "plain", "starting"]
 
 # What every Python hands to _execute_child first, and what newer ones add.
 _FIRST = (
@@ -190,7 +190,7 @@ def _stock_reason(preexec_fn, own):
     return None
 
 
-def _plain(error):
+def plain(error):
     """A SpawnError as subprocess would have raised it."""
     plain = OSError(error.errno, os.strerror(error.errno),
                     *[] if error.filename is None else [error.filename])
@@ -301,7 +301,7 @@ class Ways:
                 error.filename = program
             if self._xl_own:
                 raise
-            raise _plain(error) from None
+            raise plain(error) from None
         except (XlchildError, TypeError, ValueError) as error:
             if self._xl_own or not _ours(error):
                 raise

@@ -74,11 +74,11 @@ def _line(text, counts):
         for name in sorted(counts, key=lambda n: (-counts[n], n)))
 
 
-def through(kind):
-    """A start of the library's has succeeded."""
+def through(kind, number=1):
+    """A start of the library's has succeeded; or has not after all (-1)."""
     if _counting:
         with _lock:
-            _through[kind] = _through.get(kind, 0) + 1
+            _through[kind] = _through.get(kind, 0) + number
 
 
 def _note(reason):

@@ -13,14 +13,18 @@ import time
 import warnings
 import weakref
 
-from . import _libxl
+from . import _libxl, _starts
 from ._cooperative import pause
-from ._popen import Popen
+from ._errors import SpawnError
+from ._popen import Popen, plain
 from ._spec import octets
 
 __all__ = ["LoopPopen", "Process", "StreamProtocol", "Transport", "settled"]
 
 _KILL = _libxl.LIBXL_FREE_KILL
+_BY_EVENT = _libxl.LIBXL_REPORT_EVENT
+_NOWAIT = _libxl.LIBXL_SPAWN_NOWAIT | _libxl.LIBXL_SPAWN_REPORT_START
+_NEVER_RAN = _libxl.LIBXL_LOST_NEVER_RAN
 _LIMIT = 2 ** 16
 _ReadProto = asyncio.base_subprocess.ReadSubprocessPipeProto
 _WriteProto = asyncio.base_subprocess.WriteSubprocessPipeProto
@@ -40,13 +44,16 @@ async def settled(future, raising=True):
 
 
 class LoopPopen(Popen):
-    """A Popen whose end is reported to a hub."""
+    """A Popen whose end is reported to a hub. Its start is waited for by
+    nobody: that it has become its program is told to started(), that it never
+    did is its end."""
 
     _xl_kind = "asyncio"
 
-    def __init__(self, *args, hub, reported, **options):
+    def __init__(self, *args, hub, reported, started, **options):
         self._hub = hub
         self._reported = reported  # the hub alone keeps it afterwards
+        self._started = started
         self._reports_to = weakref.ref(getattr(reported, "__self__", self))
         super().__init__(*args, context=hub.context, **options)
         if self._xl_id is None:  # subprocess started it: preexec_fn
@@ -58,18 +65,33 @@ class LoopPopen(Popen):
                 super().kill()
                 super().wait()
                 raise
-        self._reported = None
+            started(None)
+        self._reported = self._started = None
 
     def _xl_start(self, args, options):
-        number = self._xl_number = self._hub.expect(self._reported)
+        hub = self._hub
+        number = self._xl_number = hub.expect(self._reported)
+        hub.starting[number] = self._started
         # as asyncio, whose forgotten transports kill
         options["on_free"] = _KILL
+        options["flags"] |= _NOWAIT
+        self._xl_about = {"exec": options.get("path", args[0]),
+                          "chdir": options.get("cwd"),
+                          "cgroup": options.get("cgroup")}
         try:
             self._xl_id, self.pid = self._xl_context._spawn(
-                args, options, _libxl.LIBXL_REPORT_EVENT, number)
+                args, options, _BY_EVENT, number)
         except BaseException:
-            del self._hub.waiting[number]
+            del hub.waiting[number], hub.starting[number]
             raise
+
+    def _xl_came_to_nothing(self, result):
+        """There is no program: the error that says so."""
+        _starts.through(self._xl_kind, -1)
+        self._child_created = False
+        stage, errno = result[6:]
+        error = SpawnError(stage, errno, self._xl_about.get(stage))
+        return error if self._xl_own else plain(error)
 
     def _internal_poll(self, *args, **kwargs):
         # nobody else looks any more
@@ -122,30 +144,76 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
     def __init__(self, loop, *args, hub, **options):
         self._hub = hub
         self._gone = loop.create_future()  # the protocol's connection is lost
+        self._launched = loop.create_future()  # it runs, or never will
+        self._connected = loop.create_future()  # _connect_pipes is over
+        self._failed = None  # why it never will
         super().__init__(loop, *args, **options)
 
     def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
         self.popen = self._proc = self._popen_class(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
             bufsize=bufsize, hub=self._hub, reported=self._reported,
-            **options)
+            started=self._runs, **options)
+
+    def _runs(self, _):
+        if not self._launched.done():
+            self._launched.set_result(None)
+
+    def _came_to_nothing(self, result):
+        self._failed = self.popen._xl_came_to_nothing(result)
+        self._closed = True
+        if self._loop is not None and not self._loop.is_closed():
+            self._runs(None)
+            self._wake()
+
+    def _wake(self):
+        waiters, self._exit_waiters = self._exit_waiters or (), []
+        for waiter in waiters:
+            if not waiter.cancelled() and not waiter.done():
+                waiter.set_result(self._returncode)
 
     def _reported(self, result):
         # never before __init__ has returned: the loop calls this
+        if result[3] == _NEVER_RAN:
+            self._came_to_nothing(result)
+            return
         popen, loop = self.popen, self._loop
         popen._xl_lost_raises = False  # nobody is there to catch it
         popen._xl_ended(result)
         if loop is None or loop.is_closed():
             self._returncode = popen.returncode
             return
+        self._runs(None)
         self._process_exited(popen.returncode)
-        waiters, self._exit_waiters = self._exit_waiters or (), []
-        for waiter in waiters:
-            if not waiter.cancelled() and not waiter.done():
-                waiter.set_result(self._returncode)
+        self._wake()
 
     async def _connect_pipes(self, waiter):
-        """As asyncio's; what is connected after close() is closed, too."""
+        """As asyncio's, once there is a program; what is connected after
+        close() is closed, too."""
+        try:
+            if not self._launched.done():
+                await settled(self._launched, raising=False)
+            if self._failed is None:
+                await self._connect_each(waiter)
+            else:
+                self._give_up(waiter)
+        finally:
+            if not self._connected.done():
+                self._connected.set_result(None)
+
+    def _give_up(self, waiter):
+        popen = self.popen
+        for stream in (popen.stdin, popen.stdout, popen.stderr):
+            if stream is not None:
+                stream.close()
+        self._pipes.clear()
+        self._pending_calls = None
+        if not self._gone.done():
+            self._gone.set_result(None)
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(self._failed)
+
+    async def _connect_each(self, waiter):
         popen, loop = self._proc, self._loop
         connections = [
             (number, stream, loop.connect_write_pipe, _WriteProto)
@@ -238,7 +306,7 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         and the PermissionError raised."""
         refused = None
         try:
-            if self._returncode is None:
+            if self._returncode is None and self._failed is None:
                 self.popen.kill()
         except ProcessLookupError:
             pass
@@ -247,11 +315,12 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
             self._closed = True  # not again
         cancelled = None
         if self._proc is not None and refused is None:
-            while self._returncode is None:
+            while self._returncode is None and self._failed is None:
                 try:
                     await self._wait()
                 except asyncio.CancelledError as error:
                     cancelled = error
+            await settled(self._connected, raising=False)
         for number, proto in list(self._pipes.items()):
             if proto is not None and not proto.disconnected:
                 proto.pipe.abort() if number == 0 else proto.pipe.close()

@@ -20,6 +20,7 @@ from ._completed import CompletedProcess, judged
 from ._context import Decoded, forwarded
 from ._enums import FreePolicy
 from ._hub import Hub
+from ._libxl import LIBXL_SPAWN_NOWAIT
 from ._spec import native_options
 from ._status import Status
 from ._transport import Process, StreamProtocol, Transport, settled
@@ -96,8 +97,7 @@ async def connected(kind, loop, protocol, *args, **options):
     transport = kind(loop, protocol, *args, waiter=waiter, hub=_hub_of(loop),
                      **options)
     try:
-        await settled(waiter)
-        waiter.result()
+        await waiter
     except BaseException:
         await transport.end()
         raise
@@ -235,6 +235,7 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
     if input is None and stdin == subprocess.PIPE:
         stdin, input = None, b""
     options.setdefault("on_free", FreePolicy.KILL)
+    options["flags"] = int(options.get("flags", 0)) | LIBXL_SPAWN_NOWAIT
     hub = _hub_of(loop)
     passed = _Passed(on_output, hub, loop)
     request = hub.context._request(
@@ -270,7 +271,7 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
     if passed.error is not None:
         raise passed.error
     done = decoded.decode(CompletedProcess._of(args, outcome))
-    return judged(done, outcome[0], timeout, check)
+    return judged(done, outcome, timeout, check, request)
 
 
 class _Passed:
