@@ -118,7 +118,7 @@ static value usage(const struct rusage *r)
 value xlo_ended(const libxl_childproc_result *result)
 {
     CAMLparam0();
-    CAMLlocal3(record, status, rusage);
+    CAMLlocal5(record, status, rusage, failure, error);
 
     if (result->lost == LIBXL_LOST_NONE) {
         rusage = xlo_status(result->status);
@@ -133,12 +133,21 @@ value xlo_ended(const libxl_childproc_result *result)
         record = usage(&result->rusage);
         rusage = some(record);
     }
-    record = caml_alloc_small(5, 0);
+    failure = Val_int(0);
+    if (result->lost == LIBXL_LOST_NEVER_RAN) {
+        error = xlo_errno_option(result->errnoval);
+        record = caml_alloc_small(2, 0);
+        Field(record, 0) = Val_int(result->stage);
+        Field(record, 1) = error;
+        failure = some(record);
+    }
+    record = caml_alloc_small(6, 0);
     Field(record, 0) = Val_long(result->id);
     Field(record, 1) = Val_int(result->pid);
     Field(record, 2) = status;
     Field(record, 3) = Val_int(result->source);
     Field(record, 4) = rusage;
+    Field(record, 5) = failure;
     CAMLreturn(record);
 }
 

@@ -147,6 +147,24 @@ let start ?(report = Hold) t command =
   handed_over (child_for t report) ~undo:abandon (fun child ->
       start_into child t command report)
 
+let not_started command (ended : ended) =
+  match ended.failure with
+  | None -> None
+  | Some (stage, errno) -> (
+      let error =
+        {
+          code = Spawn_failed;
+          stage;
+          errno;
+          argument = None;
+          program = None;
+          path = None;
+        }
+      in
+      match about command (Result.Error error) with
+      | Ok () -> None
+      | Result.Error e -> Some e)
+
 (* Ends it, if need be, and takes its result; it may have been detached. *)
 let finish child =
   let ended =

@@ -35,6 +35,7 @@ type flag =
   | Restore_sigpipe
   | Keep_groups
   | Hold_pid
+  | Nowait
 
 type session =
   | Same_session
@@ -53,6 +54,10 @@ let bit_of_flag = function
   | Restore_sigpipe -> Raw.bit 16
   | Keep_groups -> Raw.bit 17
   | Hold_pid -> Raw.bit 18
+  | Nowait -> Raw.bit 19
+
+let nowait (c : command) : command =
+  { c with flags = c.flags lor bit_of_flag Nowait }
 
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }

@@ -34,7 +34,7 @@ let raw_output : [ output | `Merge ] -> Raw.stream = function
 
 (* A child that comes late to its program, on a busy machine say, may find then
    that there is none. *)
-let not_started command (o : Raw.raw_outcome) =
+let late_failure command (o : Raw.raw_outcome) =
   match about command (Option.fold o.late ~none:(Ok ())
                          ~some:(fun f -> Result.Error (error_of f))) with
   | Ok () -> None
@@ -44,7 +44,7 @@ let outcome_of command (o : Raw.raw_outcome) =
   {
     child = o.ended;
     ending =
-      (match (not_started command o, code_of_number o.rc) with
+      (match (late_failure command o, code_of_number o.rc) with
       | Some e, _ -> Not_started e
       | None, Timed_out -> Timeout
       | None, Aborted -> Abort

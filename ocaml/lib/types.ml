@@ -93,7 +93,8 @@ type lost_reason =
       (** a run's child that the kernel did not let us kill: it was left
           running *)
   | Never_ran
-      (** a step before its program failed, in a start that nobody waited for *)
+      (** a step before its program failed, in a start that nobody waited for:
+          [failure] says which, and why *)
 
 (** A status is the kernel's, or it is lost; it is never invented. Signal
     numbers are OCaml's ([Sys.sigterm] ...). *)
@@ -126,6 +127,9 @@ type ended = {
   status : status;
   source : source;
   rusage : rusage option;  (** only of children that the library reaped *)
+  failure : (stage * Unix.error option) option;
+      (** of one that never ran ([Lost Never_ran]): the step that failed, and
+          why *)
 }
 
 (** {1 Events} *)

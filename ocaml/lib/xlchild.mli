@@ -193,6 +193,9 @@ type flag =
       (** with report [Hold]: once it has ended it is not reaped before
           {!Child.wait} or {!Child.poll} told so, {!Child.detach} let it go or
           the handle is gone, so that its pid stays its own *)
+  | Nowait
+      (** the start returns once there is a process, whatever keeps its program
+          from being executed; see {!not_started} *)
 
 type session =
   | Same_session
@@ -334,6 +337,14 @@ val start : ?report:report -> t -> command -> Child.t
 
 val start_result : ?report:report -> t -> command -> (Child.t, error) result
 (** As {!start}. *)
+
+val nowait : command -> command
+(** The same with the flag [Nowait]. *)
+
+val not_started : command -> ended -> error option
+(** Of a child that was started with [Nowait], when it has ended: the error that
+    the start would have raised had it waited; [None] where it became its
+    program. *)
 
 val with_child : t -> command -> (Child.t -> 'a) -> 'a
 (** Starts it (its report is [Hold]) and runs the function. However that ends,

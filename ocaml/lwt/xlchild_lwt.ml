@@ -182,19 +182,24 @@ let with_input (stdin : input option) start =
 
 (* ---- running to completion ---- *)
 
+(* The loop does not wait for a start: that it came to nothing is its end. *)
 let exec t command =
-  match start t command with
+  match start t (Xlchild.nowait command) with
   | exception exn -> Lwt.fail exn
-  | child ->
+  | child -> (
       until_reaped child.ended ~stop:(fun () ->
           unless_ended (Xlchild.Child.terminate_result child.child))
+      >>= fun ended ->
+      match Xlchild.not_started command ended with
+      | None -> Lwt.return ended
+      | Some e -> Lwt.fail (Xlchild.Error e))
 
 let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
   let outcome, resolve = Lwt.wait () in
   match
     with_input stdin (fun stdin ->
         Xlchild.run_async ?stdin ?stdout ?stderr ?timeout ?until_eof t.ctx
-          command
+          (Xlchild.nowait command)
           (resolver t resolve))
   with
   | exception exn -> Lwt.fail exn

@@ -160,6 +160,85 @@ let failing ctx =
       | Error { stage = Exec; errno = Some Unix.ENOENT; _ } -> Lwt.return_unit
       | exn -> Lwt.fail exn)
 
+(* A program that somebody has open for writing cannot be executed, and is tried
+   for a fifth of a second: a start that takes its time. *)
+let with_busy f =
+  let path = Filename.temp_file "xlchild" ".busy" in
+  let copy = Printf.sprintf "cp %s %s && chmod 755 %s" child path path in
+  Alcotest.(check int) "copied" 0 (Sys.command copy);
+  let fd = Unix.openfile path [ O_WRONLY; O_CLOEXEC ] 0 in
+  let is_open = ref true in
+  let let_go () =
+    if !is_open then Unix.close fd;
+    is_open := false
+  in
+  Lwt.finalize
+    (fun () -> f path let_go)
+    (fun () ->
+      let_go ();
+      Sys.remove path;
+      Lwt.return_unit)
+
+let rec turns n =
+  if n = 0 then Lwt.return_unit else Lwt.pause () >>= fun () -> turns (n - 1)
+
+let on_its_way ctx =
+  with_busy (fun path let_go ->
+      let c = command ~search:false path [ "exit"; "6" ] in
+      let exec = Xlchild_lwt.exec ctx c and run = Xlchild_lwt.run ctx c in
+      turns 10 >>= fun () ->
+      Alcotest.(check bool) "exec is pending" true (Lwt.is_sleeping exec);
+      Alcotest.(check bool) "run is pending" true (Lwt.is_sleeping run);
+      let_go ();
+      exec >>= fun ended ->
+      check_status "exec" "exit 6" ended;
+      run >|= fun outcome -> check_status "run" "exit 6" outcome.child)
+
+let cancelled_on_its_way ctx =
+  with_busy (fun path _ ->
+      let pending =
+        Xlchild_lwt.exec ctx (command ~search:false path [ "pause" ])
+      in
+      turns 5 >>= fun () ->
+      Alcotest.(check bool) "pending" true (Lwt.is_sleeping pending);
+      Lwt.cancel pending;
+      Lwt.catch
+        (fun () -> pending >>= fun _ -> Alcotest.fail "not cancelled")
+        (function Lwt.Canceled -> Lwt.return_unit | exn -> Lwt.fail exn)
+      >|= fun () ->
+      Alcotest.(check int) "reaped" 0 (Xlchild_lwt.count ctx))
+
+(* What the start would have raised is to be had of the end. *)
+let never_ran _ctx =
+  let ctx = Xlchild.create () in
+  let missing = command ~flags:[ Nowait ] ~search:false "/nonexistent" [] in
+  (match Xlchild.start_result ctx missing with
+  | Result.Error { stage = Exec; _ } -> () (* it was that quick *)
+  | Result.Error e -> Alcotest.fail (Error.to_string e)
+  | Ok c -> (
+      let ended = Child.wait c in
+      Alcotest.(check bool) "lost" true (ended.status = Lost Never_ran);
+      match Xlchild.not_started missing ended with
+      | Some
+          {
+            code = Spawn_failed;
+            stage = Exec;
+            errno = Some Unix.ENOENT;
+            program = Some "/nonexistent";
+            path = Some "/nonexistent";
+            _;
+          } ->
+          ()
+      | Some e -> Alcotest.fail (Error.to_string e)
+      | None -> Alcotest.fail "it ran"));
+  let ended = Child.wait (Xlchild.start ctx (nowait (exit_with 2))) in
+  check_status "ran" "exit 2" ended;
+  Alcotest.(check bool)
+    "no error" true
+    (Xlchild.not_started missing ended = None);
+  Xlchild.close ctx;
+  Lwt.return_unit
+
 (* ---- back-pressure ---- *)
 
 let resident_mib () =
@@ -365,6 +444,9 @@ let () =
         [
           case "a context from before Lwt_main.run" before_the_loop;
           case "C5 statuses" statuses;
+          case "C30 on its way to its program" on_its_way;
+          case "C30 B11 cancelled on its way" cancelled_on_its_way;
+          case "C30 C15 never ran" never_ran;
           case "beside Lwt_process" beside_lwt_process;
           case "C18 capture" captured;
           case "C18 stream" streamed;
