@@ -164,17 +164,18 @@ static PyObject *captured(const libxl_captured *c, int wanted)
 }
 
 /* (rc, result, timed_out, aborted, stdin_written, out, err, out_dropped,
- *  err_dropped, held_open) */
+ *  err_dropped, held_open, the stream whose file could not be opened) */
 static PyObject *outcome(const struct xlpy_op *op, int rc)
 {
     const libxl_childproc_exec_result *r = &op->result;
 
-    return Py_BuildValue("(iNiinNNnni)", rc, xlpy_result(&r->child),
+    return Py_BuildValue("(iNiinNNnniz)", rc, xlpy_result(&r->child),
                          r->timed_out, r->aborted,
                          (Py_ssize_t)r->stdin_written, captured(&r->out, op->captures[0]),
                          captured(&r->err, op->captures[1]), (Py_ssize_t)r->out.dropped,
                          (Py_ssize_t)r->err.dropped,
-                         r->out.held_open || r->err.held_open);
+                         r->out.held_open || r->err.held_open,
+                         rc == ERROR_SPAWN ? r->failure.argument : NULL);
 }
 
 PyObject *xlpy_op_complete(xlpy_ctx *self, const libxl_event *event)

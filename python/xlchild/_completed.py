@@ -83,10 +83,16 @@ def unkilled(error, refused=None):
     return error
 
 
-def _never_ran(request, result):
+_STREAMS = ("stdin_stream", "stdout_stream", "stderr_stream")
+
+
+def _never_ran(request, outcome):
     """Its program was not there yet when the call returned, and never
     was."""
-    stage, number = result[6:]
+    stage, number = outcome[1][6:]
+    if outcome[10] in _STREAMS:
+        return SpawnError(stage, number,
+                          request[2 + _STREAMS.index(outcome[10])][1])
     about = {"exec": request[1].get("path", request[0][0]),
              "chdir": request[1].get("cwd"),
              "cgroup": request[1].get("cgroup")}
@@ -107,7 +113,7 @@ def judged(done, outcome, timeout, check, request):
     if code == -5:
         raise MemoryError("output could not be kept")
     if code == _SPAWN and len(outcome[1]) > 6:
-        raise _never_ran(request, outcome[1])
+        raise _never_ran(request, outcome)
     if code != 0:
         raise XlchildError(_libxl.libxl_strerror(code), code)
     if check:
