@@ -189,6 +189,7 @@ static const struct name flags[] = {
     {"REPORT_STOPS", LIBXL_SPAWN_REPORT_STOPS},
     {"RESTORE_SIGPIPE", LIBXL_SPAWN_RESTORE_SIGPIPE},
     {"HOLD_PID", LIBXL_SPAWN_HOLD_PID},
+    {"NOWAIT", LIBXL_SPAWN_NOWAIT},
 };
 
 /* A name or a number. */

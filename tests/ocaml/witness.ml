@@ -13,7 +13,10 @@ let wrong = ref 0
 
 (* What the types have no word for, or what needs root. *)
 let cannot_be_said =
-  [ "keep-sigign-but-sigpipe"; "as-subprocess"; "keep-groups"; "hold-pid" ]
+  [
+    "keep-sigign-but-sigpipe"; "as-subprocess"; "keep-groups"; "hold-pid";
+    "nowait";
+  ]
 
 let complain fmt =
   Printf.ksprintf
