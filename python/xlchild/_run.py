@@ -53,9 +53,9 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     ...             stderr=xlchild.STDOUT, stdin=xlchild.DEVNULL).stdout
     b'oops\\n'
     """
-    if not _NATIVE.isdisjoint(options) or any(
+    if options and (not _NATIVE.isdisjoint(options) or any(
             isinstance(options.get(name), (str, bytes, os.PathLike))
-            for name in ("stdout", "stderr")):
+            for name in ("stdout", "stderr"))):
         if options.get("preexec_fn") is not None:
             raise ValueError("preexec_fn is not possible with %s" % ", ".join(
                 sorted(_NATIVE.intersection(options)) or ["a path"]))
@@ -81,7 +81,11 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
             try:
                 starting.ends = False
                 process._xl_lost_raises = False  # the result's Status says it
-                out, err = process.communicate(input, timeout=timeout)
+                out = err = None
+                if process.stdin is process.stdout is process.stderr is None:
+                    process.wait(timeout=timeout)
+                else:
+                    out, err = process.communicate(input, timeout=timeout)
             except subprocess.TimeoutExpired as expired:
                 _end(process, expired)
                 raise

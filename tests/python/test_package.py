@@ -42,6 +42,9 @@ def test_run_check_and_timeout():
                     capture_output=True)
     assert caught.value.timeout == 0.3
     assert caught.value.stdout in (b"begun", None, b"")
+    with pytest.raises(subprocess.TimeoutExpired) as caught:
+        xlchild.run([CHILD, "pause"], timeout=0.3)  # no pipes: only waited for
+    assert (caught.value.timeout, caught.value.stdout) == (0.3, None)
     assert xlchild.check_output([CHILD, "say", "x"]) == b"x\n"
     assert xlchild.call([CHILD, "exit", "9"]) == 9
     assert xlchild.check_call([TINY]) == 0

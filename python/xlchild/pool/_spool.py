@@ -27,6 +27,8 @@ _READ = os.O_RDONLY | os.O_CLOEXEC
 _WRITE = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 _OWN = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OWN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_control, _seek, _END = fcntl.fcntl, os.lseek, os.SEEK_END  # asked for often
+_LEASE, _SHARED, _NONE = fcntl.F_SETLEASE, fcntl.F_RDLCK, fcntl.F_UNLCK
 _PLACE = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -52,14 +54,17 @@ class SpoolFile:
         keep_large: None if it wrote more than that; nothing is closed.
         """
         alone = self._alone()
-        end = os.lseek(self._fd, 0, os.SEEK_END)
+        end = _seek(self._fd, 0, _END)
         size = end - self._begin
+        if not size:
+            self._leave(alone, end)
+            return b""
         if limit and size > limit:
             if keep_large:
                 return None
             size = limit
         try:
-            text = self._read(size) if size else b""
+            text = self._read(size)
         except BaseException:
             alone = False
             raise
@@ -93,8 +98,8 @@ class SpoolFile:
         if self._spool.idle is None:
             return False
         try:
-            fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-            fcntl.fcntl(self._fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+            _control(self._fd, _LEASE, _SHARED)
+            _control(self._fd, _LEASE, _NONE)
         except OSError:
             return False  # or the filesystem has no leases
         return True
