@@ -114,7 +114,7 @@ PROGRAMS = [
     Program("invoke", PYTEST + ANY_NAME + [
         "-s", "integration/main.py", "integration/runners.py"],
             source="python-invoke", needs=["python3-pytest"], quick=[]),
-    Program("sh", PYTEST + ["tests/sh_test.py"],
+    Program("sh", PYTEST + ["--rootdir=.", "tests/sh_test.py"],
             source="python-sh", needs=["python3-pytest"], quick=[]),
     Program("mercurial", hg(
         "add addremove-similar alias archive bisect bundle cat clone commit "

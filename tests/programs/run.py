@@ -280,7 +280,9 @@ Written by `make check-programs`, from its runs (of some, here, the quick ones).
 Each program's tests are run by
 python and under [`xlchild.under --children`](tasks/under.md), and the
 verdicts compared; a test that differs from itself, run plain twice, is
-unsteady and says nothing. tests/programs/ has the rows and the reasons.
+unsteady and says nothing. tests/programs/ has the rows and the reasons. Those
+that are "used" are run by tests of ours, in tests/programs/used: what a program
+of theirs does.
 
 | program | version | tests | alike | different, with a reason | without | \
 unsteady | starts through xlchild | past it |
