@@ -117,12 +117,12 @@ PROGRAMS = [
     Program("sh", PYTEST + ["--rootdir=.", "tests/sh_test.py"],
             source="python-sh", needs=["python3-pytest"], quick=[]),
     Program("mercurial", hg(
-        "add addremove-similar alias archive bisect bundle cat clone commit "
-        "config copy diffstat dispatch editor-filename encode extdiff "
-        "extension fetch filebranch gpg grep hook http identify init "
-        "logtoprocess merge-tools nested-repo notify pager parse-date patch "
-        "pull-http push-http rebase-abort schemes ssh ssh-clone-r "
-        "ssh-repoerror update-names"), mercurial_json, source="mercurial",
+        "add addremove-similar alias archive bisect cat churn commit config "
+        "copy diffstat dispatch editor-filename encode extdiff "
+        "extensions-afterloaded fetch filebranch gpg hook http identify init "
+        "logtoprocess merge-halt nested-repo nointerrupt notify pager "
+        "parse-date patch pull-http push-http rebase-abort schemes serve ssh "
+        "ssh-clone-r ssh-repoerror update-names"), mercurial_json, source="mercurial",
             needs=["mercurial"], where="tests", path=None, seconds=7200,
             quick=hg("extdiff filebranch parse-date")),
     Program("meson, unit tests", PYTEST + [
