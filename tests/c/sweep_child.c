@@ -28,6 +28,7 @@ static const libxl_logger quiet = {sizeof(quiet), LIBXL_LOG_CRITICAL,
 
 static libxl_sigchld_owner owner;
 static int replaced;
+static unsigned more_flags;
 
 struct state {
     libxl_ctx *ctx;
@@ -89,7 +90,7 @@ static int spawn_run(void *state)
 
     spec.fds = fds;
     spec.nfds = 2;
-    spec.flags = LIBXL_SPAWN_SEARCH_PATH | LIBXL_SPAWN_NEW_GROUP;
+    spec.flags = LIBXL_SPAWN_SEARCH_PATH | LIBXL_SPAWN_NEW_GROUP | more_flags;
     s->id = 71;
     s->pid = 72;
     rc = libxl_childproc_spawn(s->ctx, &spec, NULL, &s->id, &s->pid, &failure);
@@ -128,6 +129,18 @@ static void sweep_spawn(libxl_sigchld_owner o, int with_replacement)
 XT_TEST_SLOW(spawn_pidfd, "X5 C12 C15", 120)
 {
     sweep_spawn(libxl_sigchld_owner_none, 0);
+}
+
+XT_TEST_SLOW(spawn_that_nobody_waits_for, "X5 C12 C30", 120)
+{
+    more_flags = LIBXL_SPAWN_NOWAIT;
+    sweep_spawn(libxl_sigchld_owner_none, 0);
+}
+
+XT_TEST_SLOW(spawn_replaced_that_nobody_waits_for, "X5 C10 C12 C30", 120)
+{
+    more_flags = LIBXL_SPAWN_NOWAIT;
+    sweep_spawn(libxl_sigchld_owner_none, 1);
 }
 
 XT_TEST_SLOW(spawn_handler, "X5 C12 C1", 120)
