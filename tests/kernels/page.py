@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "kernels.md"
 BEGIN = "<!-- from docs/results/kernels.json, by make kernels-page -->\n"
 END = "<!-- end of it -->\n"
 RELEASES = ("bookworm", "trixie", "sid")
-SUITES = (("c", "C suite"), ("machine", "the whole machine's faults"),
+SUITES = (("c", "C suite"), ("machine", "a whole machine's faults"),
           ("python", "Python, the core's part"),
           ("chaos", "random testers"))
 
@@ -56,8 +56,9 @@ def table(runs):
     for name in facts:
         rows.append([name, *(r["facts"].get(name, "-") for r in runs)])
     for key, name in SUITES:
-        rows.append([name, *(count(r["suites"].get(key, [0, 0, 0]))
-                             for r in runs)])
+        if any(key in r["suites"] for r in runs):
+            rows.append([name, *(count(r["suites"].get(key, [0, 0, 0])) or "-"
+                                 for r in runs)])
     return "".join("| " + " | ".join(row) + " |\n" for row in rows)
 
 
