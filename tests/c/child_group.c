@@ -172,7 +172,7 @@ static void a_time_out_leaves_nothing(libxl_sigchld_owner owner, int abort_it)
     spec.flags = LIBXL_SPAWN_NEW_GROUP;
     spec.kill = (libxl_kill_policy){SIGTERM, 600000, LIBXL_KILL_GROUP};
     opts.linger = LIBXL_LINGER_EOF;
-    opts.timeout_ms = abort_it ? -1 : 100;
+    opts.timeout_ms = abort_it ? -1 : 100 * xt_time_scale();
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
     xt_close(&held[1]);
     if (abort_it) {
