@@ -1,8 +1,8 @@
 /* gap_nowait.c - somebody comes between the clone and the call's return
  *
- * Contract lines C30, C15, C6, C20 and C22: a start that waits for nobody stands
- * where its child is there already, and may have failed; a thief takes that, a
- * signal comes, the host forks. It is told once, as what it is.
+ * Contract lines C30, C15, C6, C20 and C22: a start that waits for nobody
+ * stands where its child is there already, and may have failed; a thief takes
+ * that, a signal comes, the host forks. It is told once, as what it is.
  */
 #define _GNU_SOURCE
 #include <errno.h>
