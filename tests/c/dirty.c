@@ -279,8 +279,8 @@ static void scheduling(void)
     cpu_set_t one;
 
     setpriority(PRIO_PROCESS, 0, 3);
-    sched_setscheduler(0, SCHED_BATCH, &none);
-    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6); /* best effort, 6 */
+    syscall(SYS_sched_setscheduler, 0, SCHED_BATCH, &none); /* musl has none */
+    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 6);             /* best effort, 6 */
     CPU_ZERO(&one);
     CPU_SET(0, &one);
     sched_setaffinity(0, sizeof(one), &one);
