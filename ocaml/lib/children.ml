@@ -19,7 +19,7 @@ module Child = struct
   let known (child : t) ended =
     child.child_ended <- Some ended;
     (* whoever waits, too, finds it here *)
-    ignore (Raw.detach child.context child.id)
+    if not child.kept then ignore (Raw.detach child.context child.id)
 
   (* Several threads may ask: the first one lets the library's record go, and the
      others are told what it was told. Until then it stays there, whatever is
@@ -32,8 +32,9 @@ module Child = struct
     | Result.Error _ as e -> (
         match child.child_ended with Some ended -> Ok ended | None -> e)
 
-  let wait_result ?timeout (child : t) =
+  let wait_result ?timeout ?(keep = false) (child : t) =
     Raw.raise_kept child.context;
+    if keep then child.kept <- true;
     match child.child_ended with
     | Some ended -> Ok ended
     | None ->
@@ -41,7 +42,7 @@ module Child = struct
           (pumping child.context ~save:forget (fun () ->
                ask child (timeout_of timeout)))
 
-  let wait ?timeout child = get (wait_result ?timeout child)
+  let wait ?timeout ?keep child = get (wait_result ?timeout ?keep child)
 
   let poll child =
     match wait_result ~timeout:0. child with
@@ -60,6 +61,7 @@ module Child = struct
   let terminate ?policy child = get (terminate_result ?policy child)
 
   let detach_result (child : t) =
+    child.kept <- false;
     let result = plain (Raw.detach child.context child.id) in
     if Result.is_ok result && child.report_number <> 0 then
       Raw.remove child.context.reports child.report_number;
@@ -84,7 +86,7 @@ let drop_report (t : Raw.t) number =
 (* A held child whose handle is gone is nobody's to ask for. The collector may
    come anywhere, also in a closure that must not call the library. *)
 let let_go (child : Raw.child) =
-  if child.child_ended = None && child.id <> 0 then
+  if (child.kept || child.child_ended = None) && child.id <> 0 then
     if Raw.in_callback () then
       Raw.change child.context.dropped (fun l -> child.id :: l)
     else Raw.let_go child.context child.id
@@ -96,7 +98,8 @@ let let_dropped_go (t : Raw.t) =
       (Atomic.exchange t.dropped [])
 
 let new_child context : Raw.child =
-  { context; id = 0; pid = 0; report_number = 0; child_ended = None }
+  { context; id = 0; pid = 0; report_number = 0; child_ended = None;
+    kept = false }
 
 let held_child context =
   let child = new_child context in
@@ -175,7 +178,8 @@ let finish child =
     | result -> result
   in
   match ended with
-  | Ok _ | Result.Error { code = Not_found; _ } -> ()
+  | Ok _ -> if child.Raw.kept then ignore (Child.detach_result child)
+  | Result.Error { code = Not_found; _ } -> ()
   | Result.Error e -> raise (Error e)
 
 (* As in with_context: the outer handler begins with what ends the child, and

@@ -150,6 +150,7 @@ type child = {
   mutable pid : int;
   mutable report_number : int;  (* of a callback; 0 *)
   mutable child_ended : ended option;  (* known for ever *)
+  mutable kept : bool;  (* after its end, for the sake of its group *)
 }
 
 (* Maps are changed by compare-and-set: a signal handler or a finaliser may come

@@ -291,12 +291,15 @@ module Child : sig
   val context : t -> ctx
   (** The one that started it. *)
 
-  val wait : ?timeout:float -> t -> ended
+  val wait : ?timeout:float -> ?keep:bool -> t -> ended
   (** Waits for a child whose report is [Hold]. Once known, the answer stays, for
       every thread that asks this handle, however often. Raises [Error] with
-      [Timed_out] when it lives on. *)
+      [Timed_out] when it lives on. With [~keep:true] whoever is left of the
+      group that it leads, or of its cgroup, can be reached by {!kill} and
+      {!terminate} after its end, until {!detach} (or the collector has the
+      handle); a descriptor, or its pid, is kept for that. *)
 
-  val wait_result : ?timeout:float -> t -> (ended, error) result
+  val wait_result : ?timeout:float -> ?keep:bool -> t -> (ended, error) result
   (** As {!wait}. *)
 
   val poll : t -> ended option

@@ -13,7 +13,8 @@ from ._cooperative import pause, sleeper
 from ._errors import XlchildError
 from ._events import Event
 from ._process import Process, milliseconds
-from ._spec import PIPE, SEARCH_OPTIONS, octets, spec_options, stream_pair
+from ._spec import (PIPE, SEARCH_OPTIONS, has_group, octets, spec_options,
+                    stream_pair)
 from ._status import Status
 
 __all__ = ["Context", "Decoded", "default_context", "forwarded"]
@@ -279,6 +280,7 @@ class Context(_libxl.Ctx):
             process.id, process.pid = cell[0]
             process._held = kind == _HOLD
             process._reported = kind != _HOLD
+            process._wide = has_group(options)
             return process
         except BaseException:
             process._held = process._reported = False
@@ -336,11 +338,13 @@ class Context(_libxl.Ctx):
         try:
             self._spawn_many(entries, cell)
             answers = []
-            for process, answer in zip(processes, cell[0]):
+            for process, answer, (_, options, _, _) in zip(
+                    processes, cell[0], entries):
                 if type(answer) is tuple:
                     process.id, process.pid = answer
                     process._held = not event
                     process._reported = event
+                    process._wide = has_group(options)
                     answers.append(process)
                 else:
                     children.pop(process._token, None)

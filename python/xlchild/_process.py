@@ -54,7 +54,7 @@ class Process:
     """
 
     __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",
-                 "_reported", "_token", "__weakref__")
+                 "_reported", "_token", "_wide", "__weakref__")
 
     def __init__(self, context, args, user=0):
         self.context = context
@@ -63,6 +63,7 @@ class Process:
         self.id = self.pid = self._status = self._token = None
         self._held = False  # True once it runs, if its result is kept
         self._reported = False  # … if its end goes to an event or a callback
+        self._wide = False  # has a group or cgroup, which may outlive it
 
     def wait(self, timeout=None):
         """Wait for the end; return the Status.
@@ -112,7 +113,8 @@ class Process:
         if result is not None:
             if self._status is None:
                 self._status = Status(result)
-            self._let_go()
+            if not self._wide:
+                self._let_go()
         return self._status
 
     def _delivered(self, timeout_ms):
@@ -154,7 +156,10 @@ class Process:
         """Send a signal; NotFoundError if the child has ended.
 
         scope is a KillScope: the process (default), the group that it leads,
-        or its cgroup. kill_signal is another name of it.
+        or its cgroup. Who is left of these can be reached after its end, too,
+        for as long as there is this object; but for one whose end goes to an
+        event or a callback. NotFoundError if there is nobody. kill_signal is
+        another name of it.
 
         >>> import signal, xlchild
         >>> child = xlchild.spawn(["sleep", "1000"])
@@ -164,7 +169,7 @@ class Process:
         >>> print(child.wait())
         signal SIGINT
         """
-        if self._status is not None:
+        if self._status is not None and not (scope and self._held):
             raise NotFoundError("the child has ended")
         _libxl.libxl_childproc_kill(self.context, self.id,
                                     signal_number(signal), int(scope))
@@ -193,7 +198,7 @@ class Process:
         """
         if grace is None:
             return self.kill(signal, scope=scope)
-        if self._status is not None:
+        if self._status is not None and not (scope and self._held):
             return False
         try:
             _libxl.libxl_childproc_terminate(

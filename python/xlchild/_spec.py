@@ -12,7 +12,7 @@ from ._process import milliseconds
 
 __all__ = [
     "DEVNULL", "FD_CLOSED", "FD_NULL", "KillPolicy", "PIPE", "SEARCH_OPTIONS",
-    "SPAWN_OPTIONS", "STDOUT", "kill_tuple", "native_options", "octets",
+    "SPAWN_OPTIONS", "STDOUT", "has_group", "kill_tuple", "native_options", "octets",
     "spec_options", "stream_pair",
 ]
 
@@ -54,6 +54,16 @@ def kill_tuple(policy):
     """A KillPolicy as the extension takes it."""
     signal, grace, scope = KillPolicy(*policy)
     return (int(signal), milliseconds(grace), int(scope))
+
+
+_LEADS = (_libxl.LIBXL_SPAWN_NEW_GROUP | _libxl.LIBXL_SPAWN_NEW_SESSION
+          | _libxl.LIBXL_SPAWN_SET_CTTY)
+
+
+def has_group(options):
+    """Does the child with these members lead a group, or have a cgroup?"""
+    return bool(options["flags"] & _LEADS) or "cgroup" in options \
+        or "ctty_fd" in options
 
 
 def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,

@@ -186,6 +186,34 @@ let scoped () =
       check_status "waited for inside" "exit 3" (Child.wait c));
   Alcotest.(check int) "none is left" 0 (count ctx)
 
+(* Who is left holds the pipe. *)
+let left_behind () =
+  with_context @@ fun ctx ->
+  with_pipe @@ fun r w ->
+  let leaves =
+    command ~search:false ~session:New_group
+      ~fds:(Fd_map.of_list [ (1, Fd w) ])
+      child
+      [ "grandchild-pause"; "exit"; "3" ]
+  in
+  let kill_group c = Child.kill ~scope:Process_group c Sys.sigkill in
+  let c = start ctx leaves in
+  check_status "ended" "exit 3" (Child.wait ~keep:true c);
+  fails_with "itself" Not_found (fun () -> Child.kill c Sys.sigkill);
+  kill_group c;
+  let last = start ctx leaves in
+  Unix.close w;
+  Child.detach c;
+  fails_with "let go" Not_found (fun () -> kill_group c);
+  check_status "known still" "exit 3" (Child.wait c);
+  check_status "ended" "exit 3" (Child.wait last ~keep:true);
+  kill_group last;
+  Alcotest.(check int) "all are gone" 0 (Unix.read r (Bytes.create 1) 0 1);
+  let alone = command ~search:false ~session:New_group child [ "exit"; "4" ] in
+  let c = start ctx alone in
+  check_status "alone" "exit 4" (Child.wait c);
+  fails_with "not kept" Not_found (fun () -> kill_group c)
+
 let fd_maps () =
   let swap = Fd_map.of_list [ (3, Fd Unix.stdin); (4, Null) ] in
   (match Fd_map.add 3 Null swap with
@@ -207,6 +235,7 @@ let cases =
     case "X2 closing kills where asked" on_close;
     case "a pid names one process" pids;
     case "C13 a child no longer than its function" scoped;
+    case "C27 who is left of a group is reached after the end" left_behind;
     case "descriptor maps cannot repeat a target" fd_maps;
   ]
   @ not_under_valgrind ~why:"it knows no pidfds"
