@@ -224,7 +224,13 @@ class Ways:
     @property
     def pid(self):
         """The child's number; by the time it is told, /proc/PID tells of the
-        program. None before the start."""
+        program. None before the start.
+
+        >>> import xlchild
+        >>> with xlchild.Popen(["true"]) as p:
+        ...     print(p.pid > 1)
+        True
+        """
         pid = self.__dict__.get("pid")
         if self._xl_fresh:
             self._xl_fresh = False
