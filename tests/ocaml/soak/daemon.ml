@@ -45,7 +45,9 @@ let first_words path =
 let children () =
   Array.to_list (Sys.readdir "/proc/self/task")
   |> List.concat_map (fun task ->
-         first_words (Printf.sprintf "/proc/self/task/%s/children" task))
+         (* a thread that was joined may still be about to go *)
+         try first_words (Printf.sprintf "/proc/self/task/%s/children" task)
+         with Sys_error _ -> [])
   |> List.filter (( <> ) "")
 
 (* Resident pages, after the garbage is gone. *)
