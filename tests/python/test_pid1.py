@@ -183,7 +183,7 @@ def test_sigterm_counts_at_any_moment(programs, enter, language, moment):
     (["true"], 0), ([CHILD, "exit", "5"], 5), (["/nonexistent"], 127)])
 def test_a_storm_of_signals_hides_no_status(programs, enter, language,
                                             command, code):
-    """Without pause until it is gone: between any two lines of its end."""
+    """One a millisecond until it is gone: also between the lines of its end."""
     gate = ["sh", "-c", 'echo; read gate; exec "$@"', "sh"]
     for _ in range(2):
         with subprocess.Popen(
@@ -198,6 +198,7 @@ def test_a_storm_of_signals_hides_no_status(programs, enter, language,
             try:
                 while True:
                     os.kill(pid, signal.SIGWINCH)  # which harms no command
+                    time.sleep(0.001)  # or its handlers never get to end
             except ProcessLookupError:
                 pass
             said = process.stderr.read()
