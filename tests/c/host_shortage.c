@@ -108,11 +108,11 @@ static void *bad_mmap(size_t size)
 }
 
 static pid_t bad_clone(int (*fn)(void *), void *stack_top, int flags, void *arg,
-                       int *ret_pidfd, int *ret_pid)
+                       int *ret_pidfd, void *tls, int *word)
 {
     return fails(CALL_clone)
                ? -1
-               : real.clone(fn, stack_top, flags, arg, ret_pidfd, ret_pid);
+               : real.clone(fn, stack_top, flags, arg, ret_pidfd, tls, word);
 }
 
 static int bad_waitid(int idtype, id_t id, siginfo_t *info, int options,
@@ -339,7 +339,7 @@ XT_TEST(without_an_fd_at_the_first_start, "C25 C4 C12")
 }
 
 static pid_t no_process(int (*fn)(void *), void *stack_top, int flags,
-                        void *arg, int *ret_pidfd, int *ret_pid)
+                        void *arg, int *ret_pidfd, void *tls, int *word)
 {
     errno = EAGAIN;
     return -1;

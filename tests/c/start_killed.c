@@ -446,6 +446,13 @@ XT_TEST_SLOW(killed_at_each_call_apart, "C5 C6 C12 C15", 120)
         XT_SKIP("children are not made apart here");
     hunt_all(APART);
 }
+
+XT_TEST_SLOW(killed_at_each_call_apart_by_plain_clone, "C5 C6 C12 C15", 120)
+{
+    if (!XL_RAWCALL_APART || !xp_pidfds())
+        XT_SKIP("children are not made apart here");
+    hunt_all(APART_PLAIN);
+}
 #endif
 
 XT_TEST_SLOW(killed_at_each_call_forked, "C5 C6 C12 C15", 120)

@@ -202,8 +202,8 @@ TRY(int, sigaction,
 TRY(pid_t, fork, (void), ())
 TRY(pid_t, clone,
     (int (*fn)(void *), void *stack, int flags, void *arg, int *pidfd,
-     int *pid),
-    (fn, stack, flags, arg, pidfd, pid))
+     void *tls, int *word),
+    (fn, stack, flags, arg, pidfd, tls, word))
 TRY(pid_t, clone3,
     (int (*fn)(void *), void *stack, size_t size, uint64_t flags, void *arg,
      int *pidfd, int *pid, atomic_int *until_exec, int cgroup),

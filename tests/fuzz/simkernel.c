@@ -103,9 +103,16 @@ out:
 }
 
 static pid_t sim_clone(int (*fn)(void *), void *stack, int flags, void *arg,
-                       int *ret_pidfd, int *ret_pid)
+                       int *ret_pidfd, void *tls, int *ret_pid)
 {
+    struct xl_child_setup *image = arg;
+
     (void)stack;
+    (void)tls;
+    if (flags & CLONE_CHILD_CLEARTID) {
+        *ret_pid = 0; /* its program runs when we go on */
+        ret_pid = (int *)image->own_number;
+    }
     return start(fn, (uint64_t)(unsigned)flags, arg, ret_pidfd, ret_pid);
 }
 

@@ -327,7 +327,8 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
     request->nmap = spawn->nmap;
     request->files = spawn->files;
     request->opens = spawn->opens;
-    request->apart = apart || may_outlive(spawn);
+    request->impatient = may_outlive(spawn);
+    request->apart = apart || request->impatient;
     request->nowait = nowait(spawn);
     request->stat_fd = ctx->stat_fd;
     request->entry = &spawn->child->reg;

@@ -126,7 +126,7 @@ static int try_child(int (*fn)(void *), void *stack, int flags, int opens,
     if (xl_sys.sigprocmask(SIG_SETMASK, &all, &before) != 0)
         return -1;
     t->pid = xl_sys.clone(fn, (char *)stack + PROBE_STACK, flags, &t->note,
-                          &t->pidfd, NULL);
+                          &t->pidfd, NULL, NULL);
     saved = errno;
     (void)xl_sys.sigprocmask(SIG_SETMASK, &before, NULL);
     errno = t->pid < 0 ? saved : EINVAL;

@@ -87,10 +87,18 @@ static int real_sigprocmask(int how, const xl_sigset *set, xl_sigset *ret_old)
     return (int)syscall(SYS_rt_sigprocmask, how, set, ret_old, sizeof *set);
 }
 
-static pid_t real_clone(int (*fn)(void *), void *stack_top, int flags,
-                        void *arg, int *ret_pidfd, int *ret_pid)
+/* The thread may end while the child runs on its memory: what compilers look
+ * for beyond the thread pointer (a canary) is found in the child's own stack,
+ * where nothing else is. */
+void *xl_child_tls(void *stack)
 {
-    return clone(fn, stack_top, flags, arg, ret_pidfd, NULL, ret_pid);
+    return (char *)stack + 1024;
+}
+
+static pid_t real_clone(int (*fn)(void *), void *stack_top, int flags,
+                        void *arg, int *ret_pidfd, void *tls, int *child_word)
+{
+    return clone(fn, stack_top, flags, arg, ret_pidfd, tls, child_word);
 }
 
 /* The kernel's struct clone_args; its members are facts of the ABI. */
@@ -177,11 +185,8 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
         args.parent_tid = (uint64_t)(uintptr_t)ret_pid;
     if (flags & CLONE_CHILD_CLEARTID)
         args.child_tid = (uint64_t)(uintptr_t)until_exec;
-    /* The thread may end while the child runs on its memory: what compilers
-     * look for beyond the thread pointer (a canary) is found in the child's
-     * own stack, where nothing else is. */
     if (flags & CLONE_SETTLS)
-        args.tls = (uint64_t)(uintptr_t)stack + 1024;
+        args.tls = (uint64_t)(uintptr_t)xl_child_tls(stack);
     if (cgroup >= 0) {
         args.flags |= FLAG_INTO_CGROUP;
         args.cgroup = (uint64_t)cgroup;

@@ -67,9 +67,11 @@ struct xl_sys {
     int (*sigprocmask)(int how, const xl_sigset *set, xl_sigset *ret_old);
     pid_t (*fork)(void);
     /* libc's clone: with CLONE_PIDFD *ret_pidfd is written by the kernel, and
-     * with CLONE_CHILD_SETTID *ret_pid by the child, in shared memory */
+     * with CLONE_CHILD_SETTID *child_word by the child, in shared memory; with
+     * CLONE_CHILD_CLEARTID it is 0 when the child has left that. tls is for
+     * CLONE_SETTLS. */
     pid_t (*clone)(int (*fn)(void *), void *stack_top, int flags, void *arg,
-                   int *ret_pidfd, int *ret_pid);
+                   int *ret_pidfd, void *tls, int *child_word);
     /* clone3 with CLONE_CLEAR_SIGHAND, and CLONE_INTO_CGROUP if cgroup >= 0.
      * With CLONE_PARENT_SETTID the kernel writes *ret_pid before the child
      * runs; with CLONE_CHILD_CLEARTID it writes 0 to *until_exec when the
@@ -94,6 +96,9 @@ struct xl_sys {
 extern struct xl_sys xl_sys;
 
 /* Nothing useful can be done when these fail. */
+/* What CLONE_SETTLS takes for a child on that stack, given by its lowest
+ * address. */
+void *xl_child_tls(void *stack);
 void xl_free(void *memory);
 void xl_close(int fd); /* -1: nothing */
 void xl_munmap(void *at, size_t size);

@@ -421,6 +421,8 @@ int xl_child_setup_run(void *arg)
     struct xl_child_setup *im = arg;
     const libxl_childproc_spec *spec = im->spec;
 
+    if (im->own_number != NULL)
+        *im->own_number = (int)call(SYS_getpid, 0, 0, 0);
     im->ran = 1;
     im->file = -1;
     im->tell_fd = im->error_fd;

@@ -48,8 +48,9 @@ struct xl_child_setup {
     xl_sigset ignore; /* and these to ignore, after that */
     xl_sigset final_mask;
 
-    pid_t parent; /* for the parent-death signal */
-    int wake;     /* whoever waits for under_way, by futex */
+    pid_t parent;             /* for the parent-death signal */
+    int wake;                 /* whoever waits for under_way, by futex */
+    volatile int *own_number; /* where the child writes it first; NULL */
 
     int tell_fd; /* the child's: where error_fd is now */
 

@@ -13,6 +13,7 @@
 #include "kernel/facility.h"
 #include "kernel/numbers.h"
 #include "kernel/timers.h"
+#include "start/sigplan.h"
 
 #define SLICE_MS 100     /* between looks at whether to give up */
 #define LAST_WAIT_MS 500 /* for a child that has been given up */
@@ -23,17 +24,21 @@ static void begin_forked(struct xl_start *start)
     start->way = start->rc == 0 ? XL_START_FORKED : XL_START_NOWHERE;
 }
 
-/* The child opens something that may block for ever, or nobody is to sleep for
- * it anyway, and only by a fork can it be made in such a way here. */
+/* The child may have to be given up, or opens something that may block for
+ * ever, or nobody is to sleep for it anyway, and only by a fork can it be made
+ * in such a way here. A debugger's stops are no reason to give up. */
 static int must_not_sleep(const struct xl_start_request *request)
 {
     struct stat st;
     int i;
 
-    if (!(request->opens || request->nowait) || xl_start_shared_apart(request))
+    if (xl_start_shared_apart(request))
         return 0;
-    if (request->nowait)
+    if (request->nowait ||
+        (request->impatient && !xl_sigplan_traced(request->stat_fd)))
         return 1;
+    if (!request->opens)
+        return 0;
     for (i = 0; i < XL_CHILD_FILES; i++) {
         const char *path = request->files[i].path;
 

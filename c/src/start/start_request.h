@@ -24,7 +24,8 @@ struct xl_start_request {
     const xl_sigset *caller_mask; /* NULL: the calling thread's */
     int apart;   /* the thread must not sleep until the child has left our
                     memory: other starts overlap with it, or it may have to
-                    be given up */
+                    be given up: then it is impatient as well */
+    int impatient;
     int nowait;  /* the thread must not sleep for the child at all: apart, or
                     by a fork */
     int opens;   /* the child opens something that may block for ever */

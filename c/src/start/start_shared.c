@@ -103,9 +103,7 @@ static void open_cgroup(const libxl_childproc_spec *spec, struct xl_forkfd *dir)
 /* A debugger follows a vfork, but would take a clone apart for a fork. */
 int xl_start_shared_apart(const struct xl_start_request *request)
 {
-    const unsigned needed = XL_FACILITY_CLONE3 | LIBXL_FACILITY_PIDFD;
-
-    return CAN_BE_APART && (xl_facilities() & needed) == needed &&
+    return CAN_BE_APART && (xl_facilities() & LIBXL_FACILITY_PIDFD) &&
            !xl_sigplan_traced(request->stat_fd);
 }
 
@@ -113,6 +111,7 @@ int xl_start_shared_apart(const struct xl_start_request *request)
 static int clone_flags(const struct xl_start_request *request,
                        struct xl_child_setup *im, unsigned have, int unshared)
 {
+    int apart = request->apart && xl_start_shared_apart(request);
     int flags = CLONE_VM;
 
     im->shared_files = !unshared && (have & LIBXL_FACILITY_SHARED_FILES) &&
@@ -122,12 +121,13 @@ static int clone_flags(const struct xl_start_request *request,
         flags |= CLONE_FILES;
     if (have & LIBXL_FACILITY_PIDFD)
         flags |= CLONE_PIDFD;
-    flags |=
-        have & XL_FACILITY_CLONE3 ? CLONE_PARENT_SETTID : CLONE_CHILD_SETTID;
-    if (request->apart && xl_start_shared_apart(request))
-        flags |= CLONE_CHILD_CLEARTID | CLONE_SETTLS;
-    else
-        flags |= CLONE_VFORK;
+    /* The plain clone has one word for the child's number and for its leaving:
+     * where the latter is wanted the child writes its number by itself. */
+    if (have & XL_FACILITY_CLONE3)
+        flags |= CLONE_PARENT_SETTID;
+    else if (!apart)
+        flags |= CLONE_CHILD_SETTID;
+    flags |= apart ? CLONE_CHILD_CLEARTID | CLONE_SETTLS : CLONE_VFORK;
     if (!(flags & (CLONE_FILES | CLONE_VFORK)))
         xl_own_copied();
     return flags;
@@ -199,6 +199,9 @@ static pid_t clone_child(struct xl_start_request *request,
         xl_sigplan_make(request, im, cleared, before);
         flags = clone_flags(request, im, have, shared->unshared_only);
         atomic_init(&shared->until_exec, (flags & CLONE_CHILD_CLEARTID) != 0);
+        im->own_number = !cleared && (flags & CLONE_CHILD_CLEARTID)
+                             ? as_word(&registered->pid)
+                             : NULL;
         im->ran = 0;
         im->wake = request->nowait;
         atomic_init(&im->under_way, 0);
@@ -211,10 +214,12 @@ static pid_t clone_child(struct xl_start_request *request,
                 (uint64_t)(unsigned)flags, im, as_word(&registered->pidfd),
                 as_word(&registered->pid), &shared->until_exec, cgroup);
         else
-            pid = xl_sys.clone(xl_child_setup_run,
-                               (char *)request->stack + XL_STACK_SIZE,
-                               flags | SIGCHLD, im, as_word(&registered->pidfd),
-                               as_word(&registered->pid));
+            pid = xl_sys.clone(
+                xl_child_setup_run, (char *)request->stack + XL_STACK_SIZE,
+                flags | SIGCHLD, im, as_word(&registered->pidfd),
+                xl_child_tls(request->stack),
+                as_word(flags & CLONE_CHILD_CLEARTID ? &shared->until_exec
+                                                     : &registered->pid));
         if (!cleared)
             xl_registry_start_sees(registered, pid);
         if (pid > 0 && cleared && cgroup >= 0 && never_ran(shared)) {
