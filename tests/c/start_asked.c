@@ -165,6 +165,9 @@ XT_TEST(fd_closed_stdio_of_the_host, "C16 C14")
         close(0);
         close(1);
         ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        XT_GT_INT(libxl_ctx_fileno(ctx), 2);
+        XT_EQ_INT(fcntl(0, F_GETFD), -1); /* they stay so */
+        XT_EQ_INT(fcntl(1, F_GETFD), -1);
         xt_pipe(p);
         out = (libxl_childproc_fd){1, p[1]};
         spec.fds = &out;

@@ -14,6 +14,7 @@
 #include "fixture.h"
 #include "gap.h"
 #include "hostchild.h"
+#include "slowexec.h"
 
 struct stage {
     libxl_ctx *ctx;
@@ -90,6 +91,28 @@ XT_TEST(a_thief_at_the_clone, "C30 C15 C6 C20")
 XT_TEST(it_ends_before_the_ctx_knows_it, "C30 C15 C22")
 {
     stolen_at("start: registered");
+}
+
+/* It is handed over as one that is on its way, and has just failed. */
+XT_TEST(it_fails_when_it_is_handed_over, "C30 C15 C22")
+{
+    struct stage s = {.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL),
+                      .argv = nothing};
+    struct xg_thread *starter;
+    siginfo_t info;
+
+    if (!xe_hold()) {
+        xt_ctx_free(s.ctx);
+        XT_SKIP("no supervisor may hold an execve here");
+    }
+    starter = xg_start(spawn, &s, "start: not waited for");
+    XG_STOPS(starter);
+    xe_let_go();
+    XT_EVENTUALLY(some_zombie, &info);
+    xg_join(starter);
+    never_ran(&s);
+    xt_ctx_free(s.ctx);
+    xe_end();
 }
 
 XT_TEST(the_host_forks_meanwhile_and_it_is_killed, "C30 C22")

@@ -117,12 +117,13 @@ int xl_own_avoid(int fd)
 {
     int saved = errno;
 
-    while (xl_own_is(fd)) {
-        int other = fcntl(fd, F_DUPFD_CLOEXEC, fd + 1);
+    while (fd >= 0 && (fd <= 2 || xl_own_is(fd))) {
+        int other = fcntl(fd, F_DUPFD_CLOEXEC, fd < 2 ? 3 : fd + 1);
 
         if (other < 0)
             break;
-        xl_own_disturbed();
+        if (xl_own_is(fd))
+            xl_own_disturbed();
         xl_close(fd);
         fd = other;
     }

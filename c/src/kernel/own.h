@@ -11,7 +11,8 @@
 
 /* Marks fd, if it is one, which has just been made, and returns it; errno
  * stays. It is moved to another number where its own is marked: the host has
- * closed what had that, and whoever had it may not have noticed. */
+ * closed what had that, and whoever had it may not have noticed. Nor is it 0, 1
+ * or 2: in a host without these, what should be closed would be open. */
 int xl_own(int fd);
 /* The same for one whose number is known to others already: it stays. */
 void xl_own_mark(int fd);

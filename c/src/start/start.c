@@ -12,6 +12,7 @@
 
 #include "kernel/facility.h"
 #include "kernel/numbers.h"
+#include "kernel/stop_point.h"
 #include "kernel/timers.h"
 #include "start/sigplan.h"
 
@@ -164,8 +165,10 @@ int xl_start_end(struct xl_start *start, const struct xl_start_limits *limits)
         case GIVEN_UP:
             return abandon(start);
         case HAS_NOT:
-            start->unsettled = 1;
-            return end(start);
+            XL_STOP_POINT("start: not waited for");
+            rc = end(start);
+            start->unsettled = rc == 0; /* it may have failed meanwhile */
+            return rc;
         case HAS:
             break;
         }
