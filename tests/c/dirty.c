@@ -225,8 +225,13 @@ static void signals(void)
     static char stack[65536];
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     struct sigaction action = {.sa_handler = SIG_IGN};
+    const unsigned long by_default[4] = {0}; /* as the kernel has it */
     sigset_t blocked;
 
+    /* Whoever started this may have left some ignored; and libc's posix_spawn
+     * does so with 32 and 33, which its sigaction refuses. */
+    for (int signo = 1; signo <= 64; signo++)
+        syscall(SYS_rt_sigaction, signo, by_default, NULL, 8);
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         sigaction(ignored[i], &action, NULL);
     action.sa_handler = caught;
