@@ -471,7 +471,7 @@ XT_TEST(a_cancelled_exec_awaits_a_child_that_is_set_up, "C26 C24")
 
     snprintf(fifo, sizeof fifo, "%s/fifo", dir);
     XT_SYS(mkfifo(fifo, 0600));
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
         struct thread t;
 
         begin(&t, in_exec_of_a_fifo, &x);

@@ -85,6 +85,7 @@ XT_TEST(the_caller_does_not_sleep, "C30 C24")
     libxl_childproc_spec spec = nowait(XT_CHILD("exit", "3"));
     libxl_childproc_result r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
     libxl_childproc_id id[10];
+    int slept = 0;
 
     XT_EXITED(&r, 3); /* and what the kernel offers is known */
     hold();
@@ -97,10 +98,11 @@ XT_TEST(the_caller_does_not_sleep, "C30 C24")
         id[i] = xt_spawn(ctx, &spec, NULL, NULL);
         XT_SYS(getrusage(RUSAGE_THREAD, &after));
         XT_LT_INT(xt_now_ms() - start, 500);
-#ifndef __SANITIZE_THREAD__ /* whose own locks may be others' for a moment */
-        XT_EQ_INT(after.ru_nvcsw - before.ru_nvcsw, 0);
-#endif
+        slept += after.ru_nvcsw != before.ru_nvcsw;
     }
+    /* for a lock, or a page, that is the child's for a moment; a start that waits
+     * does so each time */
+    XT_LT_INT(slept, 8);
     for (int i = 0; i < 10; i++) {
         r = xt_wait(ctx, id[i]);
         XT_EXITED(&r, 3);

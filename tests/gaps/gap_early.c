@@ -12,6 +12,7 @@
 #include "fixture.h"
 #include "gap.h"
 #include "hostchild.h"
+#include "kernel/facility.h"
 #include "probe.h"
 
 struct stage {
@@ -115,4 +116,42 @@ XT_TEST(stolen_from_always_while_it_looks_itself, "C5 C6 C20 C22")
 {
     stolen_early(libxl_sigchld_owner_libxl_always, libxl_sigchld_owner_none,
                  pump_a);
+}
+
+/* Nothing but SIGCHLD announces an end where there are no pidfds, and whoever
+ * pumped has heard it before the child was known. It is looked for soon, and not
+ * a second later for safety's sake. */
+XT_TEST(announced_before_it_is_known, "C8 C5 C22")
+{
+    static const libxl_sigchld_owner modes[] = {
+        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
+        libxl_sigchld_owner_libxl_always,
+        libxl_sigchld_owner_libxl_always_selective_reap};
+
+    xl_facility_limit(~(unsigned)(LIBXL_FACILITY_PIDFD |
+                                  XL_FACILITY_PIDFD_OPEN |
+                                  LIBXL_FACILITY_EXIT_INFO));
+    for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+        struct stage s = {.id = 0};
+        struct xg_thread *first;
+        libxl_childproc_result r;
+        siginfo_t info;
+
+        s.a = xt_ctx_new(modes[i], NULL);
+        first = xg_start(spawn_on_a, &s, "start: registered");
+        XG_STOPS(first);
+        if (modes[i] == libxl_sigchld_owner_none ||
+            modes[i] == libxl_sigchld_owner_libxl_always_selective_reap)
+            XT_EVENTUALLY(some_zombie, &info);
+        for (int k = 0; k < 3; k++)
+            xh_pump(s.a);
+        xg_join(first);
+        if (modes[i] == libxl_sigchld_owner_none ||
+            modes[i] == libxl_sigchld_owner_libxl_always_selective_reap)
+            XT_OK(libxl_childproc_wait(s.a, s.id, 800, 0, &r));
+        else
+            r = xt_wait(s.a, s.id);
+        XT_EXITED(&r, 33);
+        xt_ctx_free(s.a);
+    }
 }

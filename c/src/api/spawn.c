@@ -316,6 +316,7 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
         xl_operation_starts(ctx, spawn->ao, spawn->child->id);
     }
     spawn->occurred = ctx->mode.occurred;
+    spawn->looked = ctx->mode.looked;
     request = &spawn->start->request;
     request->spec = spawn->pending != NULL && spawn->pending->spec != NULL
                         ? spawn->pending->spec
@@ -371,6 +372,8 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
         if (child->pidfd < 0 && !xl_registry_has_number(&child->reg) &&
             xl_reap_look(ctx, child))
             return;
+        if (child->pidfd < 0 && spawn->looked != ctx->mode.looked)
+            xl_exit_watch_announced(ctx);
         if (child->early_signal != 0)
             (void)xl_send(child, child->early_signal, LIBXL_KILL_PROCESS);
         if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&

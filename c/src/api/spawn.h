@@ -33,6 +33,7 @@ struct xl_spawn {
     struct xl_start *start;
     struct xl_child *child;
     unsigned occurred; /* ctx->mode.occurred, when the start began */
+    unsigned looked;   /* the same of ctx->mode.looked */
 };
 
 /* Under the lock, which it gives up while the child starts. */

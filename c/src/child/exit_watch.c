@@ -29,6 +29,15 @@ void xl_exit_watch_tick_soon(libxl_ctx *ctx)
         xl_timer_arm(&ctx->timers, &ctx->tick, due);
 }
 
+void xl_exit_watch_announced(libxl_ctx *ctx)
+{
+    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
+
+    if (ctx->mode.in_force != libxl_sigchld_owner_mainloop &&
+        (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due))
+        xl_timer_arm(&ctx->timers, &ctx->tick, due);
+}
+
 void xl_exit_watch_tick_settle(libxl_ctx *ctx)
 {
     int wanted = (ctx->nunwatched > 0 &&

@@ -45,6 +45,8 @@ void xl_exit_watch_recent(libxl_ctx *ctx);
 /* Nothing but SIGCHLD and looking announces exits here. */
 int xl_exit_watch_without_pidfd(const libxl_ctx *ctx);
 void xl_exit_watch_tick_soon(libxl_ctx *ctx);
+/* SIGCHLD may have told of a child that was not known yet. */
+void xl_exit_watch_announced(libxl_ctx *ctx);
 void xl_exit_watch_tick_settle(libxl_ctx *ctx);
 
 #endif

@@ -405,6 +405,7 @@ void xl_reap_sigchld(libxl_ctx *ctx)
     int came = ctx->mode.sigchld_due == XL_SIGCHLD_CAME;
 
     ctx->mode.sigchld_due = XL_SIGCHLD_SEEN;
+    ctx->mode.looked++;
     if (ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return; /* it came in an earlier mode; the host reaps now */
     if (ctx->nstops > 0)

@@ -149,6 +149,7 @@ struct xl_mode {
     int displaced_warned;
     int host_reaps_through_us; /* inside libxl_childproc_sigchld_occurred */
     unsigned occurred;         /* how often that was called */
+    unsigned looked;           /* how often SIGCHLD was seen to */
     int nzombies;              /* mainloop: live ones seen to have ended */
     struct xl_late late[64];   /* reported after the grace period */
     unsigned late_at;
