@@ -10,7 +10,7 @@ PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* c/src/*/*.[ch] c/include/*/*.h)
 
-.PHONY: python check-python check-pythons check-async demo-python
+.PHONY: python check-python check-python-long check-pythons check-async demo-python
 python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
@@ -27,8 +27,11 @@ PY_TEST = PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
   -p summary_line -p no:cacheprovider --tb=short
 
 check-python: python lib build/tests/helpers/child \
-  build/tests/helpers/tiny ## the Python tests
-	@$(PY_TEST) tests/python
+  build/tests/helpers/tiny ## the Python tests, but the long ones
+	@$(PY_TEST) -m 'not long' tests/python
+
+check-python-long: python ## the Python tests that take long
+	@$(PY_TEST) -m long tests/python
 
 # The extension with AddressSanitizer, in a debug build of Python: whose
 # assertions and filled memory see what a release build walks over.

@@ -56,6 +56,7 @@ LONG_AREAS = [
     ("C, TSan", "check-c-tsan"),
     ("C, valgrind", "check-c-valgrind"),
     ("OCaml, valgrind", "check-ocaml-valgrind"),
+    ("Python, long", "check-python-long"),
     ("C, every world", "check-worlds"),
     ("races, 100 times", "check-c-races"),
     ("C, gaps, TSan", "check-c-gaps-tsan"),

@@ -122,6 +122,7 @@ def pytest_configure(config):
     multiprocessing keeps is there from the start."""
     resource_tracker.ensure_running()
     config.addinivalue_line("markers", "own_process: compares nothing")
+    config.addinivalue_line("markers", "long: a part of check-all alone")
     config.addinivalue_line("filterwarnings", "error")
     # anyio 3 on trio 0.22, of themselves
     config.addinivalue_line("filterwarnings",

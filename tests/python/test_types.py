@@ -103,6 +103,7 @@ def run_mypy(tmp_path, module, *arguments):
 
 
 @needs_mypy
+@pytest.mark.long
 def test_the_package_is_as_its_stubs_say(tmp_path):
     configuration = tmp_path / "mypy.ini"
     configuration.write_text("[mypy]\nignore_errors = True\n")
