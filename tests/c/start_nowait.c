@@ -100,8 +100,8 @@ XT_TEST(the_caller_does_not_sleep, "C30 C24")
         XT_LT_INT(xt_now_ms() - start, 500);
         slept += after.ru_nvcsw != before.ru_nvcsw;
     }
-    /* for a lock, or a page, that is the child's for a moment; a start that waits
-     * does so each time */
+    /* for a lock, or a page, that is the child's for a moment; a start that
+     * waits does so each time */
     XT_LT_INT(slept, 8);
     for (int i = 0; i < 10; i++) {
         r = xt_wait(ctx, id[i]);

@@ -119,8 +119,8 @@ XT_TEST(stolen_from_always_while_it_looks_itself, "C5 C6 C20 C22")
 }
 
 /* Nothing but SIGCHLD announces an end where there are no pidfds, and whoever
- * pumped has heard it before the child was known. It is looked for soon, and not
- * a second later for safety's sake. */
+ * pumped has heard it before the child was known. It is looked for soon, and
+ * not a second later for safety's sake. */
 XT_TEST(announced_before_it_is_known, "C8 C5 C22")
 {
     static const libxl_sigchld_owner modes[] = {

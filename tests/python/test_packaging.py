@@ -105,6 +105,7 @@ def test_sdist_has_what_was_built_of(sdist):
             "build/xlchild.egg-info/SOURCES.txt"}
 
 
+@pytest.mark.long
 def test_wheel_has_the_core_inside(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -167,6 +168,7 @@ def test_the_licence_is_an_expression_where_it_can_be(version, packaging,
     assert done.stdout.strip() == told
 
 
+@pytest.mark.long
 def test_it_runs_without_the_c_library(installed):
     (extension,) = (installed / "xlchild").glob("_libxl*.so")
     needed = [line for line in run(["readelf", "-d", extension]).splitlines()
@@ -180,6 +182,7 @@ def test_it_runs_without_the_c_library(installed):
                                  installed], cwd="/")
 
 
+@pytest.mark.long
 def test_the_script_runs(installed):
     done = subprocess.run([installed / "bin" / "xlchild", "-k", "echo",
                            ":::", "a", "b"], stdout=subprocess.PIPE,
@@ -187,6 +190,7 @@ def test_the_script_runs(installed):
     assert (done.returncode, done.stdout) == (0, b"a\nb\n")
 
 
+@pytest.mark.long
 def test_the_page_and_the_completions_are_installed(installed):
     """Where man and the shells look, below the prefix."""
     for folder, name in (("man/man1", "xlchild.1"),
@@ -197,6 +201,7 @@ def test_the_page_and_the_completions_are_installed(installed):
             == (ROOT / "python/share" / name).read_bytes()
 
 
+@pytest.mark.long
 def test_pip_installs_the_tree(wheel, tmp_path):
     """As `pip install --no-build-isolation .` in a clone; nothing is built
     twice, and all that is built goes to build/."""
