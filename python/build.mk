@@ -10,7 +10,8 @@ PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* c/src/*/*.[ch] c/include/*/*.h)
 
-.PHONY: python check-python check-python-long check-pythons check-async demo-python
+.PHONY: python check-python check-python-long check-python-asan-long \
+  check-pythons check-async demo-python
 python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
@@ -37,7 +38,8 @@ check-python-long: python ## the Python tests that take long
 # assertions and filled memory see what a release build walks over.
 PYTHON_DEBUG ?= /usr/bin/python3-dbg
 PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py \
-  tests/python/test_aio.py tests/python/test_examples.py
+  tests/python/test_aio.py
+PY_ASAN_LONG := tests/python/test_examples.py
 
 build/python-asan/.built: $(PY_INPUTS)
 	@mkdir -p build
@@ -50,13 +52,19 @@ build/python-asan/.built: $(PY_INPUTS)
 
 check-python-asan: build/python-asan/.built build/tests/helpers/child \
   build/tests/helpers/tiny ## the binding under ASan, in a debug Python
-	@LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
+	@$(call py_asan,$(PY_ASAN_TESTS))
+
+check-python-asan-long: build/python-asan/.built build/tests/helpers/child \
+  build/tests/helpers/tiny ## every example, in the same way
+	@$(call py_asan,$(PY_ASAN_LONG))
+
+py_asan = LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
 	  ASAN_OPTIONS=detect_leaks=0:abort_on_error=1 \
 	  PYTHONPATH=$(CURDIR)/build/python-asan:$(CURDIR)/scripts \
 	  PYTHONDONTWRITEBYTECODE=1 \
 	  PYTHONMALLOC=malloc_debug $(PYTHON_DEBUG) -m pytest -q \
 	  -p summary_line -p no:cacheprovider --tb=short -m 'not own_process' \
-	  $(PY_ASAN_TESTS)
+	  $(1)
 
 # trio's suite is a part of its package, anyio's of its source package alone.
 check-async: python build/tests/helpers/child ## trio's and anyio's own suites

@@ -57,6 +57,7 @@ LONG_AREAS = [
     ("C, valgrind", "check-c-valgrind"),
     ("OCaml, valgrind", "check-ocaml-valgrind"),
     ("Python, long", "check-python-long"),
+    ("Python, ASan, long", "check-python-asan-long"),
     ("C, every world", "check-worlds"),
     ("races, 100 times", "check-c-races"),
     ("C, gaps, TSan", "check-c-gaps-tsan"),
