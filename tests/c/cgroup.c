@@ -64,17 +64,11 @@ static void starts_there(libxl_ctx *ctx, const struct xg_group *g)
     libxl_childproc_exec_result_dispose(&result);
 }
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 XT_TEST(a_child_starts_in_its_group, "C16")
 {
     static const int refusals[] = {EOPNOTSUPP, E2BIG, EINVAL, EPERM};
-    libxl_childproc_hooks forks = {libxl_sigchld_owner_none, plain_fork, NULL,
-                                   sizeof(forks)};
+    libxl_childproc_hooks forks = {libxl_sigchld_owner_none, xt_plain_fork,
+                                   NULL, sizeof(forks)};
     struct xg_group g;
     libxl_ctx *ctx;
 

@@ -28,22 +28,6 @@
 
 enum outcome { WORKED = 10, REFUSED = 11, NOT_HERE = 12 };
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
-static libxl_ctx *new_ctx(libxl_sigchld_owner owner, int forks)
-{
-    libxl_childproc_hooks hooks = {owner, forks ? plain_fork : NULL, NULL,
-                                   sizeof(hooks)};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
-
-    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
-    return ctx;
-}
-
 /* ---- what is tried ------------------------------------------------------ */
 
 /* The child has the limits that it would have had. */
@@ -163,7 +147,7 @@ static rlim_t in_use(int resource)
 /* In a process of its own: _exit with the outcome. */
 static void try_once(const struct sweep *s, int n)
 {
-    libxl_ctx *ctx = new_ctx(s->owner, s->forks);
+    libxl_ctx *ctx = xt_ctx_forking(s->owner, s->forks);
     struct xt_state *before = xt_state_take();
     struct rlimit limit, old;
     enum outcome outcome;
@@ -274,8 +258,8 @@ static int fill(pid_t *pid, int most, int gate[2])
 static void try_when_full(int most)
 {
     pid_t *pid = calloc((size_t)most, sizeof(*pid));
-    libxl_ctx *ctx[2] = {new_ctx(libxl_sigchld_owner_none, 0),
-                         new_ctx(libxl_sigchld_owner_none, 1)};
+    libxl_ctx *ctx[2] = {xt_ctx_forking(libxl_sigchld_owner_none, 0),
+                         xt_ctx_forking(libxl_sigchld_owner_none, 1)};
     struct xt_state *before;
     int gate[2], n;
 

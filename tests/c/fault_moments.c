@@ -303,27 +303,17 @@ static void let_go(struct supervisor *s)
     xt_write_all(s->let[1], "l", 1);
 }
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 /* fn in a process of its own, with the supervisor and a ctx. */
 static void supervised(int error, int forks,
                        void (*fn)(struct supervisor *s, libxl_ctx *ctx))
 {
-    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none,
-                                   forks ? plain_fork : NULL, NULL,
-                                   sizeof(hooks)};
     struct supervisor s;
     libxl_ctx *ctx;
     int status;
     pid_t pid = XT_SYS(fork());
 
     if (!pid) {
-        ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
-        XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+        ctx = xt_ctx_forking(libxl_sigchld_owner_none, forks);
         if (!set_up(&s, error))
             _exit(XT_EXIT_SKIPPED);
         fn(&s, ctx);

@@ -164,20 +164,6 @@ static int to_file(const char *path, const char *text)
     return n < 0 ? -1 : 0;
 }
 
-static void fails(libxl_ctx *ctx, const libxl_childproc_spec *spec,
-                  libxl_childproc_stage stage, int errnoval)
-{
-    libxl_childproc_failure failure;
-
-    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, NULL, NULL, &failure),
-          ERROR_SPAWN);
-    XT_EQ_STR(libxl_childproc_stage_name(failure.stage),
-              libxl_childproc_stage_name(stage));
-    XT_EQ_STR(strerror(failure.errnoval), strerror(errnoval));
-    XT_EQ_INT(libxl_childproc_count(ctx), 0);
-    XH_NO_CHILDREN();
-}
-
 /* Root there, and nobody else exists: other ids and groups cannot be had. */
 static void in_user_namespace(void)
 {
@@ -199,13 +185,13 @@ static void in_user_namespace(void)
     r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
     XT_EXITED(&r, 3);
     spec.flags = LIBXL_SPAWN_SET_GROUPS;
-    fails(ctx, &spec, LIBXL_STAGE_GROUPS, EPERM);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_GROUPS, EPERM);
     spec.flags = LIBXL_SPAWN_SET_UID | LIBXL_SPAWN_KEEP_GROUPS;
     spec.uid = 1234;
-    fails(ctx, &spec, LIBXL_STAGE_UID, EINVAL);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_UID, EINVAL);
     spec.flags = LIBXL_SPAWN_SET_GID | LIBXL_SPAWN_KEEP_GROUPS;
     spec.gid = 1234;
-    fails(ctx, &spec, LIBXL_STAGE_GID, EINVAL);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_GID, EINVAL);
     spec.flags = LIBXL_SPAWN_SET_UID | LIBXL_SPAWN_KEEP_GROUPS;
     spec.uid = 0;
     r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));

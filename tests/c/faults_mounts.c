@@ -70,28 +70,6 @@ static void cover(const char *path, unsigned long flags)
 
 /* ---- starts ------------------------------------------------------------- */
 
-static void works(libxl_ctx *ctx)
-{
-    libxl_childproc_result r =
-        xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("exit", "3"), NULL, NULL));
-
-    XT_EXITED(&r, 3);
-}
-
-static void fails(libxl_ctx *ctx, const libxl_childproc_spec *spec,
-                  libxl_childproc_stage stage, int errnoval)
-{
-    libxl_childproc_failure failure;
-
-    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, NULL, NULL, &failure),
-          ERROR_SPAWN);
-    XT_EQ_STR(libxl_childproc_stage_name(failure.stage),
-              libxl_childproc_stage_name(stage));
-    XT_EQ_STR(strerror(failure.errnoval), strerror(errnoval));
-    XT_EQ_INT(libxl_childproc_count(ctx), 0);
-    XH_NO_CHILDREN();
-}
-
 /* An operation with these streams: its failure, or 0 and an exit with 3. */
 static void operation(libxl_ctx *ctx, const libxl_childproc_exec_opts *opts,
                       int errnoval, const char *argument)
@@ -143,17 +121,17 @@ static void null_is_missed(libxl_ctx *ctx)
     libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "3"));
     libxl_childproc_exec_opts opts;
 
-    works(ctx);
+    xh_works(ctx);
     spec.fds = &null;
     spec.nfds = 1;
-    fails(ctx, &spec, LIBXL_STAGE_FDS, ENOENT);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_FDS, ENOENT);
     libxl_childproc_exec_opts_init(&opts); /* stdin is /dev/null */
     operation(ctx, &opts, ENOENT, NULL);
     opts.stdin_stream.kind = LIBXL_STREAM_BUFFER;
     opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
     opts.timeout_ms = 60000;
     operation(ctx, &opts, 0, NULL);
-    works(ctx);
+    xh_works(ctx);
 }
 
 static void no_dev_null(void)
@@ -176,7 +154,7 @@ static void proc_is_not_missed(libxl_ctx *ctx)
     libxl_childproc_result r;
     int p[2];
 
-    works(ctx);
+    xh_works(ctx);
     /* a writing end that stayed open in the child would keep it from ending */
     xt_pipe(p);
     XT_SYS(fcntl(p[1], F_SETFD, 0));
@@ -215,14 +193,14 @@ static void files_are_refused(libxl_ctx *ctx)
 
     if (asprintf(&path, "%s/out", folder) < 0)
         XT_FAIL("out of memory");
-    works(ctx);
+    xh_works(ctx);
     libxl_childproc_exec_opts_init(&opts);
     operation(ctx, &opts, 0, NULL);
     opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
     opts.stderr_stream.kind = LIBXL_STREAM_APPEND;
     opts.stderr_stream.path = path;
     operation(ctx, &opts, EROFS, "stderr_stream");
-    works(ctx);
+    xh_works(ctx);
     free(path);
 }
 
@@ -267,12 +245,12 @@ static void execution_is_refused(libxl_ctx *ctx)
     const char *argv[] = {program, "exit", "3", NULL};
     libxl_childproc_spec spec = xt_spec(argv);
 
-    fails(ctx, &spec, LIBXL_STAGE_EXEC, EACCES);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_EXEC, EACCES);
     spec.argv = (const char *const[]){"program", NULL};
     spec.search_path = folder;
     spec.flags = LIBXL_SPAWN_SEARCH_PATH;
-    fails(ctx, &spec, LIBXL_STAGE_EXEC, EACCES);
-    works(ctx);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_EXEC, EACCES);
+    xh_works(ctx);
 }
 
 static void noexec_mount(void)
@@ -298,7 +276,7 @@ static void it_is_busy(libxl_ctx *ctx)
     libxl_childproc_result r;
     int fd = XT_SYS(open(program, O_WRONLY | O_CLOEXEC));
 
-    fails(ctx, &spec, LIBXL_STAGE_EXEC, ETXTBSY);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_EXEC, ETXTBSY);
     XT_SYS(close(fd));
     r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
     XT_EXITED(&r, 3);

@@ -91,6 +91,22 @@ libxl_ctx *xt_ctx_new(libxl_sigchld_owner owner, struct xt_log *log)
     return ctx;
 }
 
+pid_t xt_plain_fork(void *user)
+{
+    (void)user;
+    return fork();
+}
+
+libxl_ctx *xt_ctx_forking(libxl_sigchld_owner owner, int forks)
+{
+    libxl_childproc_hooks hooks = {owner, forks ? xt_plain_fork : NULL, NULL,
+                                   sizeof(hooks)};
+    libxl_ctx *ctx = xt_ctx_new(owner, NULL);
+
+    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
+    return ctx;
+}
+
 void xt_ctx_free(libxl_ctx *ctx)
 {
     XT_OK(libxl_ctx_free(ctx));

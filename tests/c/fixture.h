@@ -30,7 +30,11 @@ int xt_log_count(struct xt_log *log, libxl_log_level level, const char *part);
 
 /* A ctx in a mode, logging to log (NULL: to the case's notes). */
 libxl_ctx *xt_ctx_new(libxl_sigchld_owner owner, struct xt_log *log);
+/* One whose children are made by the host's own fork, if forks. */
+libxl_ctx *xt_ctx_forking(libxl_sigchld_owner owner, int forks);
 void xt_ctx_free(libxl_ctx *ctx);
+/* A fork_replacement that is none. */
+pid_t xt_plain_fork(void *user);
 
 /* ---- children ----------------------------------------------------------- */
 

@@ -335,24 +335,16 @@ XT_TEST_SLOW(a_host_that_closes_all, "C26 X2 X5", 60)
             }
 }
 
-/* A ctx that is made then gets the old one's numbers, as far as the kernel
- * goes: neither passes for the other, in calls, in forks, or in the end. */
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 static int three_are_open(void *user)
 {
     (void)user;
     return open_fds() == 3; /* the thread that buries the killed one ends */
 }
 
+/* A ctx that is made then gets the old one's numbers, as far as the kernel
+ * goes: neither passes for the other, in calls, in forks, or in the end. */
 static void new_beside_old(libxl_sigchld_owner owner, int replaced, int outer)
 {
-    libxl_childproc_hooks hooks = {owner, replaced ? plain_fork : NULL, NULL,
-                                   sizeof(hooks)};
     libxl_ctx *old = xt_ctx_new(owner, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
     libxl_childproc_result r;
@@ -365,8 +357,7 @@ static void new_beside_old(libxl_sigchld_owner owner, int replaced, int outer)
     spec.on_free = LIBXL_FREE_KILL;
     (void)xt_spawn(old, &spec, NULL, NULL);
     close_all();
-    new = xt_ctx_new(owner, NULL);
-    XT_OK(libxl_childproc_setmode_checked(new, &hooks, NULL));
+    new = xt_ctx_forking(owner, replaced);
     for (int i = 0; i < 3; i++) {
         if (outer && i == 1)
             XT_GE_INT(libxl_ctx_fileno(new), 0);

@@ -293,6 +293,35 @@ void xh_ended(const char *file, int line, const libxl_childproc_result *r,
         xt_exited(file, line, r, end.code);
 }
 
+/* ---- starts ------------------------------------------------------------- */
+
+void xh_works(libxl_ctx *ctx)
+{
+    libxl_childproc_result r =
+        xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("exit", "3"), NULL, NULL));
+
+    XT_EXITED(&r, 3);
+}
+
+void xh_fails_at(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                 libxl_childproc_stage stage, int errnoval)
+{
+    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
+    libxl_childproc_id id = 4711;
+    pid_t pid = 4712;
+
+    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, &id, &pid, &failure),
+          ERROR_SPAWN);
+    XT_EQ_STR(libxl_childproc_stage_name(failure.stage),
+              libxl_childproc_stage_name(stage));
+    XT_EQ_INT(failure.errnoval, errnoval);
+    XT_EQ_PTR(failure.argument, NULL);
+    XT_EQ_INT(id, 4711);
+    XT_EQ_INT(pid, 4712);
+    XT_EQ_INT(libxl_childproc_count(ctx), 0);
+    XH_NO_CHILDREN();
+}
+
 /* ---- contexts ----------------------------------------------------------- */
 
 libxl_ctx *xh_ctx_new(libxl_sigchld_owner owner, struct xt_log *log,

@@ -99,6 +99,14 @@ void xh_ended(const char *file, int line, const libxl_childproc_result *r,
 #define XH_EXIT(n) ((struct xh_end){0, n})
 #define XH_SIGNAL(n) ((struct xh_end){n, 0})
 
+/* ---- starts ------------------------------------------------------------- */
+
+/* A child starts, and its exit is told. */
+void xh_works(libxl_ctx *ctx);
+/* The start fails there, for this reason, and nothing has come of it. */
+void xh_fails_at(libxl_ctx *ctx, const libxl_childproc_spec *spec,
+                 libxl_childproc_stage stage, int errnoval);
+
 /* ---- contexts ----------------------------------------------------------- */
 
 /* A ctx in a mode, set with these hooks. */

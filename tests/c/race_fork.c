@@ -310,12 +310,6 @@ static void *fork_all_the_time(void *arg)
 
 static atomic_long started;
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 /* An operation needs the end of file of pipes that a fork could hold open. */
 static void run_one(libxl_ctx *ctx)
 {
@@ -341,11 +335,8 @@ static void *start_all_the_time(void *arg)
     libxl_sigchld_owner owner = *(libxl_sigchld_owner *)arg;
 
     for (int turn = 0; !atomic_load(&stop); turn++) {
-        libxl_childproc_hooks hooks = {owner, turn % 2 ? plain_fork : NULL,
-                                       NULL, sizeof(hooks)};
-        libxl_ctx *ctx = xt_ctx_new(owner, NULL);
+        libxl_ctx *ctx = xt_ctx_forking(owner, turn % 2);
 
-        XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
         if (owner != libxl_sigchld_owner_mainloop)
             run_one(ctx);
         for (int round = 0; round < 10 && !atomic_load(&stop); round++) {

@@ -15,17 +15,9 @@
 
 enum { FIRST = 3, LAST_TARGET = 39, LAST_OPEN = 79 };
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 XT_TEST(early_failure_is_told_through_the_right_fd, "C15 C16 C10")
 {
-    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none, plain_fork, NULL,
-                                   sizeof(hooks)};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, 1);
     libxl_childproc_fd map[LAST_TARGET - FIRST + 1];
     libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
     libxl_childproc_failure failure;
@@ -33,7 +25,6 @@ XT_TEST(early_failure_is_told_through_the_right_fd, "C15 C16 C10")
     int fd, taken[LAST_OPEN + 1];
 
     XT_TRUE(file >= 0);
-    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
     for (fd = LAST_TARGET + 1; fd <= LAST_OPEN; fd++)
         taken[fd] = dup3(file, fd, O_CLOEXEC) == fd;
     for (fd = FIRST; fd <= LAST_TARGET; fd++) {

@@ -55,12 +55,6 @@ static struct told *told;
 static struct xg_group group;
 static int with_group;
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 /* ---- the traced process ------------------------------------------------- */
 
 static ssize_t (*real_pread)(int, void *, size_t, off_t);
@@ -81,7 +75,7 @@ static ssize_t pread_untraced(int fd, void *buffer, size_t size, off_t at)
 
 static void take_way(libxl_ctx *ctx, libxl_sigchld_owner owner, enum way way)
 {
-    libxl_childproc_hooks hooks = {owner, plain_fork, NULL, sizeof(hooks)};
+    libxl_childproc_hooks hooks = {owner, xt_plain_fork, NULL, sizeof(hooks)};
 
     if (way == PLAIN_CLONE || way == APART_PLAIN)
         xl_facility_limit(~XL_FACILITY_CLONE3);

@@ -14,24 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
-/* One that starts in the quickest way, or by the host's fork. */
-static libxl_ctx *new_ctx(int forks)
-{
-    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none,
-                                   forks ? plain_fork : NULL, NULL,
-                                   sizeof(hooks)};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-
-    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
-    return ctx;
-}
-
 static struct xh_action ignore(int signo)
 {
     struct xh_action before = xh_action_get(signo);
@@ -56,7 +38,7 @@ XT_TEST(signals_are_reset, "C16")
     for (int forks = 0; forks < 2; forks++) {
         libxl_childproc_spec spec =
             xt_spec(XT_CHILD("mask", "ignored", "caught"));
-        libxl_ctx *ctx = new_ctx(forks);
+        libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, forks);
 
         XT_PRINTS(ctx, &spec, "");
         spec.argv = XT_CHILD("mask");
@@ -101,7 +83,7 @@ XT_TEST(ignored_since_the_last_start, "C16")
                                 SIGTTOU, SIGXCPU, SIGXFSZ, SIGWINCH};
     enum { N = sizeof(usual) / sizeof(usual[0]) };
     libxl_childproc_spec spec = xt_spec(XT_CHILD("ignored"));
-    libxl_ctx *ctx = new_ctx(0);
+    libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, 0);
     struct xh_action before[N];
 
     XT_PRINTS(ctx, &spec, "");

@@ -20,42 +20,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
-static libxl_ctx *forking_ctx(void)
-{
-    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none, plain_fork, NULL,
-                                   sizeof(hooks)};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-
-    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
-    return ctx;
-}
-
-/* It fails there, for this reason, and nothing has come of it. */
-static void fails_at(libxl_ctx *ctx, const libxl_childproc_spec *spec,
-                     libxl_childproc_stage stage, int errnoval)
-{
-    libxl_childproc_failure failure = {LIBXL_STAGE_NONE, 0, NULL};
-    libxl_childproc_id id = 4711;
-    pid_t pid = 4712;
-
-    XT_RC(libxl_childproc_spawn(ctx, spec, NULL, &id, &pid, &failure),
-          ERROR_SPAWN);
-    XT_EQ_STR(libxl_childproc_stage_name(failure.stage),
-              libxl_childproc_stage_name(stage));
-    XT_EQ_INT(failure.errnoval, errnoval);
-    XT_EQ_PTR(failure.argument, NULL);
-    XT_EQ_INT(id, 4711);
-    XT_EQ_INT(pid, 4712);
-    XT_EQ_INT(libxl_childproc_count(ctx), 0);
-    XH_NO_CHILDREN();
-}
-
 /* ---- arguments ---------------------------------------------------------- */
 
 static void refuses(libxl_ctx *ctx, const libxl_childproc_spec *spec,
@@ -170,8 +134,7 @@ XT_TEST(a_target_beyond_the_limit, "C15 C16")
         XT_SKIP("valgrind has its own idea of RLIMIT_NOFILE");
     XT_SYS(getrlimit(RLIMIT_NOFILE, &saved));
     for (int forks = 0; forks < 2; forks++) {
-        libxl_ctx *ctx = forks ? forking_ctx()
-                               : xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, forks);
         libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
         libxl_childproc_fd fds[] = {{5, 0}, {200, 0}};
 
@@ -180,9 +143,9 @@ XT_TEST(a_target_beyond_the_limit, "C15 C16")
         low = saved;
         low.rlim_cur = 128;
         XT_SYS(setrlimit(RLIMIT_NOFILE, &low));
-        fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
+        xh_fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
         fds[1].source = LIBXL_FD_NULL;
-        fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
+        xh_fails_at(ctx, &spec, LIBXL_STAGE_FDS, EBADF);
         XT_SYS(setrlimit(RLIMIT_NOFILE, &saved));
         xt_ctx_free(ctx);
     }
@@ -199,7 +162,7 @@ XT_TEST(each_limit_has_to_be_set, "C15 C16")
 
     spec.rlimits = limits;
     spec.nrlimits = 3;
-    fails_at(ctx, &spec, LIBXL_STAGE_RLIMIT, EINVAL);
+    xh_fails_at(ctx, &spec, LIBXL_STAGE_RLIMIT, EINVAL);
     xt_ctx_free(ctx);
 }
 
@@ -317,14 +280,13 @@ XT_TEST(a_disposition_that_cannot_be_set, "C15 C16")
     sigemptyset(&ignored);
     sigaddset(&ignored, signo);
     for (int forks = 0; forks < 2; forks++) {
-        libxl_ctx *ctx = forks ? forking_ctx()
-                               : xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, forks);
         libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
 
         spec.sigignore = &ignored;
-        fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
+        xh_fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
         spec.path = "/nonexistent/program"; /* not reached */
-        fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
+        xh_fails_at(ctx, &spec, LIBXL_STAGE_SIGNALS, ENOLINK);
         xt_ctx_free(ctx);
     }
 }

@@ -36,15 +36,9 @@ struct state {
     pid_t pid;
 };
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
 static void *setup(void)
 {
-    libxl_childproc_hooks hooks = {owner, replaced ? plain_fork : NULL, NULL,
+    libxl_childproc_hooks hooks = {owner, replaced ? xt_plain_fork : NULL, NULL,
                                    sizeof(hooks)};
     struct state *s = calloc(1, sizeof(*s));
 

@@ -31,31 +31,6 @@ static void only_here(void)
         XT_SKIP("this machine is not ours alone");
 }
 
-static pid_t plain_fork(void *user)
-{
-    (void)user;
-    return fork();
-}
-
-static libxl_ctx *new_ctx(int forks)
-{
-    libxl_childproc_hooks hooks = {libxl_sigchld_owner_none,
-                                   forks ? plain_fork : NULL, NULL,
-                                   sizeof(hooks)};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_libxl, NULL);
-
-    XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, NULL));
-    return ctx;
-}
-
-static void works(libxl_ctx *ctx)
-{
-    libxl_childproc_result r =
-        xt_wait(ctx, xt_spawn_argv(ctx, XT_CHILD("exit", "3"), NULL, NULL));
-
-    XT_EXITED(&r, 3);
-}
-
 /* A start fails with this and leaves nothing. */
 static void refused(libxl_ctx *ctx, const char *cgroup, int errnoval)
 {
@@ -103,8 +78,8 @@ static void be_somebody(int ready, int go)
     XT_SYS(setresgid(SOMEBODY, SOMEBODY, SOMEBODY));
     XT_SYS(setresuid(SOMEBODY, SOMEBODY, SOMEBODY));
     for (int i = 0; i < 2; i++) {
-        ctx[i] = new_ctx(i);
-        works(ctx[i]);
+        ctx[i] = xt_ctx_forking(libxl_sigchld_owner_none, i);
+        xh_works(ctx[i]);
     }
     xt_write_all(ready, "r", 1);
     xt_await_byte(go); /* it is full now */
@@ -115,7 +90,7 @@ static void be_somebody(int ready, int go)
     xt_write_all(ready, "r", 1);
     xt_await_byte(go); /* and there is room again */
     for (int i = 0; i < 2; i++) {
-        works(ctx[i]);
+        xh_works(ctx[i]);
         xt_ctx_free(ctx[i]);
     }
     XH_NO_CHILDREN();
@@ -214,14 +189,14 @@ static void be_in(const struct xg_group *g)
 
     snprintf(pid, sizeof(pid), "%d", (int)getpid());
     for (int i = 0; i < 2; i++) {
-        libxl_ctx *ctx = new_ctx(i);
+        libxl_ctx *ctx = xt_ctx_forking(libxl_sigchld_owner_none, i);
 
-        works(ctx);
+        xh_works(ctx);
         set(g, "cgroup.procs", pid);
         set(g, "pids.max", "1");
         refused(ctx, NULL, EAGAIN);
         set(g, "pids.max", "max");
-        works(ctx);
+        xh_works(ctx);
         xt_ctx_free(ctx);
     }
     XH_NO_CHILDREN();
@@ -236,7 +211,7 @@ XT_TEST_SLOW(no_process_is_left_in_the_group, "C12 C15 C16 C25", 60)
 
     only_here();
     xg_new(&g);
-    ctx = new_ctx(0);
+    ctx = xt_ctx_forking(libxl_sigchld_owner_none, 0);
     set(&g, "pids.max", "0");
     refused(ctx, g.path, EAGAIN); /* one that is to be born in it */
     set(&g, "pids.max", "max");
@@ -281,7 +256,7 @@ XT_TEST_SLOW(the_kernel_kills_for_memory, "C5 C6", 120)
 
             only_here();
             xg_new(&g);
-            ctx = new_ctx(i);
+            ctx = xt_ctx_forking(libxl_sigchld_owner_none, i);
             set(&g, "memory.max", "16777216");
             set(&g, "memory.oom.group", whole ? "1" : "0");
             sits = spawn_sibling(ctx, &g);
@@ -296,7 +271,7 @@ XT_TEST_SLOW(the_kernel_kills_for_memory, "C5 C6", 120)
             }
             r = xt_wait(ctx, sits);
             XT_SIGNALED(&r, whole ? SIGKILL : SIGTERM);
-            works(ctx);
+            xh_works(ctx);
             xt_ctx_free(ctx);
             xg_end(&g);
         }
