@@ -97,8 +97,10 @@ static struct xl_child *reachable(libxl_ctx *ctx, libxl_childproc_id id,
                : NULL;
 }
 
-/* The lock is given up meanwhile: the child may be gone afterwards. */
-static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int signo)
+/* The lock is given up meanwhile: the child may be gone afterwards. With a
+ * policy, *signo_io is what they were sent in the end. */
+static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int *signo_io,
+                         int by_policy)
 {
     struct xl_cgroup *cgroup = child->cgroup;
     int rc;
@@ -106,7 +108,8 @@ static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int signo)
     xl_cgroup_hold(cgroup);
     pthread_mutex_unlock(&ctx->lock);
     XL_STOP_POINT("kill: a cgroup");
-    rc = xl_cgroup_signal(cgroup, signo);
+    rc = by_policy ? xl_cgroup_signal_or_kill(cgroup, signo_io)
+                   : xl_cgroup_signal(cgroup, *signo_io);
     pthread_mutex_lock(&ctx->lock);
     xl_cgroup_drop(cgroup);
     return rc;
@@ -135,7 +138,7 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     if (child == NULL)
         rc = ERROR_NOTFOUND;
     else if (by_cgroup(child, scope))
-        rc = signal_cgroup(ctx, child, signo);
+        rc = signal_cgroup(ctx, child, &signo, 0);
     else
         rc = xl_send(child, signo, scope);
     saved = errno;
@@ -165,21 +168,14 @@ static int terminate_cgroup(libxl_ctx *ctx, struct xl_child *child,
     int rc;
 
     widen(child, policy);
-    rc = signal_cgroup(ctx, child, signo);
+    rc = signal_cgroup(ctx, child, &signo, 1);
     child = xl_child_get(ctx, id);
-    if (child != NULL && xl_cgroup_refused(rc) && signo != SIGKILL) {
-        /* Without pidfds nobody in it can be signalled safely. It can be
-         * killed, though; … */
-        signo = SIGKILL;
-        rc = signal_cgroup(ctx, child, signo);
-        child = xl_child_get(ctx, id);
-    }
     if (child == NULL || child->ended)
         return rc;
     if (rc != 0)
         (void)xl_send_goes_with(child, before);
     if (xl_cgroup_refused(rc))
-        rc = xl_send(child, SIGKILL, LIBXL_KILL_PROCESS); /* … or the child */
+        rc = xl_send(child, SIGKILL, LIBXL_KILL_PROCESS);
     else if (rc == 0 && signo != SIGKILL)
         kill_after_grace(ctx, child, policy);
     return rc;

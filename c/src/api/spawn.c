@@ -373,7 +373,7 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
             xl_reap_look(ctx, child))
             return;
         if (child->pidfd < 0 && spawn->looked != ctx->mode.looked)
-            xl_exit_watch_announced(ctx);
+            xl_exit_watch_missed(ctx);
         if (child->early_signal != 0)
             (void)xl_send(child, child->early_signal, LIBXL_KILL_PROCESS);
         if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&

@@ -198,3 +198,13 @@ int xl_cgroup_signal(const struct xl_cgroup *cgroup, int signo)
     xl_close(fd);
     return n == 1 ? 0 : ERROR_SYSTEM;
 }
+
+int xl_cgroup_signal_or_kill(const struct xl_cgroup *cgroup, int *signo_io)
+{
+    int rc = xl_cgroup_signal(cgroup, *signo_io);
+
+    if (!xl_cgroup_refused(rc) || *signo_io == SIGKILL)
+        return rc;
+    *signo_io = SIGKILL;
+    return xl_cgroup_signal(cgroup, SIGKILL);
+}

@@ -32,6 +32,9 @@ void xl_cgroup_drop(struct xl_cgroup *cgroup);
 int xl_cgroup_signal(const struct xl_cgroup *cgroup, int signo);
 /* Of these: it could not be done. */
 int xl_cgroup_refused(int rc);
+/* The same for a policy. Without pidfds nobody in it can be signalled safely;
+ * it can be killed, though: *signo_io is what they were sent. */
+int xl_cgroup_signal_or_kill(const struct xl_cgroup *cgroup, int *signo_io);
 /* Under the lock: soon. Cannot fail. */
 void xl_cgroup_ask(struct xl_cgroup *cgroup, int signo);
 /* What was asked for first, taken off the list and held; NULL: nothing is. */

@@ -13,19 +13,8 @@
 #include "child/send.h"
 #include "kernel/stop_point.h"
 
-/* Without pidfds nobody in it can be signalled safely. It can be killed,
- * though. */
-static int signal_or_kill(const struct xl_cgroup *cgroup, int signo)
-{
-    int rc = xl_cgroup_signal(cgroup, signo);
-
-    if (xl_cgroup_refused(rc) && signo != SIGKILL)
-        rc = xl_cgroup_signal(cgroup, SIGKILL);
-    return rc;
-}
-
-/* And if not that, the child can. It is also not there yet, where its start
- * is in flight, or has left it. */
+/* Where nobody in it can be reached: the child can, which may be not there yet,
+ * its start being in flight, or have left it. */
 static void to_child(libxl_ctx *ctx, libxl_childproc_id id, int signo)
 {
     struct xl_child *child = xl_child_get(ctx, id);
@@ -49,12 +38,11 @@ int xl_cgroup_signal_due(libxl_ctx *ctx)
         ctx->cgroups_busy = 1;
         pthread_mutex_unlock(&ctx->lock);
         XL_STOP_POINT("cgroup: asked for");
-        rc = signal_or_kill(cgroup, signo);
+        rc = xl_cgroup_signal_or_kill(cgroup, &signo);
         pthread_mutex_lock(&ctx->lock);
         ctx->cgroups_busy = 0;
         if (rc != 0)
-            to_child(ctx, cgroup->child,
-                     xl_cgroup_refused(rc) ? SIGKILL : signo);
+            to_child(ctx, cgroup->child, signo);
         xl_cgroup_drop(cgroup);
     }
     return 1;

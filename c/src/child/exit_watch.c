@@ -18,24 +18,20 @@ int xl_exit_watch_without_pidfd(const libxl_ctx *ctx)
     return !xl_facility_pidfds(ctx->mode.hooks.fork_replacement != NULL);
 }
 
-void xl_exit_watch_tick_soon(libxl_ctx *ctx)
-{
-    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
-
-    if (xl_exit_watch_without_pidfd(ctx) ||
-        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
-        return; /* SIGCHLD announces; the safety tick is enough */
-    if (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due)
-        xl_timer_arm(&ctx->timers, &ctx->tick, due);
-}
-
-void xl_exit_watch_announced(libxl_ctx *ctx)
+void xl_exit_watch_missed(libxl_ctx *ctx)
 {
     int64_t due = xl_after_ms(XL_TICK_SOON_MS);
 
     if (ctx->mode.in_force != libxl_sigchld_owner_mainloop &&
         (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due))
         xl_timer_arm(&ctx->timers, &ctx->tick, due);
+}
+
+void xl_exit_watch_tick_soon(libxl_ctx *ctx)
+{
+    /* else SIGCHLD announces; the safety tick is enough */
+    if (!xl_exit_watch_without_pidfd(ctx))
+        xl_exit_watch_missed(ctx);
 }
 
 void xl_exit_watch_tick_settle(libxl_ctx *ctx)

@@ -45,8 +45,9 @@ void xl_exit_watch_recent(libxl_ctx *ctx);
 /* Nothing but SIGCHLD and looking announces exits here. */
 int xl_exit_watch_without_pidfd(const libxl_ctx *ctx);
 void xl_exit_watch_tick_soon(libxl_ctx *ctx);
-/* SIGCHLD may have told of a child that was not known yet. */
-void xl_exit_watch_announced(libxl_ctx *ctx);
+/* SIGCHLD has come, and what it was about may not have been found: the tick
+ * looks. */
+void xl_exit_watch_missed(libxl_ctx *ctx);
 void xl_exit_watch_tick_settle(libxl_ctx *ctx);
 
 #endif

@@ -306,11 +306,8 @@ static void stranger(libxl_ctx *ctx, pid_t pid, int status,
  * pidfd would tell, look at each before long. */
 static void found_nobody(libxl_ctx *ctx)
 {
-    int64_t due = xl_after_ms(XL_TICK_SOON_MS);
-
-    if (ctx->nunwatched > 0 &&
-        (!xl_timer_armed(&ctx->tick) || ctx->tick.due > due))
-        xl_timer_arm(&ctx->timers, &ctx->tick, due);
+    if (ctx->nunwatched > 0)
+        xl_exit_watch_missed(ctx);
 }
 
 /* Every child of the process, ours or not, until there is none. */
