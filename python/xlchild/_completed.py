@@ -16,7 +16,7 @@ from . import _enums, _libxl  # noqa: F401
 from ._errors import AbortedError, SpawnError, XlchildError
 from ._status import Status
 
-__all__ = ["CompletedProcess", "judged", "unkilled"]
+__all__ = ["CompletedProcess", "judged", "never_ran", "unkilled"]
 
 _REFUSED = _libxl.ERROR_PERMISSION
 _SPAWN = _libxl.ERROR_SPAWN
@@ -86,17 +86,23 @@ def unkilled(error, refused=None):
 _STREAMS = ("stdin_stream", "stdout_stream", "stderr_stream")
 
 
-def _never_ran(request, outcome):
-    """Its program was not there yet when the call returned, and never
-    was."""
-    stage, number = outcome[1][6:]
+def never_ran(result, args, options):
+    """The SpawnError of a child that was not its program yet when the call
+    returned, and never was. args and options are those of Context._spawn."""
+    stage, number = result[6:]
+    about = {"exec": options.get("path", args[0]),
+             "chdir": options.get("cwd"),
+             "cgroup": options.get("cgroup")}
+    return SpawnError(stage, number, about.get(stage))
+
+
+def _not_started(request, outcome):
+    """The same of an operation; one of its streams may be what failed."""
     if outcome[10] in _STREAMS:
+        stage, number = outcome[1][6:]
         return SpawnError(stage, number,
                           request[2 + _STREAMS.index(outcome[10])][1])
-    about = {"exec": request[1].get("path", request[0][0]),
-             "chdir": request[1].get("cwd"),
-             "cgroup": request[1].get("cgroup")}
-    return SpawnError(stage, number, about.get(stage))
+    return never_ran(outcome[1], *request[:2])
 
 
 def judged(done, outcome, timeout, check, request):
@@ -113,7 +119,7 @@ def judged(done, outcome, timeout, check, request):
     if code == -5:
         raise MemoryError("output could not be kept")
     if code == _SPAWN and len(outcome[1]) > 6:
-        raise _never_ran(request, outcome)
+        raise _not_started(request, outcome)
     if code != 0:
         raise XlchildError(_libxl.libxl_strerror(code), code)
     if check:

@@ -14,8 +14,8 @@ import warnings
 import weakref
 
 from . import _libxl, _starts
+from ._completed import never_ran
 from ._cooperative import pause
-from ._errors import SpawnError
 from ._popen import Popen, plain
 from ._spec import octets
 
@@ -75,9 +75,7 @@ class LoopPopen(Popen):
         # as asyncio, whose forgotten transports kill
         options["on_free"] = _KILL
         options["flags"] |= _NOWAIT
-        self._xl_about = {"exec": options.get("path", args[0]),
-                          "chdir": options.get("cwd"),
-                          "cgroup": options.get("cgroup")}
+        self._xl_asked = args, options
         try:
             self._xl_id, self.pid = self._xl_context._spawn(
                 args, options, _BY_EVENT, number)
@@ -89,8 +87,7 @@ class LoopPopen(Popen):
         """There is no program: the error that says so."""
         _starts.through(self._xl_kind, -1)
         self._child_created = False
-        stage, errno = result[6:]
-        error = SpawnError(stage, errno, self._xl_about.get(stage))
+        error = never_ran(result, *self._xl_asked)
         return error if self._xl_own else plain(error)
 
     def _internal_poll(self, *args, **kwargs):

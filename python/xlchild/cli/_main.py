@@ -17,6 +17,7 @@ from ._input import commands_of, with_slot
 from ._options import WRONG_USE, parse
 from ._printer import LineBuffer, Printer
 from ._sink import Sink
+from ._template import joined
 from ._terminal import (Bar, Signals, has_terminal, ignored_signals,
                         terminal)
 
@@ -255,12 +256,6 @@ def preparation(options, commands, printer, pool):
             own["env"] = dict(os.environ, **own["env"])
         return own
     return prepare
-
-
-def joined(words):
-    """Words as a line that a shell reads."""
-    import shlex  # slow to import
-    return shlex.join(words)
 
 
 def complain_plain(words):

@@ -7,6 +7,7 @@ piecemeal and passes whole lines on. Both write to a Sink (_sink.py).
 import os
 
 from ..pool import _spool
+from ._template import joined
 
 __all__ = ["LineBuffer", "Printer"]
 
@@ -16,8 +17,7 @@ _IN_MEMORY = 1 << 20  # of what waits for its turn
 
 def _line_of(result):
     """What is run, as a line."""
-    import shlex  # slow to import
-    return os.fsencode(shlex.join(result.args)) + b"\n"
+    return os.fsencode(joined(result.args)) + b"\n"
 
 
 def _tag_of(tag, result):

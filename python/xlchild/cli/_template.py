@@ -6,7 +6,7 @@ becomes several, as it would in a shell.
 """
 import os
 
-__all__ = ["SLOT", "Template"]
+__all__ = ["SLOT", "Template", "joined"]
 
 SLOT = "\0%\0"  # stands for the slot until it is known; no word can hold it
 _FORM = r"(\.|/\.|//?)?"
@@ -37,10 +37,10 @@ def _form(value, form):
     return value
 
 
-def _quoted(word):
-    """The word as a shell reads it."""
+def joined(words):
+    """Words as a line that a shell reads."""
     import shlex  # slow to import
-    return shlex.quote(word)
+    return shlex.join(words)
 
 
 class Template:
@@ -133,8 +133,7 @@ class Template:
         """The argument list; seq is {#}. ValueError: it is none."""
         if not self.words:
             from ._words import words_of
-            text = values[0] if len(values) == 1 \
-                else " ".join(map(_quoted, values))
+            text = values[0] if len(values) == 1 else joined(values)
             if self.shell:
                 return ["/bin/sh", "-c", text] if text else []
             return words_of(text)
