@@ -400,7 +400,7 @@ XT_TEST_SLOW(a_new_ctx_beside_one_that_lost_its_fds, "C26 C14 X3", 60)
 
 /* ---- the marks ----------------------------------------------------------- */
 
-/* The bitmap itself: runs, single ones, chunk borders, foreign ones. */
+/* The table of marks itself: runs, single ones, chunk borders, foreign ones. */
 XT_TEST(only_what_is_marked_is_closed, "C26 C14")
 {
     static const int numbers[] = {63, 64, 65, 127, 128, 200, 202};
