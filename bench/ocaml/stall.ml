@@ -6,17 +6,31 @@
 
 let period = 0.0005
 
-let watch over late =
-  while not !over do
-    let before = Unix.gettimeofday () in
-    Thread.delay period;
-    late := (Unix.gettimeofday () -. before -. period) :: !late
-  done
+(* Looks at least once: where the starts keep it from running at all, that one
+   time is as late as they took. *)
+let rec watch over late =
+  let before = Unix.gettimeofday () in
+  Thread.delay period;
+  late := (Unix.gettimeofday () -. before -. period) :: !late;
+  if not !over then watch over late
+
+(* The thread has begun to watch when this returns. *)
+let watching over late =
+  let began = Event.new_channel () in
+  let thread =
+    Thread.create
+      (fun () ->
+        Event.sync (Event.send began ());
+        watch over late)
+      ()
+  in
+  Event.sync (Event.receive began);
+  thread
 
 let measure name run =
   let over = ref false and late = ref [] in
   run (Timing.clock 20);
-  let thread = Thread.create (fun () -> watch over late) () in
+  let thread = watching over late in
   run (Timing.clock !Timing.children);
   over := true;
   Thread.join thread;
