@@ -390,7 +390,8 @@ static void *fork_and_use(void *user)
         if (!pid) {
             alarm(20 * xt_time_scale());
             libxl_postfork_child_noexec(NULL);
-            use_new_ctx();
+            if (XH_MALLOC_SURVIVES_FORK)
+                use_new_ctx();
             _exit(0);
         }
         end_of(pid);

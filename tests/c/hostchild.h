@@ -13,6 +13,15 @@
 
 #include "fixture.h"
 
+/* A child that goes on after one thread forked it while others allocate needs
+ * an allocator that survives that. The C library's does; the sanitizers' stays
+ * locked for ever. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define XH_MALLOC_SURVIVES_FORK 0
+#else
+#define XH_MALLOC_SURVIVES_FORK 1
+#endif
+
 /* ---- signal dispositions, bit for bit ----------------------------------- */
 
 /* What rt_sigaction itself takes and gives. */

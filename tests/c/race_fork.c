@@ -249,14 +249,6 @@ XT_TEST(the_forked_child_cannot_harm_the_parents_children, "C14 C13 X2")
 static atomic_int stop;
 static atomic_long forked, leaked, used;
 
-/* A child that goes on after another thread forked it needs an allocator that
- * survives that. The C library's does, the sanitizers' do not. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define CHILDREN_USE_THE_LIBRARY 0
-#else
-#define CHILDREN_USE_THE_LIBRARY 1
-#endif
-
 /* Three kinds of children: one that only ends, one that executes a program
  * which tells what it inherited, and one that uses the library itself. */
 static void *fork_all_the_time(void *arg)
@@ -269,7 +261,7 @@ static void *fork_all_the_time(void *arg)
 
         if (i % 8 == 0)
             kind = 1;
-        else if (i % 8 == 4 && CHILDREN_USE_THE_LIBRARY)
+        else if (i % 8 == 4 && XH_MALLOC_SURVIVES_FORK)
             kind = 2;
         if (kind == 1)
             xt_pipe(out);
@@ -389,7 +381,7 @@ XT_TEST_SLOW(a_host_that_forks_without_pause, "C14 defect-17", 90)
     }
     /* Both sides get on, all the time: watched a second at a time. */
     while (xt_now_ms() < until ||
-           (CHILDREN_USE_THE_LIBRARY && atomic_load(&used) < 3)) {
+           (XH_MALLOC_SURVIVES_FORK && atomic_load(&used) < 3)) {
         long long next = xt_now_ms() + 1000 * xt_time_scale();
         struct timespec tenth = {0, 100000000};
         long now;
@@ -409,7 +401,7 @@ XT_TEST_SLOW(a_host_that_forks_without_pause, "C14 defect-17", 90)
             atomic_load(&forked), atomic_load(&used), atomic_load(&started));
     XT_GT_INT(atomic_load(&forked), 100);
     XT_GT_INT(atomic_load(&started), 100);
-    if (CHILDREN_USE_THE_LIBRARY)
+    if (XH_MALLOC_SURVIVES_FORK)
         XT_GT_INT(atomic_load(&used), 0);
     XT_EQ_INT(atomic_load(&leaked), 0);
     XH_NO_CHILDREN();
