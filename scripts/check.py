@@ -3,13 +3,14 @@
 
 Called by `make check`, and with --all by `make check-all`. Each area is a
 make target that ends its output with a line `N passed, N failed, N skipped`.
-An area that fails, hangs or prints no such line counts as a failure. Python's
-areas run beside the others, once what both need is built; what counts costs
+An area that fails, hangs or prints no such line counts as a failure. Areas run
+in lanes, one beside the other, once what all need is built; what counts costs
 runs alone, after them. The last line of the output is the sum; the exit
 status is 0 only when nothing failed. Logs stay in build/check/.
 
 usage: check.py [--all] [AREA...]
 """
+import functools
 import os
 import re
 import signal
@@ -43,8 +44,10 @@ AREAS = [
     ("bench", "bench-quick"),
     ("bench, OCaml", "bench-ocaml-quick"),
 ]
-# One after the other, beside those that are in neither list.
-BESIDE = ("check-python", "check-python-asan", "check-docs")
+# Lanes beside that of those in neither list; in a lane one after the other.
+# Three for two processors: Python's tests wait a third of their time.
+BESIDE = (("check-python",),
+          ("check-ocaml", "check-python-asan", "check-docs"))
 # After all of those.
 ALONE = ("bench-quick", "bench-ocaml-quick")
 SHARED = ("lib", "helpers", "python", "ocaml")  # two makes must not build it
@@ -200,7 +203,7 @@ def run_lanes(*lanes):
 
 
 def run_areas(areas, make):
-    """Run them, two at a time where that may be; return their Outcomes."""
+    """Run them, a lane beside the other where it may be; return Outcomes."""
     outcomes = {}
 
     def run(some):
@@ -208,13 +211,14 @@ def run_areas(areas, make):
             if not over.is_set():
                 outcomes[target] = run_area(name, target, make, seconds)
 
-    beside = [area for area in areas if area[1] in BESIDE]
-    short = {target for _, target in AREAS}
-    first = [area for area in areas if area[1] in short
-             and area[1] not in BESIDE and area[1] not in ALONE]
-    if beside and first:
+    elsewhere = {target for lane in BESIDE for target in lane} | set(ALONE)
+    lanes = [[area for area in areas if area[1] in lane] for lane in BESIDE]
+    lanes.append([area for area in areas
+                  if area[1] in {target for _, target in AREAS} - elsewhere])
+    lanes = [lane for lane in lanes if lane]
+    if len(lanes) > 1:
         build_shared(make)
-    run_lanes(lambda: run(first), lambda: run(beside))
+    run_lanes(*(functools.partial(run, lane) for lane in lanes))
     run_lanes(lambda: run([area for area in areas if area[1] not in outcomes]))
     return [outcomes[target] for _, target, _ in areas]
 

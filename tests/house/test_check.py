@@ -108,7 +108,7 @@ def test_two_at_a_time_once_what_both_need_is_built(
         os.mkfifo(tmp_path / name)
     monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two"),
                                          ("c", "three")])
-    monkeypatch.setattr(check, "BESIDE", ("two",))
+    monkeypatch.setattr(check, "BESIDE", (("two",),))
     monkeypatch.setattr(check, "ALONE", ("three",))
     monkeypatch.setenv("MAKE", make(
         f'cd {tmp_path}; passed() {{ echo $3 >> done; '
@@ -140,7 +140,7 @@ def test_an_interrupt_ends_those_beside_too(
         monkeypatch.setattr(check.subprocess, "Popen", start_late)
     os.mkfifo(tmp_path / "up")
     monkeypatch.setattr(check, "AREAS", [("a", "one"), ("b", "two")])
-    monkeypatch.setattr(check, "BESIDE", ("two",))
+    monkeypatch.setattr(check, "BESIDE", (("two",),))
     monkeypatch.setenv("MAKE", make(
         f'test "$3" = lib && exit; exec 3>{tmp_path}/up; echo up >&3; '
         "cat /dev/zero > /dev/null"))

@@ -128,7 +128,10 @@ def has(suite, version):
     return suite != "aio-watcher" or number(version) < (3, 14)
 
 
-@pytest.mark.parametrize("suite", [s for s in SUITES if has(s, THIS)])
+# "installed" is the whole suite once more, half a minute of it: check-all's.
+@pytest.mark.parametrize("suite", [
+    pytest.param(s, marks=pytest.mark.long) if s == "installed" else s
+    for s in SUITES if has(s, THIS)])
 def test_of_this_python(suite, tmp_path):
     """The system's Python; its suite is a package of Debian's."""
     if importlib.util.find_spec("test.test_subprocess") is None:
