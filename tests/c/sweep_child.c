@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include "sweep.h"
 #include "probe.h"
+#include "stranger.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -434,8 +435,7 @@ XT_TEST_SLOW(adopt, "X5", 120)
     struct xs_op op = {.name = "adopt", .setup = adopt_setup, .run = adopt_run,
                        .teardown = adopt_teardown, .also = also};
 
-    if (!xp_pidfds() || !xp_pidfd_open())
-        XT_SKIP("adoption is by pidfd, which is refused here");
+    xo_needs_pidfds();
     xs_sweep(&op);
 }
 

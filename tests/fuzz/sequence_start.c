@@ -289,7 +289,7 @@ void adopt(int c, struct fz_input *in)
         return;
     p = &sim.process[which % (unsigned)sim.n];
     if (named && p->reaped != SIM_UNREAPED && sim.exit_info)
-        return; /* told at once, without a pid: child_adopt.c has these */
+        return; /* told at once, without a pid: adopt_refused.c has these */
     expected = expected_of_adopting(c, p, named, wrong);
     k = new_kid(c, (enum kind)(how / 8 % OPERATION));
     k->adopted = 1;

@@ -1,0 +1,80 @@
+/* stranger.c - processes that somebody else started
+ *
+ * See stranger.h. Called by the adopt_ tests; builds on hostchild.c and
+ * probe.c.
+ */
+#define _GNU_SOURCE
+#include "stranger.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "probe.h"
+
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434
+#endif
+
+int xo_pidfds(void)
+{
+    return xp_pidfds() && xp_pidfd_open();
+}
+
+void xo_needs_pidfds(void)
+{
+    if (!xo_pidfds())
+        XT_SKIP("adoption is by pidfd, which is refused here");
+}
+
+int xo_pidfd(pid_t pid)
+{
+    return (int)XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+}
+
+void xo_await_byte_or_end(int fd)
+{
+    char c;
+
+    while (read(fd, &c, 1) < 0 && errno == EINTR)
+        ;
+}
+
+struct xo_process xo_process_new(struct xh_end end)
+{
+    int ends[2], reaps[2], tells[2];
+    struct xo_process f;
+
+    xt_pipe(ends);
+    xt_pipe(reaps);
+    xt_pipe(tells);
+    f.parent = XT_SYS(fork());
+    if (!f.parent) {
+        pid_t child;
+
+        close(ends[1]);
+        close(reaps[1]);
+        child = fork();
+        if (!child) {
+            close(reaps[0]);
+            xo_await_byte_or_end(ends[0]);
+            xh_end_now(end);
+        }
+        close(ends[0]);
+        if (write(tells[1], &child, sizeof(child)) != sizeof(child))
+            _exit(1);
+        xo_await_byte_or_end(reaps[0]);
+        waitpid(child, NULL, 0);
+        _exit(0);
+    }
+    xt_close(&ends[0]);
+    xt_close(&reaps[0]);
+    xt_close(&tells[1]);
+    XT_EQ_INT(read(tells[0], &f.child, sizeof(f.child)), sizeof(f.child));
+    XT_GT_INT(f.child, 1);
+    xt_close(&tells[0]);
+    f.end_gate = ends[1];
+    f.reap_gate = reaps[1];
+    return f;
+}
