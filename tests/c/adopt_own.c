@@ -21,7 +21,7 @@ XT_TEST(a_child_of_the_host_is_reaped_as_one, "C6 C5 C13")
         libxl_sigchld_owner_libxl_always_selective_reap,
         libxl_sigchld_owner_libxl};
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     for (size_t i = 0; i < 3; i++) {
         libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
         libxl_childproc_result r;
@@ -55,10 +55,10 @@ XT_TEST(a_pidfd_names_it_as_well, "C6 C13 C16")
     pid_t pid;
     int gate, pidfd;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_SIGNAL(SIGTERM), &gate);
-    pidfd = xo_pidfd(pid);
+    pidfd = xf_pidfd(pid);
     XT_OK(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id));
     /* It is duplicated: ours may be closed at once, and was not changed. */
     XT_EQ_INT(fcntl(pidfd, F_GETFD), FD_CLOEXEC);
@@ -80,7 +80,7 @@ XT_TEST(an_adopted_child_can_be_killed, "C13")
     pid_t pid;
     int gate;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_EXIT(0), &gate);
     XT_OK(libxl_childproc_start_time(pid, &ticks));
@@ -107,7 +107,7 @@ XT_TEST(an_adopted_leader_is_killed_with_its_group, "C13")
     pid_t pid;
     int out[2];
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     xt_pipe(out);
     first = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     fd.source = out[1];
@@ -142,7 +142,7 @@ XT_TEST(a_member_of_a_group_is_only_a_process, "C13 X5")
     pid_t pid;
     int gate;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_EXIT(8), &gate);
     XT_OK(libxl_childproc_start_time(pid, &ticks));
@@ -167,7 +167,7 @@ XT_TEST(an_adopted_child_that_has_ended, "C13 C6")
     int gate;
     pid_t pid;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     for (int late = 0; late < 2; late++) {
         pid = xh_fork_held(XH_EXIT(9), &gate);
@@ -199,7 +199,7 @@ XT_TEST(freed_the_adopted_are_left, "X2")
     int gate;
     pid_t pid;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     for (int ended = 0; ended < 2; ended++) {
         ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
         pid = xh_fork_held(XH_EXIT(10), &gate);

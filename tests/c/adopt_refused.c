@@ -29,7 +29,7 @@ XT_TEST(another_process_of_that_number_is_not_adopted, "C13 X5")
     int gate, own;
     pid_t pid;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_EXIT(3), &gate);
     XT_OK(libxl_childproc_start_time(pid, &ticks));
@@ -63,15 +63,15 @@ XT_TEST(nobody_adopts_themselves, "C13 X5")
     uint64_t ticks;
     int own;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     XT_OK(libxl_childproc_start_time(getpid(), &ticks));
     XT_RC(libxl_childproc_adopt(ctx, getpid(), ticks, -1, NULL, &id),
           ERROR_INVAL);
-    own = xo_pidfd(getpid());
+    own = xf_pidfd(getpid());
     XT_RC(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id), ERROR_INVAL);
     xt_close(&own);
-    own = xo_pidfd(1);
+    own = xf_pidfd(1);
     XT_RC(libxl_childproc_adopt(ctx, 0, 0, own, NULL, &id), ERROR_INVAL);
     xt_close(&own);
     XT_EQ_INT(id, 4711);
@@ -98,10 +98,10 @@ XT_TEST(a_pidfd_of_one_that_was_reaped, "C13 C6 X5")
     int gate, pidfd;
     pid_t pid;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_EXIT(3), &gate);
-    pidfd = xo_pidfd(pid);
+    pidfd = xf_pidfd(pid);
     real_open = xl_sys.open;
     xl_sys.open = no_descriptor;
     XT_RC(libxl_childproc_adopt(ctx, 0, 0, pidfd, NULL, &id), ERROR_SYSTEM);
@@ -150,7 +150,7 @@ static void tell(libxl_ctx *ctx, const libxl_childproc_result *result,
 
 XT_TEST(one_that_was_reaped_is_told_at_once, "C6 C26")
 {
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     if (!xp_exit_info())
         XT_SKIP("the kernel does not tell how a reaped process ended");
     real_open = xl_sys.open;
@@ -174,7 +174,7 @@ XT_TEST(one_that_was_reaped_is_told_at_once, "C6 C26")
                 if (kind == LIBXL_REPORT_CALLBACK)
                     report.callback = tell;
                 pid = xh_fork_held(end, &gate);
-                pidfd = xo_pidfd(pid);
+                pidfd = xf_pidfd(pid);
                 xt_close(&gate);
                 XT_EQ_INT(xh_reap(pid), xh_end_status(end));
                 memset(&last_told, 0, sizeof(last_told));
@@ -213,12 +213,12 @@ XT_TEST(by_pidfd_without_proc, "C26 C6")
     int gate, pidfd;
     pid_t pid;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     if (!xp_exit_info())
         XT_SKIP("the kernel does not tell whose pidfd it is");
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     pid = xh_fork_held(XH_EXIT(9), &gate);
-    pidfd = xo_pidfd(pid);
+    pidfd = xf_pidfd(pid);
     real_open = xl_sys.open;
     xl_sys.open = no_proc;
     absent_proc = 1;
@@ -279,7 +279,7 @@ struct adopter {
 static void *adopts(void *arg)
 {
     struct adopter *a = arg;
-    int pidfd = xo_pidfd(a->pid);
+    int pidfd = xf_pidfd(a->pid);
 
     XT_OK(libxl_childproc_adopt(a->ctx, 0, 0, pidfd, NULL, &a->id));
     xt_close(&pidfd);
@@ -293,7 +293,7 @@ XT_TEST(proc_is_asked_without_the_lock, "C26")
     pthread_t thread;
     int gate;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     a.ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     xt_pipe(gates);
     xt_pipe(asked);
@@ -330,10 +330,10 @@ XT_TEST(a_start_time_does_not_depend_on_the_name, "C13")
     pid = XT_SYS(fork());
     if (!pid) {
         close(gate[1]);
-        xo_await_byte_or_end(gate[0]);
+        xf_await_byte_or_end(gate[0]);
         if (prctl(PR_SET_NAME, "a) S 1 (2) 3") || write(told[1], "!", 1) != 1)
             _exit(1);
-        xo_await_byte_or_end(gate[0]);
+        xf_await_byte_or_end(gate[0]);
         _exit(0);
     }
     xt_close(&gate[0]);
@@ -357,7 +357,7 @@ XT_TEST(a_child_of_a_ctx_is_not_adopted_again, "C5 X5")
     pid_t pid;
     int gate;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     other = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     id = xh_spawn_held(ctx, XH_EXIT(6), NULL, NULL, &gate, &pid);
@@ -385,7 +385,7 @@ XT_TEST(without_pidfds_adoption_says_so, "C4 X5")
     pid = xh_fork_held(XH_EXIT(3), &gate);
     XT_OK(libxl_childproc_start_time(pid, &ticks));
     rc = libxl_childproc_adopt(ctx, pid, ticks, -1, NULL, &id);
-    if (xo_pidfds()) {
+    if (xf_pidfds()) {
         libxl_childproc_result r;
 
         XT_OK(rc);

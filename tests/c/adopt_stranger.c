@@ -30,7 +30,7 @@ static void adopted_stranger(struct xh_end end)
     libxl_event *event = NULL, *second = NULL;
     libxl_childproc_result *r;
     libxl_childproc_id id = 0;
-    struct xo_process f = xo_process_new(end);
+    struct xf_process f = xf_process_new(end);
     uint64_t ticks;
 
     XT_OK(libxl_childproc_start_time(f.child, &ticks));
@@ -63,7 +63,7 @@ static void adopted_stranger(struct xh_end end)
 
 XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
 {
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     adopted_stranger(XH_EXIT(0));
     adopted_stranger(XH_EXIT(201));
     adopted_stranger(XH_SIGNAL(SIGUSR2));
@@ -86,11 +86,11 @@ XT_TEST(one_that_cannot_be_watched_is_not_adopted, "C12 X5")
                                                 libxl_sigchld_owner_mainloop};
     struct xl_sys real = xl_sys;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     for (size_t i = 0; i < 2; i++) {
         libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
         libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
-        struct xo_process f = xo_process_new(XH_EXIT(0));
+        struct xf_process f = xf_process_new(XH_EXIT(0));
         libxl_childproc_id id = 5;
         libxl_event *event;
         uint64_t ticks;
@@ -120,14 +120,14 @@ XT_TEST(an_adopted_zombie_keeps_no_loop_busy, "O5 C6")
     static const libxl_sigchld_owner owner[] = {libxl_sigchld_owner_none,
                                                 libxl_sigchld_owner_mainloop};
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     if (!xp_recovers())
         XT_SKIP("it is reported at once where the kernel keeps no exits");
     for (size_t i = 0; i < 2; i++) {
         libxl_ctx *ctx = xt_ctx_new(owner[i], NULL);
         libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
         struct pollfd loop = {libxl_ctx_fileno(ctx), POLLIN, 0};
-        struct xo_process f = xo_process_new(XH_EXIT(7));
+        struct xf_process f = xf_process_new(XH_EXIT(7));
         libxl_childproc_id id = 0;
         libxl_event *event;
         uint64_t ticks;
@@ -155,14 +155,14 @@ XT_TEST(a_pidfd_may_be_adopted_again, "C5 C6 O5")
 {
     struct pollfd theirs = {.events = POLLIN};
     libxl_ctx *ctx;
-    struct xo_process f;
+    struct xf_process f;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     /* without it a zombie of others is reported, and can be adopted again */
     xl_facility_limit(~(unsigned)LIBXL_FACILITY_EXIT_INFO);
     ctx = xt_ctx_new(libxl_sigchld_owner_mainloop, NULL);
-    f = xo_process_new(XH_EXIT(0));
-    theirs.fd = xo_pidfd(f.child);
+    f = xf_process_new(XH_EXIT(0));
+    theirs.fd = xf_pidfd(f.child);
     xt_close(&f.end_gate);
     XT_EQ_INT(poll(&theirs, 1, -1), 1);
     for (int i = 0; i < 2; i++) {
@@ -184,19 +184,19 @@ XT_TEST(an_adopted_zombie_is_not_there_to_be_killed, "C13")
 {
     libxl_kill_policy policy = {SIGTERM, 600000, LIBXL_KILL_PROCESS};
     struct pollfd ended = {.events = POLLIN};
-    struct xo_process f;
+    struct xf_process f;
     libxl_childproc_id id = 0;
     uint64_t ticks;
     libxl_ctx *ctx;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    f = xo_process_new(XH_EXIT(0));
+    f = xf_process_new(XH_EXIT(0));
     XT_OK(libxl_childproc_start_time(f.child, &ticks));
     XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, NULL, &id));
     if (xp_pidfd_send_signal()) /* it is there */
         XT_OK(libxl_childproc_kill(ctx, id, 0, LIBXL_KILL_PROCESS));
-    ended.fd = xo_pidfd(f.child);
+    ended.fd = xf_pidfd(f.child);
     xt_close(&f.end_gate);
     XT_EQ_INT(poll(&ended, 1, -1), 1);
     xt_close(&ended.fd);
@@ -241,12 +241,12 @@ XT_TEST(a_process_that_is_no_child_is_not_killed_by_number, "C13")
     struct xl_sys real = xl_sys;
     libxl_childproc_id id = 0;
     uint64_t ticks;
-    struct xo_process f;
+    struct xf_process f;
     libxl_ctx *ctx;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    f = xo_process_new(XH_EXIT(0));
+    f = xf_process_new(XH_EXIT(0));
     XT_OK(libxl_childproc_start_time(f.child, &ticks));
     XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, NULL, &id));
     xl_sys.pidfd_send_signal = refuse_signal;
@@ -278,7 +278,7 @@ XT_TEST(a_daemons_second_life, "C6 X2")
     libxl_ctx *ctx;
     pid_t init, first = 0;
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     exit_info = xp_recovers();
     xt_pipe(tells);
     xt_pipe(gate);

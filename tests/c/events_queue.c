@@ -1,6 +1,7 @@
-/* events_queue.c - events: masks, predicates, order, hooks, evenables
+/* events_queue.c - events: masks, predicates, order, hooks
  *
- * Proves E1, E3, E4, E5 and E6 on one thread; events_threads.c has E2.
+ * Proves E1, E3, E4 and E5 on one thread; events_threads.c has E2 and
+ * events_evenable.c has E6.
  */
 #define _GNU_SOURCE
 #include "hostchild.h"
@@ -11,25 +12,6 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static libxl_childproc_report by_event(libxl_ev_user user)
-{
-    libxl_childproc_report report = {LIBXL_REPORT_EVENT, NULL, {user}};
-
-    return report;
-}
-
-/* Pumps until the ctx has no unreported child, taking no event. */
-static void pump_until_childless(libxl_ctx *ctx)
-{
-    libxl_event *event;
-    int rc;
-
-    while (libxl_childproc_count(ctx)) {
-        rc = libxl_event_wait_many(ctx, &event, 1, 0, 10, 0);
-        XT_EQ_INT(rc, ERROR_TIMEDOUT);
-    }
-}
 
 XT_TEST(check_says_not_ready, "E1")
 {
@@ -62,13 +44,13 @@ XT_TEST(mask_and_predicate_both_filter, "E1")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     uint64_t exits = LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_CHILDPROC_EXIT);
-    libxl_childproc_report one = by_event(1), two = by_event(2);
+    libxl_childproc_report one = xt_by_event(1), two = xt_by_event(2);
     libxl_ev_user wanted = 2, absent = 3;
     libxl_event *event = NULL;
 
     xt_spawn_argv(ctx, XT_CHILD("exit", "1"), &one, NULL);
     xt_spawn_argv(ctx, XT_CHILD("exit", "2"), &two, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     XT_RC(libxl_event_check(ctx, &event, ~exits, NULL, NULL), ERROR_NOT_READY);
     XT_RC(libxl_event_check(ctx, &event, ~exits, is_user, &wanted),
           ERROR_NOT_READY);
@@ -106,7 +88,7 @@ XT_TEST(each_event_once, "E1 C5 C6 C8")
         libxl_event *event;
 
         for (int i = 0; i < MANY; i++) {
-            libxl_childproc_report report = by_event(i);
+            libxl_childproc_report report = xt_by_event(i);
             char code[8];
 
             snprintf(code, sizeof(code), "%d", i);
@@ -136,12 +118,12 @@ XT_TEST(wait_many_takes_up_to_max, "E1")
     int total = 0;
 
     for (int i = 0; i < 50; i++) {
-        libxl_childproc_report report = by_event(i);
+        libxl_childproc_report report = xt_by_event(i);
 
         xt_spawn_argv(ctx, (const char *const[]){xt_tiny_path(), NULL},
                       &report, NULL);
     }
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     while (total < 50) {
         int n = libxl_event_wait_many(ctx, events, total ? 64 : 7,
                                       LIBXL_EVENTMASK_ALL, -1, 0);
@@ -200,7 +182,7 @@ XT_TEST(order_of_one_child, "E1")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("pause"));
-    libxl_childproc_report report = by_event(1);
+    libxl_childproc_report report = xt_by_event(1);
     static const int signals[] = {SIGSTOP, SIGCONT, SIGKILL};
     static const libxl_event_type types[] = {
         LIBXL_EVENT_TYPE_CHILDPROC_STOPPED,
@@ -242,7 +224,7 @@ static void occurs(void *user, libxl_event *event)
     h->thread = pthread_self();
     libxl_event_free(h->ctx, event);
     if (h->start_more > 0) {
-        libxl_childproc_report report = by_event(100 + h->start_more);
+        libxl_childproc_report report = xt_by_event(100 + h->start_more);
         libxl_event *none;
 
         h->start_more--;
@@ -276,7 +258,7 @@ XT_TEST(masked_events_go_to_the_hook, "E3")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_childproc_spec spec = xt_spec(XT_CHILD("stop", "exit", "6"));
-    libxl_childproc_report report = by_event(7);
+    libxl_childproc_report report = xt_by_event(7);
     libxl_childproc_id id;
     struct hooked h;
     libxl_event *event;
@@ -289,7 +271,7 @@ XT_TEST(masked_events_go_to_the_hook, "E3")
     libxl_event_free(ctx, event);
     XT_EQ_INT(h.occurred, 0);
     XT_OK(libxl_childproc_kill(ctx, id, SIGCONT, LIBXL_KILL_PROCESS));
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     while (!libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL)) {
         XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_CONTINUED);
         libxl_event_free(ctx, event);
@@ -304,17 +286,17 @@ XT_TEST(masked_events_go_to_the_hook, "E3")
 XT_TEST(rerouting_leaves_the_queue, "E3")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_report report = by_event(1);
+    libxl_childproc_report report = xt_by_event(1);
     struct hooked h;
     libxl_event *event;
     libxl_event_hooks bad = {1, NULL, NULL, sizeof(bad)};
 
     xt_spawn_argv(ctx, XT_CHILD("exit", "1"), &report, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     hook(&h, ctx, LIBXL_EVENTMASK_ALL);
     XT_RC(libxl_event_register_callbacks(ctx, &bad, NULL), ERROR_INVAL);
     xt_spawn_argv(ctx, XT_CHILD("exit", "1"), &report, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     XT_EQ_INT(h.occurred, 1); /* the refused call changed nothing */
     XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
     libxl_event_free(ctx, event);
@@ -322,7 +304,7 @@ XT_TEST(rerouting_leaves_the_queue, "E3")
           ERROR_NOT_READY);
     XT_OK(libxl_event_register_callbacks(ctx, NULL, NULL));
     xt_spawn_argv(ctx, XT_CHILD("exit", "1"), &report, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     XT_EQ_INT(h.occurred, 1);
     XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
     libxl_event_free(ctx, event);
@@ -332,13 +314,13 @@ XT_TEST(rerouting_leaves_the_queue, "E3")
 XT_TEST(hooks_may_reenter, "E4 C5")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_childproc_report report = by_event(1);
+    libxl_childproc_report report = xt_by_event(1);
     struct hooked h;
 
     hook(&h, ctx, LIBXL_EVENTMASK_ALL);
     h.start_more = 5;
     xt_spawn_argv(ctx, XT_CHILD("exit", "1"), &report, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     XT_EQ_INT(h.occurred, 6);
     xt_ctx_free(ctx);
 }
@@ -379,7 +361,7 @@ XT_TEST(callbacks_may_do_anything, "E4 C5")
                                      {.for_callback = &c}};
 
     xt_spawn_argv(ctx, XT_CHILD("exit", "0"), &report, NULL);
-    pump_until_childless(ctx);
+    xt_pump_until_childless(ctx);
     XT_EQ_INT(c.calls, 11);
     xt_ctx_free(ctx);
 }
@@ -487,184 +469,4 @@ XT_TEST(disaster_may_not_reenter, "E4 X5")
     XT_EQ_INT(h.disasters, 1);
     xt_ctx_free(ctx);
     xt_log_dispose(&log);
-}
-
-/* ---- evenables ---------------------------------------------------------- */
-
-static int drain(libxl_ctx *ctx, int *seen)
-{
-    libxl_event *event;
-    int n = 0;
-
-    while (!libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL)) {
-        XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_CHILDPROC_EXIT);
-        XT_LT_INT(event->for_user, 10);
-        XT_EXITED(&event->u.childproc_exit, 2);
-        seen[event->for_user]++;
-        libxl_event_free(ctx, event);
-        n++;
-    }
-    return n;
-}
-
-XT_TEST(identical_evenables_each_fire, "E6")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_evgen_childproc_exit *one, *same, *every, *late;
-    libxl_childproc_report report = by_event(0);
-    int seen[10] = {0};
-    libxl_childproc_id id;
-    pid_t pid;
-
-    XT_OK(libxl_evenable_childproc_exit(ctx, 0, 3, &every));
-    id = xt_spawn_argv(ctx, XT_CHILD("stop", "exit", "2"), &report, &pid);
-    XT_OK(libxl_evenable_childproc_exit(ctx, pid, 1, &one));
-    XT_OK(libxl_evenable_childproc_exit(ctx, pid, 1, &same));
-    XT_OK(libxl_evenable_childproc_exit(ctx, 0, 4, &late));
-    XT_OK(libxl_childproc_kill(ctx, id, SIGCONT, LIBXL_KILL_PROCESS));
-    while (libxl_childproc_count(ctx)) {
-        libxl_event *none;
-        int rc;
-
-        /* It may not have stopped yet when the first SIGCONT came. */
-        rc = libxl_childproc_kill(ctx, id, SIGCONT, LIBXL_KILL_PROCESS);
-        XT_TRUE(!rc || rc == ERROR_NOTFOUND);
-        XT_RC(libxl_event_wait_many(ctx, &none, 1, 0, 5, 0), ERROR_TIMEDOUT);
-    }
-    XT_EQ_INT(drain(ctx, seen), 5);
-    XT_EQ_INT(seen[0], 1);
-    XT_EQ_INT(seen[1], 2);
-    XT_EQ_INT(seen[3], 1);
-    XT_EQ_INT(seen[4], 1);
-    libxl_evdisable_childproc_exit(ctx, one);
-    libxl_evdisable_childproc_exit(ctx, every);
-    libxl_evdisable_childproc_exit(ctx, NULL);
-    xt_ctx_free(ctx); /* and frees the other two */
-}
-
-XT_TEST(disabled_evenables_are_silent, "E6")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_evgen_childproc_exit *gone, *stays;
-    libxl_childproc_report silent = {LIBXL_REPORT_NONE, NULL, {0}};
-    int seen[10] = {0};
-
-    XT_OK(libxl_evenable_childproc_exit(ctx, 0, 1, &gone));
-    XT_OK(libxl_evenable_childproc_exit(ctx, 0, 2, &stays));
-    xt_spawn_argv(ctx, XT_CHILD("exit", "2"), &silent, NULL);
-    pump_until_childless(ctx);
-    /* What occurred before may still come. */
-    libxl_evdisable_childproc_exit(ctx, gone);
-    XT_GE_INT(drain(ctx, seen), 1);
-    XT_EQ_INT(seen[2], 1);
-    XT_LE_INT(seen[1], 1);
-    seen[1] = seen[2] = 0;
-    xt_spawn_argv(ctx, XT_CHILD("exit", "2"), &silent, NULL);
-    pump_until_childless(ctx);
-    XT_EQ_INT(drain(ctx, seen), 1);
-    XT_EQ_INT(seen[1], 0);
-    XT_EQ_INT(seen[2], 1);
-    xt_ctx_free(ctx);
-}
-
-/* One that has ended, and that nobody has asked for: its event comes at once,
- * whether its number is kept or not, and whoever has learnt of the end. */
-XT_TEST(evenable_of_a_held_end_occurs_at_once, "E6 C22")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-
-    for (int holds = 0; holds < 2; holds++)
-        for (int keep = 0; keep < 2; keep++) {
-            libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "7"));
-            libxl_evgen_childproc_exit *evgen;
-            libxl_childproc_result r;
-            libxl_childproc_id id;
-            libxl_event *event;
-            pid_t pid;
-
-            if (holds)
-                spec.flags |= LIBXL_SPAWN_HOLD_PID;
-            XT_OK(libxl_childproc_spawn(ctx, &spec, NULL, &id, &pid, NULL));
-            if (keep) { /* asked for, and still held */
-                XT_OK(libxl_childproc_wait(ctx, id, LIBXL_WAIT_FOREVER,
-                                           LIBXL_WAIT_KEEP, &r));
-            } else {
-                xh_await_zombie(pid);
-                xh_pump(ctx);
-            }
-            XT_OK(libxl_evenable_childproc_exit(ctx, pid, 5, &evgen));
-            XT_OK(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
-                                    NULL));
-            XT_EQ_INT(event->for_user, 5);
-            XT_EXITED(&event->u.childproc_exit, 7);
-            XT_TRUE(event->u.childproc_exit.id == id);
-            libxl_event_free(ctx, event);
-            XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL,
-                                    NULL),
-                  ERROR_NOT_READY);
-            libxl_evdisable_childproc_exit(ctx, evgen);
-            r = xt_wait(ctx, id);
-            XT_EXITED(&r, 7);
-            XT_RC(libxl_evenable_childproc_exit(ctx, pid, 5, &evgen),
-                  ERROR_UNKNOWN_CHILD);
-        }
-    xt_ctx_free(ctx);
-}
-
-/* A start has found one in passing: whoever takes many gets those, too, that
- * have ended since, and not that one alone. */
-XT_TEST(many_are_taken_with_those_that_ended_since, "E2 C21")
-{
-    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_event *event[8];
-    int gate[6], n;
-    pid_t pid[6];
-
-    for (int k = 0; k < 3; k++)
-        xh_spawn_held(ctx, xh_end_of(k), NULL, &report, &gate[k], &pid[k]);
-    xt_close(&gate[0]);
-    xh_await_zombie_or_gone(pid, 1);
-    for (int k = 3; k < 6; k++)
-        xh_spawn_held(ctx, xh_end_of(k), NULL, &report, &gate[k], &pid[k]);
-    XT_EQ_INT(xh_is_zombie(pid[0]), -1);
-    for (int k = 1; k < 3; k++)
-        xt_close(&gate[k]);
-    for (int k = 1; k < 3; k++)
-        xh_await_zombie(pid[k]);
-    n = libxl_event_wait_many(ctx, event, 8, LIBXL_EVENTMASK_ALL,
-                              LIBXL_WAIT_FOREVER, 0);
-    XT_EQ_INT(n, 3);
-    for (int k = 0; k < n; k++)
-        libxl_event_free(ctx, event[k]);
-    for (int k = 3; k < 6; k++)
-        xt_close(&gate[k]);
-    for (int left = 3; left > 0; left -= n) {
-        n = libxl_event_wait_many(ctx, event, 8, LIBXL_EVENTMASK_ALL,
-                                  LIBXL_WAIT_FOREVER, 0);
-        XT_GT_INT(n, 0);
-        for (int k = 0; k < n; k++)
-            libxl_event_free(ctx, event[k]);
-    }
-    xt_ctx_free(ctx);
-}
-
-XT_TEST(evenable_needs_a_live_child, "E6 X5")
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_evgen_childproc_exit *evgen = NULL;
-    libxl_childproc_result r;
-    libxl_childproc_id id;
-    pid_t pid;
-
-    XT_RC(libxl_evenable_childproc_exit(ctx, getpid(), 0, &evgen),
-          ERROR_UNKNOWN_CHILD);
-    XT_RC(libxl_evenable_childproc_exit(ctx, 0, 0, NULL), ERROR_INVAL);
-    id = xt_spawn_argv(ctx, XT_CHILD("exit", "0"), NULL, &pid);
-    r = xt_wait(ctx, id);
-    XT_EXITED(&r, 0);
-    XT_RC(libxl_evenable_childproc_exit(ctx, pid, 0, &evgen),
-          ERROR_UNKNOWN_CHILD);
-    XT_EQ_PTR(evgen, NULL);
-    xt_ctx_free(ctx);
 }

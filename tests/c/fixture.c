@@ -165,6 +165,22 @@ libxl_childproc_id xt_spawn_argv(libxl_ctx *ctx, const char *const *argv,
     return xt_spawn(ctx, &spec, report, ret_pid);
 }
 
+libxl_childproc_report xt_by_event(libxl_ev_user user)
+{
+    libxl_childproc_report report = {LIBXL_REPORT_EVENT, NULL, {user}};
+
+    return report;
+}
+
+void xt_pump_until_childless(libxl_ctx *ctx)
+{
+    libxl_event *event;
+
+    while (libxl_childproc_count(ctx))
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 10, 0),
+              ERROR_TIMEDOUT);
+}
+
 libxl_childproc_result xt_wait(libxl_ctx *ctx, libxl_childproc_id id)
 {
     libxl_childproc_result result;

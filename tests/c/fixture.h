@@ -57,6 +57,11 @@ libxl_childproc_id xt_spawn_argv(libxl_ctx *ctx, const char *const *argv,
                                  const libxl_childproc_report *report,
                                  pid_t *ret_pid);
 
+/* A report by an event that carries user. */
+libxl_childproc_report xt_by_event(libxl_ev_user user);
+/* Pumps until the ctx has no unreported child, taking no event. */
+void xt_pump_until_childless(libxl_ctx *ctx);
+
 /* Waits for a held child; its result. */
 libxl_childproc_result xt_wait(libxl_ctx *ctx, libxl_childproc_id id);
 

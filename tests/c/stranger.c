@@ -17,23 +17,23 @@
 #define SYS_pidfd_open 434
 #endif
 
-int xo_pidfds(void)
+int xf_pidfds(void)
 {
     return xp_pidfds() && xp_pidfd_open();
 }
 
-void xo_needs_pidfds(void)
+void xf_needs_pidfds(void)
 {
-    if (!xo_pidfds())
+    if (!xf_pidfds())
         XT_SKIP("adoption is by pidfd, which is refused here");
 }
 
-int xo_pidfd(pid_t pid)
+int xf_pidfd(pid_t pid)
 {
     return (int)XT_SYS(syscall(SYS_pidfd_open, pid, 0));
 }
 
-void xo_await_byte_or_end(int fd)
+void xf_await_byte_or_end(int fd)
 {
     char c;
 
@@ -41,10 +41,10 @@ void xo_await_byte_or_end(int fd)
         ;
 }
 
-struct xo_process xo_process_new(struct xh_end end)
+struct xf_process xf_process_new(struct xh_end end)
 {
     int ends[2], reaps[2], tells[2];
-    struct xo_process f;
+    struct xf_process f;
 
     xt_pipe(ends);
     xt_pipe(reaps);
@@ -58,13 +58,13 @@ struct xo_process xo_process_new(struct xh_end end)
         child = fork();
         if (!child) {
             close(reaps[0]);
-            xo_await_byte_or_end(ends[0]);
+            xf_await_byte_or_end(ends[0]);
             xh_end_now(end);
         }
         close(ends[0]);
         if (write(tells[1], &child, sizeof(child)) != sizeof(child))
             _exit(1);
-        xo_await_byte_or_end(reaps[0]);
+        xf_await_byte_or_end(reaps[0]);
         waitpid(child, NULL, 0);
         _exit(0);
     }

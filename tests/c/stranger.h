@@ -12,22 +12,22 @@
 #include "hostchild.h"
 
 /* 1: the library can adopt here, which it does by pidfd. */
-int xo_pidfds(void);
+int xf_pidfds(void);
 /* Leaves the case where it cannot. */
-void xo_needs_pidfds(void);
+void xf_needs_pidfds(void);
 /* A pidfd of the process; the caller closes it. */
-int xo_pidfd(pid_t pid);
+int xf_pidfd(pid_t pid);
 
 /* A process whose parent is another one of ours: the parent waits for it when
  * reap_gate is closed, and ends then. */
-struct xo_process {
+struct xf_process {
     pid_t parent, child;
     int end_gate;  /* close: the child ends */
     int reap_gate; /* close: its parent reaps it */
 };
-struct xo_process xo_process_new(struct xh_end end);
+struct xf_process xf_process_new(struct xh_end end);
 
 /* In a child: until somebody writes to the pipe or nobody holds its end. */
-void xo_await_byte_or_end(int fd);
+void xf_await_byte_or_end(int fd);
 
 #endif

@@ -435,7 +435,7 @@ XT_TEST_SLOW(adopt, "X5", 120)
     struct xs_op op = {.name = "adopt", .setup = adopt_setup, .run = adopt_run,
                        .teardown = adopt_teardown, .also = also};
 
-    xo_needs_pidfds();
+    xf_needs_pidfds();
     xs_sweep(&op);
 }
 
