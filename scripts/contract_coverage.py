@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import tree  # noqa: E402
 
 TABLE = Path("docs/contract-coverage.md")
-LINE = re.compile(r"(?<![A-Za-z0-9])([XEOACB]\d{1,2})(?![A-Za-z0-9])")
+LINE = re.compile(r"(?<![A-Za-z0-9])([XEOACBF]\d{1,2})(?![A-Za-z0-9])")
 C_CASE = re.compile(r'\bXT_TEST\w*\(\s*([\w#]+)\s*,\s*"([^"]*)"')
 OCAML_CASE = re.compile(r'"((?:[^"\\]|\\.)*)"')
 HEAD = """# Which tests prove which line of the contract

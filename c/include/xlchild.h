@@ -7,5 +7,6 @@
 #include "xlchild/osevent.h"
 #include "xlchild/childproc.h"
 #include "xlchild/exec.h"
+#include "xlchild/family.h"
 
 #endif

@@ -9,7 +9,7 @@ XT_WRAPPERS := world profile
 XT_TESTS := $(patsubst tests/c/%.c,%,$(shell grep -l '^XT_TEST' tests/c/*.c))
 XT_SUPPORT_SRC := $(filter-out $(XT_TESTS:%=tests/c/%.c) \
   $(XT_WRAPPERS:%=tests/c/%.c), $(wildcard tests/c/*.c))
-XT_HELPERS := child tiny reaper witness dirty.so
+XT_HELPERS := child stray tiny reaper witness dirty.so
 XT_JOBS ?= 2
 
 XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
@@ -20,7 +20,7 @@ XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 
 XT_HELPER_BIN := $(XT_HELPERS:%=build/tests/helpers/%)
 
-build/tests/helpers/child build/tests/helpers/reaper \
+build/tests/helpers/child build/tests/helpers/stray build/tests/helpers/reaper \
   build/tests/helpers/witness: \
   build/tests/helpers/%: tests/helpers/%.c
 	@mkdir -p $(@D)

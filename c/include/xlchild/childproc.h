@@ -229,6 +229,9 @@ typedef const char *const *libxl_strings;
 typedef const void *libxl_strings;
 #endif
 
+/* Names a family of this ctx (xlchild/family.h); never reused, never 0. */
+typedef uint64_t libxl_family_id;
+
 /* Everything about a child to start. Initialise with
  * libxl_childproc_spec_init, then set what differs. Only read during the
  * call; no fd of the caller's has its flags changed. */
@@ -278,6 +281,9 @@ typedef struct libxl_childproc_spec {
      * long as it takes */
     int (*interrupted)(void *user);
     void *interrupted_user;  /* handed to interrupted */
+    libxl_family_id family;  /* one that has no child yet (xlchild/family.h);
+                                0: none. It may say what cgroup and kill.scope
+                                are, and set NEW_GROUP */
 } libxl_childproc_spec;
 
 /* libxl_childproc_spec_init_sized - the defaults, in a struct of the caller's

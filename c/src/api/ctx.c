@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "api/families.h"
 #include "api/operation.h"
 #include "child/atfork.h"
 #include "api/postfork.h"
@@ -76,6 +77,7 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->aos);
     xl_list_init(&ctx->flights);
     xl_list_init(&ctx->cgroups_due);
+    xl_list_init(&ctx->families);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
     xl_list_init(&ctx->minded);
@@ -184,6 +186,7 @@ static void free_memory(libxl_ctx *ctx)
     xl_events_destroy(ctx);
     xl_slots_destroy(&ctx->children);
     xl_slots_destroy(&ctx->streams);
+    xl_slots_destroy(&ctx->families_by_id);
     xl_spawn_free_stacks(ctx);
     xl_free(ctx->chunk);
     xl_free(ctx);
@@ -211,6 +214,7 @@ static void free_inherited(libxl_ctx *ctx)
         xl_child_forget(ctx,
                         xl_container(ctx->held.next, struct xl_child, link));
     xl_starters_forget(ctx);
+    xl_families_forget(ctx);
     xl_cgroup_forget_all(ctx);
     /* the locks may be held by threads that are not here: they are left */
     free_memory(ctx);
@@ -218,6 +222,7 @@ static void free_inherited(libxl_ctx *ctx)
 
 int libxl_ctx_free(libxl_ctx *ctx)
 {
+    struct xl_list last;
     int rc;
 
     if (ctx == NULL)
@@ -244,6 +249,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
             ctx, xl_container(ctx->aos.next, struct xl_operation, link));
     xl_reaper_thread_forget(ctx);
     xl_reap_limbo(ctx, 1);
+    xl_families_release(ctx, &last);
     release_children(ctx);
     xl_mode_release(ctx);
     xl_registration_release(ctx);
@@ -251,6 +257,7 @@ int libxl_ctx_free(libxl_ctx *ctx)
     xl_timer_disarm(&ctx->timers, &ctx->flights_look);
     xl_defer_postponed(ctx);
     xl_dispatch(ctx); /* what has occurred is still reported */
+    xl_families_remove(ctx, &last);
     xl_process_remove(ctx);
     pthread_mutex_unlock(&ctx->lock);
     xl_ctx_close_fds(ctx);

@@ -25,6 +25,7 @@
 #include "ctx/events.h"
 #include "loop/pump.h"
 #include "child/exit_watch.h"
+#include "child/family.h"
 #include "child/flights.h"
 
 #define LOOKS_IN_PASSING 16 /* at starts that nobody waited for */
@@ -233,10 +234,34 @@ static int refuse(libxl_ctx *ctx, struct xl_spawn *spawn)
     return ERROR_INVAL;
 }
 
+/* A spec with a family says what that wants. */
+static const char *into_family(libxl_ctx *ctx, struct xl_spawn *spawn)
+{
+    struct xl_family *family = xl_family_get(ctx, spawn->spec->family);
+
+    if (family == NULL || family->expects)
+        return "family";
+    if (spawn->spec != &spawn->room)
+        spawn->room = *spawn->spec;
+    spawn->spec = &spawn->room;
+    spawn->family = family;
+    return xl_family_shapes(family, &spawn->room);
+}
+
 static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
     if (xl_spec_check(&spawn->spec, &spawn->room, &spawn->failure) != 0)
         return refuse(ctx, spawn);
+    if (spawn->spec->family != 0) {
+        const char *wrong = into_family(ctx, spawn);
+
+        if (wrong != NULL) {
+            set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, wrong);
+            return refuse(ctx, spawn);
+        }
+        if (spawn->ao != NULL)
+            spawn->ao->kill = spawn->spec->kill;
+    }
     if (!xl_report_ok(spawn->report)) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "report");
         return refuse(ctx, spawn);
@@ -311,6 +336,8 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
         spawn->failure.errnoval = ENOMEM;
         goto out;
     }
+    if (spawn->family != NULL)
+        xl_family_expects(spawn->family, spawn->child);
     if (spawn->ao != NULL) {
         spawn->child->guardian = &spawn->ao->guardian;
         xl_operation_starts(ctx, spawn->ao, spawn->child->id);
@@ -414,6 +441,8 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
         spawn->failure.argument = xl_wiring_name(request->failed_file);
     }
     if (rc != 0 && !start->unsettled) {
+        if (spawn->family != NULL)
+            xl_family_expects_none(spawn->family);
         xl_child_discard(ctx, child);
         drop_start(spawn);
         errno = saved;
@@ -426,6 +455,8 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
     if (rc == 0)
         set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
     xl_child_started(ctx, child, request->pid, request->pidfd);
+    if (spawn->family != NULL)
+        xl_family_started(ctx, child);
     xl_exit_watch_new(ctx, child);
     if (spawn->pending != NULL)
         hand_over(ctx, spawn);

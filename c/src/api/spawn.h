@@ -32,6 +32,7 @@ struct xl_spawn {
     struct xl_start own;
     struct xl_start *start;
     struct xl_child *child;
+    struct xl_family *family; /* of the child; NULL */
     unsigned occurred; /* ctx->mode.occurred, when the start began */
     unsigned looked;   /* the same of ctx->mode.looked */
 };

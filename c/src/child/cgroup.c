@@ -28,6 +28,7 @@ struct xl_cgroup *xl_cgroup_new(libxl_ctx *ctx, const char *path)
     cgroup->ctx = ctx;
     cgroup->child = 0;
     cgroup->asked = 0;
+    cgroup->removal = 0;
     atomic_init(&cgroup->holders, 1);
     memcpy(cgroup->path, path, size);
     return cgroup;
@@ -51,20 +52,35 @@ static uint64_t bit_of(int signo)
     return UINT64_C(1) << (signo - 1);
 }
 
-void xl_cgroup_ask(struct xl_cgroup *cgroup, int signo)
+static void put_on_list(struct xl_cgroup *cgroup)
 {
-    cgroup->asked |= bit_of(signo);
     if (!xl_list_empty(&cgroup->link))
         return;
     xl_cgroup_hold(cgroup);
     xl_list_append(&cgroup->ctx->cgroups_due, &cgroup->link);
 }
 
-/* After SIGKILL no other signal makes a difference. */
+void xl_cgroup_ask(struct xl_cgroup *cgroup, int signo)
+{
+    cgroup->asked |= bit_of(signo);
+    put_on_list(cgroup);
+}
+
+void xl_cgroup_ask_removal(struct xl_cgroup *cgroup)
+{
+    cgroup->removal = 1;
+    put_on_list(cgroup);
+}
+
+/* After SIGKILL no other signal makes a difference. 0: it is to be removed. */
 static int take_signal(struct xl_cgroup *cgroup)
 {
     int signo = SIGKILL;
 
+    if (cgroup->asked == 0) {
+        cgroup->removal = 0;
+        return 0;
+    }
     if (cgroup->asked & bit_of(SIGKILL))
         cgroup->asked = 0;
     else
@@ -82,7 +98,7 @@ struct xl_cgroup *xl_cgroup_next(libxl_ctx *ctx, int *ret_signo)
         return NULL;
     cgroup = xl_container(ctx->cgroups_due.next, struct xl_cgroup, link);
     *ret_signo = take_signal(cgroup);
-    if (cgroup->asked == 0)
+    if (cgroup->asked == 0 && !cgroup->removal)
         xl_list_remove(&cgroup->link); /* its hold is the caller's now */
     else
         xl_cgroup_hold(cgroup);

@@ -17,6 +17,7 @@ struct xl_cgroup {
     libxl_ctx *ctx;
     libxl_childproc_id child;
     uint64_t asked; /* signals, bit 0: signal 1 */
+    int removal;    /* asked for; after all signals */
     atomic_int holders;
     char path[];
 };
@@ -37,7 +38,10 @@ int xl_cgroup_refused(int rc);
 int xl_cgroup_signal_or_kill(const struct xl_cgroup *cgroup, int *signo_io);
 /* Under the lock: soon. Cannot fail. */
 void xl_cgroup_ask(struct xl_cgroup *cgroup, int signo);
-/* What was asked for first, taken off the list and held; NULL: nothing is. */
+/* It is the library's own, and empty: it is removed soon. Cannot fail. */
+void xl_cgroup_ask_removal(struct xl_cgroup *cgroup);
+/* What was asked for first, taken off the list and held; NULL: nothing is.
+ * *ret_signo 0: it is to be removed. */
 struct xl_cgroup *xl_cgroup_next(libxl_ctx *ctx, int *ret_signo);
 /* Nothing of that is done any more. */
 void xl_cgroup_forget_all(libxl_ctx *ctx);

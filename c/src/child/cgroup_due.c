@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include "child/cgroup.h"
+#include "child/cgroup_own.h"
 #include "child/child.h"
 #include "child/send.h"
 #include "kernel/stop_point.h"
@@ -33,12 +34,15 @@ int xl_cgroup_signal_due(libxl_ctx *ctx)
     if (ctx->cgroups_busy)
         return 0;
     while ((cgroup = xl_cgroup_next(ctx, &signo)) != NULL) {
-        int rc;
+        int rc = 0;
 
         ctx->cgroups_busy = 1;
         pthread_mutex_unlock(&ctx->lock);
         XL_STOP_POINT("cgroup: asked for");
-        rc = xl_cgroup_signal_or_kill(cgroup, &signo);
+        if (signo == 0)
+            (void)xl_cgroup_remove(cgroup->path); /* not if used again */
+        else
+            rc = xl_cgroup_signal_or_kill(cgroup, &signo);
         pthread_mutex_lock(&ctx->lock);
         ctx->cgroups_busy = 0;
         if (rc != 0)

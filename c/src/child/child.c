@@ -93,10 +93,23 @@ out:
     return rc;
 }
 
+/* Its family outlives it, and may want its pidfd. */
+static void leave_kin(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct xl_kin *kin = child->kin;
+
+    child->kin = NULL;
+    if (kin == NULL || !kin->child_goes(kin, child->pidfd))
+        return;
+    (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd, NULL);
+    child->pidfd = -1;
+}
+
 /* The registry's reservation has been used or given back by the start. */
 void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_list_remove(&child->link);
+    leave_kin(ctx, child);
     xl_notices_send(ctx, &child->notices, NULL);
     xl_slots_remove(&ctx->children, child->id);
     xl_cgroup_drop(child->cgroup);
@@ -259,6 +272,7 @@ static void release_remains(libxl_ctx *ctx, struct xl_child *child)
     xl_registry_remove(&child->reg);
     ctx->nkept_fds -= child->kept_fd;
     child->kept_fd = 0;
+    leave_kin(ctx, child);
     close_pidfd(ctx, child);
     xl_cgroup_drop(child->cgroup);
     child->cgroup = NULL;
@@ -428,6 +442,8 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     if (failed)
         not_started(ctx, child, &failure, result);
     xl_notices_send(ctx, &child->notices, result);
+    if (child->kin != NULL)
+        child->kin->child_ended(ctx, child->kin, result);
 
     if (child->guardian != NULL) {
         if (child->guardian->child_ended(ctx, child->guardian, result,

@@ -31,6 +31,15 @@ struct xl_guardian {
                          struct xl_child *child);
 };
 
+/* What a child is a part of, and outlives it: told of its end besides whoever
+ * the report is for. See family.h. */
+struct xl_kin {
+    void (*child_ended)(libxl_ctx *ctx, struct xl_kin *kin,
+                        const libxl_childproc_result *result);
+    /* Nothing is known of it any more. 1: its pidfd is the kin's now. */
+    int (*child_goes)(struct xl_kin *kin, int pidfd);
+};
+
 /* A child that has not become its program yet, and may still fail to: what it
  * needs of us, and finding out. First member of whatever it is. See
  * flights.h. */
@@ -91,6 +100,7 @@ struct xl_child {
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
     struct xl_cgroup *cgroup;     /* NULL: none of its own */
     struct xl_guardian *guardian; /* NULL: it is the host's */
+    struct xl_kin *kin;               /* NULL: it is of no family */
     struct xl_setting_up *setting_up; /* NULL: it has become its program */
 };
 

@@ -103,6 +103,7 @@ struct xl_waiter {
     /* … which is reported to others, and then gone: its end, once it came */
     libxl_childproc_result result;
     int answered;
+    libxl_family_id family; /* 0: none */
     const struct xl_operation *ao;
     /* NULL, or called under the lock when the thread has been cancelled: its
      * stack is still there */
@@ -203,6 +204,10 @@ struct libxl_ctx {
     struct xl_list aos;      /* operations not completed */
     struct xl_list flights;  /* starts whose children are no programs yet */
     struct xl_list cgroups_due; /* asked to be signalled: cgroup.h */
+    struct xl_list families;    /* family.h */
+    struct xl_slots families_by_id;
+    int nfamily_scans; /* that are due */
+    int nfamily_waits; /* who wants to be told that one is empty */
     int cgroups_busy;           /* and a thread is at it, without the lock */
     int nlive;
     int nstops;            /* live ones with REPORT_STOPS */

@@ -87,6 +87,19 @@ void xl_waiters_wake_ao(libxl_ctx *ctx, const struct xl_operation *ao)
     }
 }
 
+void xl_waiters_wake_family(libxl_ctx *ctx, libxl_family_id id)
+{
+    struct xl_list *node;
+
+    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
+         node = node->next) {
+        struct xl_waiter *waiter = xl_container(node, struct xl_waiter, link);
+
+        if (waiter->family == id)
+            signal_waiter(ctx, waiter);
+    }
+}
+
 void xl_waiters_hand_over(libxl_ctx *ctx)
 {
     if (ctx->pump.leader == NULL && !xl_list_empty(&ctx->pump.waiters))

@@ -23,6 +23,7 @@ void xl_waiters_wake_child(libxl_ctx *ctx, libxl_childproc_id id);
 void xl_waiters_answer_child(libxl_ctx *ctx,
                              const libxl_childproc_result *result);
 void xl_waiters_wake_ao(libxl_ctx *ctx, const struct xl_operation *ao);
+void xl_waiters_wake_family(libxl_ctx *ctx, libxl_family_id id);
 /* Somebody has to wait on the epoll while there are waiters: wakes one. */
 void xl_waiters_hand_over(libxl_ctx *ctx);
 /* Pokes a leader that would sleep too long. */

@@ -10,6 +10,7 @@
 
 #include "child/cgroup_due.h"
 #include "child/child.h"
+#include "child/family.h"
 #include "child/stream.h"
 #include "ctx/ctx_fds.h"
 #include "ctx/defer.h"
@@ -47,6 +48,7 @@ int xl_fds_gone(libxl_ctx *ctx)
         xl_own_forget(child->pidfd);
         child->pidfd = -1;
     }
+    xl_family_forget_fds(ctx);
     for (i = 0; i < ctx->streams.n; i++) {
         struct xl_stream *stream = xl_slots_at(&ctx->streams, i);
 
@@ -114,6 +116,8 @@ void xl_dispatch(libxl_ctx *ctx)
     struct xl_deferred *d;
 
     settle(ctx);
+    if (ctx->nfamily_scans > 0)
+        xl_family_scan_due(ctx);
     /* Another thread that is signalling a cgroup sees to all that is due. */
     while (xl_cgroup_signal_due(ctx) &&
            (d = xl_defer_take(&ctx->deferred)) != NULL) {

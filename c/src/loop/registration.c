@@ -137,6 +137,7 @@ void xl_registration_timer_occurred(libxl_ctx *ctx)
 int xl_registration_fd_wanted(const libxl_ctx *ctx)
 {
     return ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos) ||
+           ctx->nfamily_waits > 0 ||
            ctx->events.head != NULL || ctx->postponed.head != NULL ||
            xl_sigchld_subscribed(&ctx->selfpipe);
 }

@@ -1,0 +1,457 @@
+/* family.c - a family: a child's, and what is left when that has ended
+ *
+ * Called by api/families.c (the host), spawn.c (its child), child.c by the kin
+ * (the child's end), pump.c (a cgroup's events) and timers. Next: cgroup.c,
+ * send.c; and for those who wait, waiters.c and the deferred calls.
+ */
+#define _GNU_SOURCE
+#include "child/family.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "child/cgroup_own.h"
+#include "child/group_scan.h"
+#include "child/send.h"
+#include "ctx/defer.h"
+#include "ctx/events.h"
+#include "ctx/waiters.h"
+#include "kernel/own.h"
+#include "kernel/stop_point.h"
+
+#define LONGEST_PAUSE_MS 50
+
+/* ---- watching ----------------------------------------------------------- */
+
+static int watch(libxl_ctx *ctx, struct xl_family *family, int op,
+                 unsigned events)
+{
+    struct epoll_event event = {.events = events | EPOLLONESHOT,
+                                .data.u64 = family->slot | XL_TAG_STREAM};
+
+    return xl_sys.epoll_ctl(ctx->pump.epfd, op, family->events_fd, &event);
+}
+
+int xl_family_watch(libxl_ctx *ctx, struct xl_family *family)
+{
+    family->slot = xl_slots_add(&ctx->streams, family);
+    if (family->slot == 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    if (watch(ctx, family, EPOLL_CTL_ADD, 0) == 0)
+        return 0;
+    xl_slots_remove(&ctx->streams, family->slot);
+    family->slot = 0;
+    return -1;
+}
+
+static void unwatch(libxl_ctx *ctx, struct xl_family *family)
+{
+    if (family->slot != 0) {
+        (void)watch(ctx, family, EPOLL_CTL_DEL, 0);
+        xl_slots_remove(&ctx->streams, family->slot);
+        family->slot = 0;
+    }
+    xl_own_close(family->events_fd);
+    family->events_fd = -1;
+}
+
+/* ---- those who wait ----------------------------------------------------- */
+
+static void run_callback(libxl_ctx *ctx, struct xl_deferred *d)
+{
+    struct xl_family_ask *ask = xl_container(d, struct xl_family_ask, deferred);
+
+    ask->how.callback(ctx, ask->rc, ask->how.u.for_callback);
+    xl_free(ask);
+}
+
+static void answer_ask(libxl_ctx *ctx, struct xl_family_ask *ask, int rc)
+{
+    struct xl_box *box = ask->event;
+
+    xl_list_remove(&ask->link);
+    ctx->nfamily_waits--;
+    if (box == NULL) {
+        ask->rc = rc;
+        ask->deferred.run = run_callback;
+        xl_defer(ctx, &ask->deferred, NULL, 0);
+        return;
+    }
+    box->event.type = LIBXL_EVENT_TYPE_OPERATION_COMPLETE;
+    box->event.for_user = ask->how.u.for_event;
+    box->event.u.operation_complete.rc = rc;
+    xl_free(ask);
+    xl_event_occurred(ctx, box, NULL, 0);
+}
+
+void xl_family_answer(libxl_ctx *ctx, struct xl_family *family, int rc)
+{
+    while (!xl_list_empty(&family->asks))
+        answer_ask(ctx,
+                   xl_container(family->asks.next, struct xl_family_ask, link),
+                   rc);
+    xl_waiters_wake_family(ctx, family->id);
+}
+
+/* ---- emptiness ---------------------------------------------------------- */
+
+static int group_fd(const struct xl_family *family)
+{
+    return family->child != NULL ? family->child->pidfd : family->pidfd;
+}
+
+/* Is there such a group, of whoever? 1, 0 or ERROR_NI. While there is, its
+ * number is nobody else's: zombies count, and so does an unreaped leader. */
+static int group_exists(const struct xl_family *family)
+{
+    int fd = group_fd(family);
+
+    if (family->child != NULL && family->child->kept)
+        return 1;
+    if (fd < 0)
+        return ERROR_NI;
+    if (xl_sys.pidfd_send_signal(fd, 0, XL_PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+        return 1;
+    if (errno == ESRCH)
+        return 0;
+    return errno == EINVAL || errno == ENOSYS ? ERROR_NI : 1;
+}
+
+static int group_is_empty(const struct xl_family *family)
+{
+    int exists = group_exists(family);
+
+    return exists == 1 ? family->dead : exists == 0 ? 1 : exists;
+}
+
+static int look(const struct xl_family *family)
+{
+    if (!family->expects || family->empty)
+        return 1;
+    if (!family->over)
+        return 0;
+    switch (family->hold) {
+    case LIBXL_HOLD_CGROUP:
+        return family->events_fd < 0 ? ERROR_NI
+                                     : xl_cgroup_is_empty(family->events_fd);
+    case LIBXL_HOLD_GROUP:
+        return group_is_empty(family);
+    default:
+        return ERROR_NI;
+    }
+}
+
+static void is_empty(libxl_ctx *ctx, struct xl_family *family)
+{
+    family->empty = 1;
+    xl_timer_disarm(&ctx->timers, &family->look);
+    xl_timer_disarm(&ctx->timers, &family->kill);
+    unwatch(ctx, family);
+    if (family->pidfd >= 0)
+        xl_own_close(family->pidfd);
+    family->pidfd = -1;
+    if (family->cgroup != NULL)
+        xl_cgroup_ask_removal(family->cgroup);
+    xl_family_answer(ctx, family, 0);
+}
+
+static int wanted(const struct xl_family *family)
+{
+    return family->nwaiting > 0 || !xl_list_empty(&family->asks);
+}
+
+/* A cgroup tells; a group is looked at, while somebody wants to know. */
+static void look_again(libxl_ctx *ctx, struct xl_family *family)
+{
+    if (family->hold == LIBXL_HOLD_CGROUP) {
+        (void)watch(ctx, family, EPOLL_CTL_MOD, EPOLLPRI);
+        return;
+    }
+    if (!wanted(family))
+        return;
+    if (!family->scan_due) {
+        family->scan_due = 1;
+        ctx->nfamily_scans++;
+    }
+    if (xl_timer_armed(&family->look))
+        return;
+    xl_timer_arm(&ctx->timers, &family->look,
+                 xl_after_ms(family->pause_ms) + 8 * family->scan_took);
+    family->pause_ms = family->pause_ms * 2 < LONGEST_PAUSE_MS
+                           ? family->pause_ms * 2
+                           : LONGEST_PAUSE_MS;
+}
+
+int xl_family_look(libxl_ctx *ctx, struct xl_family *family)
+{
+    int r = look(family);
+
+    if (!family->expects || family->empty)
+        return r;
+    if (r == 1)
+        is_empty(ctx, family);
+    else if (r < 0)
+        xl_family_answer(ctx, family, r);
+    else if (family->over)
+        look_again(ctx, family);
+    return r;
+}
+
+/* Nobody is asked for by a number that may have gone meanwhile: the group has
+ * been there before the scan, and is after it. */
+static void scan(libxl_ctx *ctx, libxl_family_id id, pid_t group)
+{
+    struct xl_family *family;
+    int64_t began = xl_now();
+    int lives;
+
+    pthread_mutex_unlock(&ctx->lock);
+    XL_STOP_POINT("family: about to be scanned");
+    lives = xl_group_lives(group);
+    pthread_mutex_lock(&ctx->lock);
+    family = xl_family_get(ctx, id);
+    if (family == NULL || family->empty)
+        return;
+    family->scan_took = xl_now() - began;
+    if (lives != 0 || group_exists(family) != 1)
+        return;
+    family->dead = 1;
+    (void)xl_family_look(ctx, family);
+}
+
+void xl_family_scan_due(libxl_ctx *ctx)
+{
+    struct xl_list *node = ctx->families.next;
+
+    while (ctx->nfamily_scans > 0 && node != &ctx->families) {
+        struct xl_family *family = xl_container(node, struct xl_family, link);
+
+        node = node->next;
+        if (!family->scan_due)
+            continue;
+        family->scan_due = 0;
+        ctx->nfamily_scans--;
+        scan(ctx, family->id, family->pid);
+        node = ctx->families.next; /* it may have changed */
+    }
+}
+
+void xl_family_wanted(libxl_ctx *ctx, struct xl_family *family)
+{
+    family->pause_ms = 1;
+    (void)xl_family_look(ctx, family);
+}
+
+static void look_due(libxl_ctx *ctx, struct xl_timer *timer)
+{
+    (void)xl_family_look(ctx, xl_container(timer, struct xl_family, look));
+}
+
+static void events_ready(libxl_ctx *ctx, struct xl_watched *watched,
+                         unsigned events)
+{
+    (void)events;
+    (void)xl_family_look(ctx, (struct xl_family *)(void *)watched);
+}
+
+/* ---- signals, and the end ----------------------------------------------- */
+
+static int group_send(const struct xl_family *family, int signo)
+{
+    if (family->child != NULL)
+        return xl_send(family->child, signo, LIBXL_KILL_GROUP);
+    if (family->pidfd < 0)
+        return ERROR_NI;
+    if (xl_sys.pidfd_send_signal(family->pidfd, signo,
+                                 XL_PIDFD_SIGNAL_PROCESS_GROUP) == 0)
+        return 0;
+    if (errno == ESRCH)
+        return ERROR_NOTFOUND;
+    return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
+}
+
+int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo)
+{
+    (void)ctx;
+    if (!family->expects || family->empty)
+        return ERROR_NOTFOUND;
+    switch (family->hold) {
+    case LIBXL_HOLD_CGROUP:
+        if (family->child != NULL && !family->over)
+            return xl_send(family->child, signo, LIBXL_KILL_CGROUP);
+        xl_cgroup_ask(family->cgroup, signo);
+        return 0;
+    case LIBXL_HOLD_GROUP:
+        return group_send(family, signo);
+    default:
+        return ERROR_NI;
+    }
+}
+
+static void kill_due(libxl_ctx *ctx, struct xl_timer *timer)
+{
+    (void)xl_family_send(ctx, xl_container(timer, struct xl_family, kill),
+                         SIGKILL);
+}
+
+void xl_family_kill_later(libxl_ctx *ctx, struct xl_family *family,
+                          int grace_ms)
+{
+    int64_t due = xl_after_ms(grace_ms);
+
+    family->ending = 1;
+    if (!family->empty &&
+        !(xl_timer_armed(&family->kill) && family->kill.due <= due))
+        xl_timer_arm(&ctx->timers, &family->kill, due);
+}
+
+static int ended_badly(const libxl_childproc_result *result)
+{
+    return result->lost != LIBXL_LOST_NONE || result->status != 0;
+}
+
+static void child_ended(libxl_ctx *ctx, struct xl_kin *kin,
+                        const libxl_childproc_result *result)
+{
+    struct xl_family *family = xl_container(kin, struct xl_family, kin);
+    int first =
+        family->first_signal != 0 ? family->first_signal : SIGKILL;
+
+    family->over = 1;
+    if (family->end_when == LIBXL_FAMILY_ALWAYS ||
+        (family->end_when == LIBXL_FAMILY_FAILURE && ended_badly(result))) {
+        family->ending = 1;
+        (void)xl_family_send(ctx, family, first);
+        if (first != SIGKILL)
+            xl_family_kill_later(ctx, family, family->grace_ms);
+    }
+    xl_family_wanted(ctx, family);
+}
+
+static int child_goes(struct xl_kin *kin, int pidfd)
+{
+    struct xl_family *family = xl_container(kin, struct xl_family, kin);
+
+    family->child = NULL;
+    if (family->hold != LIBXL_HOLD_GROUP || family->empty || pidfd < 0)
+        return 0;
+    family->pidfd = pidfd;
+    return 1;
+}
+
+/* ---- its child ---------------------------------------------------------- */
+
+void xl_family_init(struct xl_family *family)
+{
+    memset(family, 0, sizeof *family);
+    family->watched.ready = events_ready;
+    family->kin.child_ended = child_ended;
+    family->kin.child_goes = child_goes;
+    family->look.fire = look_due;
+    family->kill.fire = kill_due;
+    family->events_fd = family->pidfd = -1;
+    family->pause_ms = 1;
+    xl_list_init(&family->link);
+    xl_list_init(&family->asks);
+}
+
+struct xl_family *xl_family_get(libxl_ctx *ctx, libxl_family_id id)
+{
+    return xl_slots_get(&ctx->families_by_id, id);
+}
+
+static libxl_kill_scope scope_of(const struct xl_family *family)
+{
+    return family->hold == LIBXL_HOLD_CGROUP ? LIBXL_KILL_CGROUP
+                                             : LIBXL_KILL_GROUP;
+}
+
+const char *xl_family_shapes(const struct xl_family *family,
+                             libxl_childproc_spec *spec)
+{
+    const unsigned leads = LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
+                           LIBXL_SPAWN_SET_CTTY;
+
+    if (family->hold == LIBXL_HOLD_CGROUP) {
+        if (spec->cgroup != NULL)
+            return "cgroup";
+        spec->cgroup = family->cgroup->path;
+    } else {
+        if (spec->flags & LIBXL_SPAWN_JOIN_GROUP)
+            return "family";
+        if (!(spec->flags & leads))
+            spec->flags |= LIBXL_SPAWN_NEW_GROUP;
+    }
+    if (family->end_when != LIBXL_FAMILY_NEVER)
+        spec->kill.scope = scope_of(family);
+    return NULL;
+}
+
+void xl_family_expects(struct xl_family *family, struct xl_child *child)
+{
+    family->expects = 1;
+    family->child = child;
+    child->kin = &family->kin;
+}
+
+void xl_family_expects_none(struct xl_family *family)
+{
+    family->expects = 0;
+    family->child = NULL;
+}
+
+void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct xl_family *family = xl_container(child->kin, struct xl_family, kin);
+
+    (void)ctx;
+    family->started = 1;
+    family->pid = child->pid;
+    /* by its number the rest can be reached before it is reaped, not later */
+    if (family->hold == LIBXL_HOLD_GROUP &&
+        family->end_when == LIBXL_FAMILY_ALWAYS && family->first_signal == 0)
+        (void)xl_send_goes_with(child, LIBXL_KILL_GROUP);
+}
+
+/* ---- letting go --------------------------------------------------------- */
+
+void xl_family_let_go(libxl_ctx *ctx, struct xl_family *family, int rc)
+{
+    if (family->ending && !family->empty)
+        (void)xl_family_send(ctx, family, SIGKILL);
+    xl_timer_disarm(&ctx->timers, &family->look);
+    xl_timer_disarm(&ctx->timers, &family->kill);
+    unwatch(ctx, family);
+    xl_own_close(family->pidfd);
+    family->pidfd = -1;
+    if (family->child != NULL)
+        family->child->kin = NULL;
+    family->child = NULL;
+    if (family->cgroup != NULL && !family->empty)
+        xl_cgroup_ask_removal(family->cgroup);
+    xl_family_answer(ctx, family, rc);
+    ctx->nfamily_scans -= family->scan_due;
+    family->scan_due = 0;
+    xl_list_remove(&family->link);
+    xl_slots_remove(&ctx->families_by_id, family->id);
+}
+
+void xl_family_forget_fds(libxl_ctx *ctx)
+{
+    struct xl_list *node;
+
+    for (node = ctx->families.next; node != &ctx->families; node = node->next) {
+        struct xl_family *family = xl_container(node, struct xl_family, link);
+
+        xl_own_forget(family->pidfd);
+        xl_own_forget(family->events_fd);
+        if (family->slot != 0)
+            xl_slots_remove(&ctx->streams, family->slot);
+        family->slot = 0;
+        family->pidfd = family->events_fd = -1;
+    }
+}

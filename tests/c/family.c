@@ -1,0 +1,588 @@
+/* family.c - a child's whole family: held, waited for, signalled, ended
+ *
+ * Contract lines F1 to F4. Each hold where it is to be had; a cgroup's cases
+ * say why they are skipped elsewhere.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fixture.h"
+#include "kernel/sys.h"
+
+static const char *const ways[] = {"and",   "nohup", "setsid",
+                                   "twice", "flee",  "closed"};
+#define N_WAYS (sizeof(ways) / sizeof(ways[0]))
+#define N_STAYING 2 /* in their group */
+
+static char mark[64];
+
+static const char *fresh_mark(void)
+{
+    static int last;
+
+    snprintf(mark, sizeof(mark), "stray-%d-%d", (int)getpid(), ++last);
+    return mark;
+}
+
+/* ---- who is left -------------------------------------------------------- */
+
+static int has_mark(const char *pid)
+{
+    char path[300], text[512];
+    ssize_t n;
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (n <= 0)
+        return 0; /* it has ended */
+    text[n] = '\0';
+    return memmem(text, (size_t)n, mark, strlen(mark)) != NULL;
+}
+
+static int left(void)
+{
+    DIR *proc = opendir("/proc");
+    struct dirent *entry;
+    int n = 0;
+
+    XT_TRUE(proc != NULL);
+    while ((entry = readdir(proc)))
+        if (entry->d_name[0] > '0' && entry->d_name[0] <= '9')
+            n += has_mark(entry->d_name);
+    closedir(proc);
+    return n;
+}
+
+/* One that flees is nowhere to be seen for a moment, now and then. */
+static int some_left(void *unused)
+{
+    return left() > 0;
+}
+
+static int none_left(void *unused)
+{
+    return left() == 0;
+}
+
+/* ---- families ----------------------------------------------------------- */
+
+static libxl_family_id family_or_skip(libxl_ctx *ctx, libxl_family_hold hold,
+                                      libxl_family_when when)
+{
+    libxl_family_id id = 0;
+    libxl_family_opts opts;
+    int rc;
+
+    libxl_family_opts_init(&opts);
+    opts.holds = 1u << hold;
+    opts.end_when = when;
+    rc = libxl_family_new(ctx, &opts, &id);
+    if (rc == ERROR_NI) {
+        libxl_ctx_free(ctx);
+        XT_SKIP("no hold by %s here", libxl_family_hold_name(hold));
+    }
+    XT_OK(rc);
+    return id;
+}
+
+static libxl_family_state look(libxl_ctx *ctx, libxl_family_id family)
+{
+    libxl_family_state state;
+
+    state.size = sizeof(state);
+    XT_OK(libxl_family_look(ctx, family, &state));
+    return state;
+}
+
+static libxl_childproc_spec stray(const char *way, const char *status)
+{
+    static const char *argv[5];
+
+    argv[0] = XT_HELPERS "/stray";
+    argv[1] = way;
+    argv[2] = mark;
+    argv[3] = status;
+    return xt_spec(argv);
+}
+
+/* Runs one that leaves somebody behind; its result. */
+static libxl_childproc_result run(libxl_ctx *ctx, libxl_family_id family,
+                                  const char *way, const char *status)
+{
+    libxl_childproc_spec spec = stray(way, status);
+
+    spec.family = family;
+    return xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+}
+
+static int is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0;
+}
+
+/* ---- a command that ended well leaves nothing behind -------------------- */
+
+static int how_many(int otherwise)
+{
+    const char *text = getenv("XT_FAMILIES");
+
+    return text ? atoi(text) : otherwise;
+}
+
+static void leaves_nothing(libxl_family_hold hold, size_t nways, int n)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    fresh_mark();
+    for (int i = 0; i < n; i++) {
+        libxl_family_id family =
+            family_or_skip(ctx, hold, LIBXL_FAMILY_ALWAYS);
+        libxl_family_state state = look(ctx, family);
+        char *cgroup = state.cgroup ? strdup(state.cgroup) : NULL;
+        libxl_childproc_result r =
+            run(ctx, family, ways[(size_t)i % nways], "0");
+
+        XT_EQ_INT(state.hold, hold);
+        XT_EXITED(&r, 0);
+        XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
+        XT_EQ_INT(look(ctx, family).empty, 1);
+        XT_TRUE(!cgroup || !is_directory(cgroup));
+        XT_OK(libxl_family_free(ctx, family));
+        free(cgroup);
+    }
+    XT_NOTE("%d commands, %d left", n, left());
+    XT_EQ_INT(left(), 0);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST_SLOW(six_ways_to_stay_leave_nothing_in_a_cgroup, "F1 F3", 300)
+{
+    leaves_nothing(LIBXL_HOLD_CGROUP, N_WAYS, how_many(36));
+}
+
+XT_TEST_SLOW(who_stays_in_its_group_is_not_left, "F1 F3", 300)
+{
+    leaves_nothing(LIBXL_HOLD_GROUP, N_STAYING, how_many(36));
+}
+
+/* ---- the policy --------------------------------------------------------- */
+
+static void ends_when(libxl_family_hold hold, libxl_family_when when,
+                      const char *status, int ends)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_family_id family;
+
+    fresh_mark();
+    family = family_or_skip(ctx, hold, when);
+    (void)run(ctx, family, "and", status);
+    if (!ends) {
+        XT_RC(libxl_family_wait(ctx, family, 0, 0), ERROR_TIMEDOUT);
+        XT_EVENTUALLY(some_left, NULL);
+        XT_EQ_INT(look(ctx, family).ending, 0);
+        XT_OK(libxl_family_signal(ctx, family, 0));
+        XT_OK(libxl_family_end(ctx, family, SIGTERM, 60000));
+    }
+    XT_EQ_INT(look(ctx, family).ending, 1);
+    XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
+    XT_EVENTUALLY(none_left, NULL);
+    XT_RC(libxl_family_signal(ctx, family, SIGTERM), ERROR_NOTFOUND);
+    XT_RC(libxl_family_end(ctx, family, 0, 0), ERROR_NOTFOUND);
+    XT_OK(libxl_family_free(ctx, family));
+    xt_ctx_free(ctx);
+}
+
+static void each_policy(libxl_family_hold hold)
+{
+    ends_when(hold, LIBXL_FAMILY_NEVER, "3", 0);
+    ends_when(hold, LIBXL_FAMILY_TIMEOUT, "3", 0);
+    ends_when(hold, LIBXL_FAMILY_FAILURE, "0", 0);
+    ends_when(hold, LIBXL_FAMILY_FAILURE, "3", 1);
+    ends_when(hold, LIBXL_FAMILY_ALWAYS, "0", 1);
+}
+
+XT_TEST(a_policy_says_when_a_cgroup_ends, "F3")
+{
+    each_policy(LIBXL_HOLD_CGROUP);
+}
+
+XT_TEST(a_policy_says_when_a_group_ends, "F3")
+{
+    each_policy(LIBXL_HOLD_GROUP);
+}
+
+/* A time-out of the command, which has left somebody behind and stays. */
+static void at_a_timeout(libxl_family_hold hold, const char *way)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_exec_result result;
+    libxl_childproc_exec_opts opts;
+    libxl_childproc_spec spec;
+    char line[400];
+
+    fresh_mark();
+    snprintf(line, sizeof(line), "%s/stray %s %s; exec sleep 1000", XT_HELPERS,
+             way, mark);
+    spec = xt_spec((const char *const[]){"/bin/sh", "-c", line, NULL});
+    spec.family = family_or_skip(ctx, hold, LIBXL_FAMILY_TIMEOUT);
+    libxl_childproc_exec_opts_init(&opts);
+    opts.timeout_ms = 300;
+    XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
+          ERROR_TIMEDOUT);
+    libxl_childproc_exec_result_dispose(&result);
+    XT_OK(libxl_family_wait(ctx, spec.family, LIBXL_WAIT_FOREVER, 0));
+    XT_EVENTUALLY(none_left, NULL);
+    XT_OK(libxl_family_free(ctx, spec.family));
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(a_timeout_takes_the_family_with_it, "F3 C18")
+{
+    at_a_timeout(LIBXL_HOLD_GROUP, "nohup");
+    at_a_timeout(LIBXL_HOLD_CGROUP, "flee");
+}
+
+/* ---- a grace ------------------------------------------------------------ */
+
+/* Somebody who does not care about the first signal. */
+XT_TEST(who_does_not_obey_is_killed_after_the_grace, "F2")
+{
+    for (int hold = LIBXL_HOLD_GROUP; hold <= LIBXL_HOLD_CGROUP; hold += 2) {
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_childproc_spec spec;
+        libxl_family_id family;
+        libxl_childproc_result r;
+
+        fresh_mark();
+        family = family_or_skip(ctx, (libxl_family_hold)hold,
+                                LIBXL_FAMILY_NEVER);
+        spec = stray("nohup", "0");
+        spec.family = family;
+        r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+        XT_EXITED(&r, 0);
+        XT_EVENTUALLY(some_left, NULL);
+        /* it ignores SIGHUP from its first moment or dies of it */
+        (void)libxl_family_end(ctx, family, SIGHUP, 20);
+        XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
+        XT_EVENTUALLY(none_left, NULL);
+        XT_OK(libxl_family_free(ctx, family));
+        xt_ctx_free(ctx);
+    }
+}
+
+/* ---- being told --------------------------------------------------------- */
+
+static int told, told_rc;
+
+static void on_empty(libxl_ctx *ctx, int rc, void *user)
+{
+    XT_EQ_PTR(user, &told);
+    told++;
+    told_rc = rc;
+    /* may re-enter */
+    XT_RC(libxl_family_wait(ctx, 12345, 0, 0), ERROR_NOTFOUND);
+}
+
+static void tells(libxl_family_hold hold)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_asyncop_how by_callback = {on_empty, {.for_callback = &told}};
+    libxl_asyncop_how by_event = {NULL, {.for_event = 77}};
+    libxl_family_id family;
+    libxl_event *event;
+
+    told = 0;
+    told_rc = -1;
+    fresh_mark();
+    family = family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
+    (void)run(ctx, family, "and", "0");
+    XT_OK(libxl_family_when_empty(ctx, family, &by_callback));
+    XT_OK(libxl_family_when_empty(ctx, family, &by_event));
+    XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
+          ERROR_NOT_READY);
+    XT_EQ_INT(told, 0);
+    XT_OK(libxl_family_end(ctx, family, 0, 0));
+    XT_OK(libxl_event_wait(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL));
+    XT_EQ_INT(event->type, LIBXL_EVENT_TYPE_OPERATION_COMPLETE);
+    XT_EQ_INT(event->for_user, 77);
+    XT_EQ_INT(event->u.operation_complete.rc, 0);
+    libxl_event_free(ctx, event);
+    XT_EQ_INT(told, 1);
+    XT_EQ_INT(told_rc, 0);
+    /* of one that is empty already it is told at once */
+    XT_OK(libxl_family_when_empty(ctx, family, &by_callback));
+    XT_EQ_INT(told, 2);
+    XT_OK(libxl_family_free(ctx, family));
+    XT_RC(libxl_family_when_empty(ctx, family, &by_event), ERROR_NOTFOUND);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(one_is_told_when_a_cgroup_is_empty, "F2")
+{
+    tells(LIBXL_HOLD_CGROUP);
+}
+
+XT_TEST(one_is_told_when_a_group_is_empty, "F2")
+{
+    tells(LIBXL_HOLD_GROUP);
+}
+
+static void *waits(void *arg)
+{
+    void **args = arg;
+
+    XT_OK(libxl_family_wait(args[0], *(libxl_family_id *)args[1],
+                            LIBXL_WAIT_FOREVER, 0));
+    return NULL;
+}
+
+XT_TEST(any_number_of_threads_may_wait, "F2 E2")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_family_id family;
+    pthread_t threads[3];
+    void *args[2] = {ctx, &family};
+
+    fresh_mark();
+    family = family_or_skip(ctx, LIBXL_HOLD_GROUP, LIBXL_FAMILY_NEVER);
+    (void)run(ctx, family, "and", "0");
+    for (int i = 0; i < 3; i++)
+        XT_EQ_INT(pthread_create(&threads[i], NULL, waits, args), 0);
+    XT_OK(libxl_family_end(ctx, family, 0, 0));
+    for (int i = 0; i < 3; i++)
+        XT_EQ_INT(pthread_join(threads[i], NULL), 0);
+    XT_OK(libxl_family_free(ctx, family));
+    xt_ctx_free(ctx);
+}
+
+/* ---- nobody else -------------------------------------------------------- */
+
+struct clone_args_ {
+    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack,
+        stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+/* A process of the host's with that number, leading a group of it; -1. */
+static pid_t stranger_with(pid_t number)
+{
+    struct clone_args_ args = {.exit_signal = SIGCHLD,
+                               .set_tid = (uintptr_t)&number,
+                               .set_tid_size = 1};
+    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
+
+    if (pid == 0) {
+        for (;;)
+            pause();
+    }
+    if (pid > 1)
+        XT_SYS(setpgid(pid, pid));
+    return pid;
+}
+
+static void spares_strangers(libxl_family_hold hold)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    int forced = 0;
+
+    fresh_mark();
+    /* whoever is left is ours to reap, and its number free at once */
+    XT_SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    for (int i = 0; i < 20; i++) {
+        libxl_family_id family = family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
+        pid_t pid, stranger;
+        int status;
+
+        (void)run(ctx, family, "and", "0");
+        pid = look(ctx, family).pid;
+        XT_GT_INT(pid, 1);
+        XT_OK(libxl_family_end(ctx, family, 0, 0));
+        while (waitpid(-1, NULL, 0) > 0)
+            ;
+        if (i % 2) /* else it has not looked, and has not been told */
+            XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
+        stranger = stranger_with(pid);
+        if (stranger < 0 && errno == EPERM) {
+            XT_OK(libxl_family_free(ctx, family));
+            xt_ctx_free(ctx);
+            XT_SKIP("numbers cannot be chosen here");
+        }
+        XT_EQ_INT(stranger, pid);
+        forced++;
+        XT_RC(libxl_family_signal(ctx, family, SIGKILL), ERROR_NOTFOUND);
+        XT_RC(libxl_family_end(ctx, family, SIGTERM, 0), ERROR_NOTFOUND);
+        XT_OK(libxl_family_free(ctx, family));
+        XT_EQ_INT(waitpid(stranger, &status, WNOHANG), 0); /* it lives */
+        XT_SYS(kill(stranger, SIGKILL));
+        XT_EQ_INT(waitpid(stranger, &status, 0), stranger);
+    }
+    XT_NOTE("%d strangers with the number of a child, 0 hit", forced);
+    XT_EQ_INT(forced, 20);
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(strangers_with_a_groups_number_are_spared, "F2")
+{
+    spares_strangers(LIBXL_HOLD_GROUP);
+}
+
+XT_TEST(strangers_with_a_members_number_are_spared, "F2")
+{
+    spares_strangers(LIBXL_HOLD_CGROUP);
+}
+
+/* ---- choosing, and misuse ----------------------------------------------- */
+
+XT_TEST(the_best_hold_is_taken_and_named, "F1")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_family_state state;
+    libxl_family_opts opts;
+    libxl_family_id id;
+
+    XT_OK(libxl_family_new(ctx, NULL, &id));
+    state = look(ctx, id);
+    XT_EQ_INT(state.started, 0);
+    XT_EQ_INT(state.empty, 1);
+    XT_TRUE(state.hold == LIBXL_HOLD_CGROUP ? state.why == NULL
+                                            : state.why != NULL);
+    XT_OK(libxl_family_wait(ctx, id, LIBXL_WAIT_FOREVER, 0));
+    XT_OK(libxl_family_free(ctx, id));
+    XT_RC(libxl_family_free(ctx, id), ERROR_NOTFOUND);
+    libxl_family_opts_init(&opts);
+    opts.cgroup_parent = "/";
+    XT_OK(libxl_family_new(ctx, &opts, &id));
+    state = look(ctx, id);
+    XT_EQ_INT(state.hold, LIBXL_HOLD_GROUP);
+    XT_CONTAINS(state.why, "cgroup v2");
+    XT_OK(libxl_family_free(ctx, id));
+    XT_EQ_STR(libxl_family_hold_name(LIBXL_HOLD_CGROUP), "cgroup");
+    XT_EQ_STR(libxl_family_hold_name(LIBXL_HOLD_GROUP), "group");
+    XT_EQ_STR(libxl_family_hold_name((libxl_family_hold)9), "unknown");
+    xt_ctx_free(ctx);
+}
+
+static void wrong_opts(libxl_ctx *ctx, const libxl_family_opts *opts,
+                       struct xt_log *log, const char *member)
+{
+    libxl_family_id id = 5;
+
+    XT_RC(libxl_family_new(ctx, opts, &id), ERROR_INVAL);
+    XT_EQ_INT(id, 5);
+    XT_GT_INT(xt_log_count(log, LIBXL_LOG_ERROR, member), 0);
+}
+
+XT_TEST(misuse_is_refused_by_name, "X5 X7")
+{
+    struct xt_log log;
+    libxl_logger logger;
+    libxl_ctx *ctx;
+    libxl_family_opts opts, good;
+    libxl_childproc_failure failure;
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_family_id id;
+    libxl_asyncop_how how = {0};
+
+    xt_log_init(&log, &logger);
+    XT_OK(libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &logger));
+    libxl_family_opts_init(&good);
+    XT_RC(libxl_family_new(ctx, &good, NULL), ERROR_INVAL);
+    opts = good, opts.end_when = (libxl_family_when)4;
+    wrong_opts(ctx, &opts, &log, "end_when");
+    opts = good, opts.first_signal = -1;
+    wrong_opts(ctx, &opts, &log, "first_signal");
+    opts = good, opts.grace_ms = -1;
+    wrong_opts(ctx, &opts, &log, "grace_ms");
+    opts = good, opts.holds = 1;
+    wrong_opts(ctx, &opts, &log, "holds");
+    opts = good, opts.cgroup_parent = "here";
+    wrong_opts(ctx, &opts, &log, "cgroup_parent");
+    opts = good, opts.size = 3;
+    wrong_opts(ctx, &opts, &log, "size");
+
+    spec.family = 99;
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_INVAL);
+    XT_EQ_STR(failure.argument, "family");
+    opts = good, opts.holds = 1u << LIBXL_HOLD_GROUP;
+    XT_OK(libxl_family_new(ctx, &opts, &id));
+    spec.family = id;
+    spec.flags = LIBXL_SPAWN_JOIN_GROUP;
+    spec.group = getpgrp();
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_INVAL);
+    XT_EQ_STR(failure.argument, "family");
+    spec.flags = 0;
+    /* a start that fails leaves it as it was */
+    spec.path = "/nonexistent/program";
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_SPAWN);
+    XT_EQ_INT(look(ctx, id).started, 0);
+    spec.path = NULL;
+    (void)xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+    /* it has had its child */
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_INVAL);
+    XT_EQ_STR(failure.argument, "family");
+
+    XT_RC(libxl_family_look(ctx, id, NULL), ERROR_INVAL);
+    XT_RC(libxl_family_wait(ctx, id, -2, 0), ERROR_INVAL);
+    XT_RC(libxl_family_wait(ctx, id, 0, 2), ERROR_INVAL);
+    XT_RC(libxl_family_when_empty(ctx, id, NULL), ERROR_INVAL);
+    XT_RC(libxl_family_when_empty(ctx, 99, &how), ERROR_NOTFOUND);
+    XT_RC(libxl_family_signal(ctx, id, -1), ERROR_INVAL);
+    XT_RC(libxl_family_signal(ctx, id, 65), ERROR_INVAL);
+    XT_RC(libxl_family_end(ctx, id, 65, 0), ERROR_INVAL);
+    XT_RC(libxl_family_end(ctx, id, 0, -1), ERROR_INVAL);
+    XT_RC(libxl_family_end(ctx, 99, 0, 0), ERROR_NOTFOUND);
+    XT_OK(libxl_family_free(ctx, id));
+    XT_OK(libxl_ctx_free(ctx));
+    xt_log_dispose(&log);
+}
+
+/* ---- the ctx goes ------------------------------------------------------- */
+
+XT_TEST(a_ctx_that_goes_takes_its_cgroups, "F1 X2")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec;
+    char *empty, *killed;
+    libxl_family_id id;
+
+    fresh_mark();
+    id = family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_NEVER);
+    empty = strdup(look(ctx, id).cgroup);
+    id = family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_TIMEOUT);
+    killed = strdup(look(ctx, id).cgroup);
+    spec = stray("setsid", "0");
+    spec.family = id;
+    spec.on_free = LIBXL_FREE_KILL;
+    spec.argv =
+        (const char *const[]){"/bin/sleep", "1000", NULL};
+    (void)xt_spawn(ctx, &spec, NULL, NULL);
+    XT_TRUE(is_directory(empty) && is_directory(killed));
+    xt_ctx_free(ctx);
+    XT_TRUE(!is_directory(empty));
+    XT_TRUE(!is_directory(killed));
+    free(empty);
+    free(killed);
+}
