@@ -20,6 +20,7 @@
 
 #include "fixture.h"
 #include "kernel/sys.h"
+#include "probe.h"
 
 static const char *const ways[] = {"and",   "nohup", "setsid",
                                    "twice", "flee",  "closed"};
@@ -93,6 +94,10 @@ static libxl_family_id family_or_skip(libxl_ctx *ctx, libxl_family_hold hold,
     libxl_family_opts_init(&opts);
     opts.holds = 1u << hold;
     opts.end_when = when;
+    if (hold == LIBXL_HOLD_GROUP && !xp_pidfd_group()) {
+        libxl_ctx_free(ctx);
+        XT_SKIP("no pidfd names a group here (Linux 6.9)");
+    }
     rc = libxl_family_new(ctx, &opts, &id);
     if (rc == ERROR_NI) {
         libxl_ctx_free(ctx);
@@ -258,6 +263,10 @@ static void at_a_timeout(libxl_family_hold hold, const char *way)
 XT_TEST(a_timeout_takes_the_family_with_it, "F3 C18")
 {
     at_a_timeout(LIBXL_HOLD_GROUP, "nohup");
+}
+
+XT_TEST(a_timeout_takes_a_cgroup_with_it, "F3 C18")
+{
     at_a_timeout(LIBXL_HOLD_CGROUP, "flee");
 }
 
@@ -421,7 +430,7 @@ static void spares_strangers(libxl_family_hold hold)
         if (i % 2) /* else it has not looked, and has not been told */
             XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
         stranger = stranger_with(pid);
-        if (stranger < 0 && errno == EPERM) {
+        if (stranger < 0 && (errno == EPERM || errno == ENOSYS)) {
             XT_OK(libxl_family_free(ctx, family));
             xt_ctx_free(ctx);
             XT_SKIP("numbers cannot be chosen here");
@@ -448,6 +457,46 @@ XT_TEST(strangers_with_a_groups_number_are_spared, "F2")
 XT_TEST(strangers_with_a_members_number_are_spared, "F2")
 {
     spares_strangers(LIBXL_HOLD_CGROUP);
+}
+
+/* ---- where pidfds do not name groups ------------------------------------ */
+
+static int (*real_send)(int, int, unsigned);
+
+static int send_without_groups(int pidfd, int signo, unsigned flags)
+{
+    if (flags != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return real_send(pidfd, signo, flags);
+}
+
+XT_TEST(before_linux_6_9_a_group_goes_with_its_child, "F1 F3")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_family_opts opts;
+    libxl_family_id family;
+
+    real_send = xl_sys.pidfd_send_signal;
+    xl_sys.pidfd_send_signal = send_without_groups;
+    fresh_mark();
+    libxl_family_opts_init(&opts);
+    opts.holds = 1u << LIBXL_HOLD_GROUP;
+    opts.end_when = LIBXL_FAMILY_ALWAYS;
+    for (int i = 0; i < N_STAYING; i++) {
+        libxl_childproc_result r;
+
+        XT_OK(libxl_family_new(ctx, &opts, &family));
+        r = run(ctx, family, ways[i], "0");
+        XT_EXITED(&r, 0);
+        XT_EVENTUALLY(none_left, NULL);
+        /* what nobody can tell is not said */
+        XT_RC(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0), ERROR_NI);
+        XT_OK(libxl_family_free(ctx, family));
+    }
+    xl_sys.pidfd_send_signal = real_send;
+    xt_ctx_free(ctx);
 }
 
 /* ---- choosing, and misuse ----------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "probe.h"
 #include "sweep.h"
 
 struct state {
@@ -103,13 +104,16 @@ static void sweep(libxl_family_hold hold)
 {
     static const int also[] = {ERROR_NI, ERROR_SPAWN, ERROR_PERMISSION, 0};
     struct xs_op op = {.name = "family", .setup = setup, .run = run,
-                       .teardown = teardown, .also = also, .warm = 1};
+                       .teardown = teardown, .also = also, .warm = 1,
+                       .spare = "sigaction"};
     libxl_family_id id;
     struct state *s;
     int rc;
 
     if (hold == LIBXL_HOLD_GROUP) /* /proc has as many as it has */
-        op.spare = "fopen";
+        op.spare = "sigaction fopen";
+    if (hold == LIBXL_HOLD_GROUP && !xp_pidfd_group())
+        XT_SKIP("no pidfd names a group here (Linux 6.9)");
     holds = hold;
     s = setup();
     rc = new_family(s, &id);

@@ -358,6 +358,8 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
     if (xl_family_look(ctx, family) == 1)
         return ERROR_NOTFOUND;
     cgroup = family->cgroup;
+    if (cgroup != NULL && *signo_io == 0)
+        return 0; /* somebody is there */
     if (cgroup == NULL ||
         (family->child != NULL && (family->child->pid < 0 ||
                                    family->child->setting_up != NULL)))
