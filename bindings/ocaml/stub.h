@@ -9,6 +9,7 @@
  * stub_command.c   a command record to a libxl_childproc_spec
  * stub_child.c, stub_event.c, stub_exec.c, stub_loop.c   the calls, by topic
  * stub_logger.c    the process that logs for a daemon
+ * stub_keeper.c, keeper.c   the process that keeps pidfds for the next life
  * stub_bell.c      waiting for another thread
  * stub_system.c    what OCaml's Unix lacks
  */

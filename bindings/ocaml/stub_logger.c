@@ -20,6 +20,7 @@
  * Answers are "ready", and "done" ID where a pipe has come to its end.
  */
 #define _GNU_SOURCE
+#include "keeper.h"
 #include "stub.h"
 
 #include <errno.h>
@@ -419,7 +420,7 @@ static void serve(int socket_fd)
 
 /* Ends what SIGKILL alone should end, keeps no terminal and no folder, takes
  * as many descriptors as it may have. */
-static void become_a_process(void)
+void xlo_become_a_process(const char *name)
 {
     struct rlimit files;
     sigset_t none;
@@ -432,7 +433,7 @@ static void become_a_process(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
     if (chdir("/"))
         errno = 0; /* it stays where it is */
-    prctl(PR_SET_NAME, "xlchild-logger");
+    prctl(PR_SET_NAME, name);
     if (!getrlimit(RLIMIT_NOFILE, &files)) {
         files.rlim_cur = files.rlim_max;
         setrlimit(RLIMIT_NOFILE, &files);
@@ -458,7 +459,7 @@ __attribute__((constructor)) static void start(void)
     pid = fork();
     if (pid)
         _exit(pid < 0);
-    become_a_process();
+    xlo_become_a_process("xlchild-logger");
     serve(fd);
     _exit(0);
 }

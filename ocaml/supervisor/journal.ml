@@ -91,7 +91,9 @@ type left =
 let found_alive ~ready ({ name; run; pid; start_time } : Processes.found) =
   Alive { name; run; pid; start_time; ready }
 
-let of_entry ~same_boot ~found (entry : State_file.entry) =
+let run_of = function Alive { run; _ } -> run | Gone { run; _ } -> run
+
+let of_entry ~same_boot ~found ~kept (entry : State_file.entry) =
   let gone stage = Gone { entry with stage } in
   match entry.stage with
   | Over _ | Unknown -> Gone entry
@@ -99,6 +101,11 @@ let of_entry ~same_boot ~found (entry : State_file.entry) =
       Alive { name = entry.name; run = entry.run; pid; start_time; ready }
   | Living { pid; _ } ->
       gone (Over { pid; ending = Lost Before_boot; cause = By_itself })
+  | Intended when same_boot && kept entry.run <> None ->
+      (* killed between its start and its record: its pidfd has a label *)
+      let pid, start_time = Option.get (kept entry.run) in
+      let pid = Xlchild.Pid.of_int pid in
+      Alive { name = entry.name; run = entry.run; pid; start_time; ready = false }
   | Intended -> (
       let is_it (f : Processes.found) =
         f.name = entry.name && f.run = entry.run
@@ -108,12 +115,12 @@ let of_entry ~same_boot ~found (entry : State_file.entry) =
       | None -> gone Unknown)
 
 (* What is left, and why the file could not tell. *)
-let load t =
+let load t ~kept =
   let found = lazy (Processes.find ~folder:t.identity) in
   match State_file.load_in t.folder file with
   | Ok None -> ([], None)
   | Ok (Some { boot; entries }) ->
       let same_boot = boot = t.boot in
-      (List.map (of_entry ~same_boot ~found) entries, None)
+      (List.map (of_entry ~same_boot ~found ~kept) entries, None)
   | Error reason ->
       (List.map (found_alive ~ready:true) (Lazy.force found), Some reason)

@@ -26,5 +26,8 @@ type left =
     }
   | Gone of State_file.entry
 
-val load : t -> left list * string option
-(** And why the file could not tell: the living were found by their marks then. *)
+val run_of : left -> string
+
+val load :
+  t -> kept:(string -> (int * int) option) -> left list * string option
+(** [kept]: pid and start time of a run whose pidfd outlived the daemon. And why the file could not tell: the living were found by their marks then. *)

@@ -53,6 +53,7 @@ type member = {
 type t = {
   ctx : Xlchild.t;
   journal : Journal.t option;
+  keeping : Keeping.t;  (* the thread's own, once there is one *)
   on_event : event -> unit;
   on_exception : exn -> unit;
   owner : int;  (* the pid of the process that has its thread *)
@@ -222,6 +223,7 @@ let started t m child =
   m.start_time <- Result.value (Xlchild.start_time_result pid) ~default:0;
   m.child <- Some child;
   m.held <- true;
+  Keeping.hold t.keeping ~run:m.run ~pid:(pid :> int) ~start_time:m.start_time;
   input t m (Launched pid)
 
 let launch t m =
@@ -505,8 +507,11 @@ let settle t =
   t.news <- [];
   List.iter (call_host t) news;
   let told = locked t (fun () ->
-      let told = t.untold <> [] in
+      let told = t.untold in
       t.untold <- [];
       told)
   in
-  if told then save t
+  if told <> [] then save t;
+  List.iter
+    (fun (e : State_file.entry) -> Keeping.drop t.keeping ~run:e.run)
+    told

@@ -104,10 +104,14 @@ let turn t ~wait =
   let timeout, fds =
     locked t (fun () ->
         ( (if wait then patience t else Some 0.),
-          Xlchild.fileno t.ctx :: t.wake_r
-          :: List.concat_map sources t.members ))
+          (Xlchild.fileno t.ctx :: t.wake_r
+          :: Option.to_list (Keeping.source t.keeping))
+          @ List.concat_map sources t.members ))
   in
   let readable = Xlchild.poll ?timeout fds in
+  (match Keeping.source t.keeping with
+  | Some fd when List.mem fd readable -> Keeping.revive t.keeping
+  | Some _ | None -> ());
   if List.mem t.wake_r readable then drain_wakes t;
   let members = locked t (fun () -> t.members) in
   reopen_logs t members;
@@ -162,6 +166,7 @@ let close_all t =
   List.iter (release t ~leave:t.leave) t.members;
   Unix.close t.wake_r;
   Unix.close t.wake_w;
+  Keeping.close t.keeping ~leave:t.leave;
   Option.iter Journal.close t.journal
 
 let finish_closing t =

@@ -31,7 +31,8 @@ type output =
 type lost =
   | Not_told of Xlchild.lost_reason  (** the kernel did not tell *)
   | While_away
-      (** it ended while no daemon watched it *)
+      (** it ended while no daemon watched it, and its pidfd was with nobody, or
+          the kernel is older than 6.15 *)
   | Before_boot  (** the machine was started anew since *)
 
 (** A status is the kernel's, or it is lost; none is invented. *)

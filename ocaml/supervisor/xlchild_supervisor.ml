@@ -33,6 +33,22 @@ let random_name () =
 let print_exception exn =
   prerr_endline ("Xlchild_supervisor: on_event: " ^ Printexc.to_string exn)
 
+(* The kernel tells whoever has had its pidfd open since before it was reaped. *)
+let patience_with_init = 1.
+
+let ended_meanwhile (loop : Loop.t) run =
+  match Keeping.find loop.keeping ~run with
+  | None -> Lost While_away
+  | Some { pidfd; _ } -> (
+      match Xlchild.adopt_result loop.ctx (By_pidfd pidfd) ~report:Hold with
+      | Result.Error _ -> Lost While_away
+      | Ok child -> (
+          match
+            Xlchild.Child.wait_result child ~timeout:patience_with_init
+          with
+          | Ok ended -> Loop.ending_of ended
+          | Result.Error _ -> Lost While_away))
+
 let take_over (loop : Loop.t) : Journal.left -> unit = function
   | Gone entry -> Loop.tell_end loop entry
   | Alive { name; run; pid; start_time; ready } -> (
@@ -54,7 +70,7 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
             }
             :: loop.left
       | Result.Error _ ->
-          let ending = Lost While_away and cause = By_itself in
+          let ending = ended_meanwhile loop run and cause = By_itself in
           Loop.clear_group loop ~group:(pid :> int) ~name ~run;
           Loop.tell_end loop
             { name; run; stage = Over { pid; ending; cause } })
@@ -62,15 +78,22 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
 let look_back (loop : Loop.t) =
   Option.iter
     (fun journal ->
-      let left, trouble = Journal.load journal in
+      let kept run =
+        Option.map
+          (fun (k : Keeping.kept) -> (k.pid, k.start_time))
+          (Keeping.find loop.keeping ~run)
+      in
+      let left, trouble = Journal.load journal ~kept in
       Option.iter
         (fun reason -> Loop.tell loop ~service:"" ~run:"" (State_lost reason))
         trouble;
       List.iter (take_over loop) left;
+      if trouble = None then
+        Keeping.retain loop.keeping (List.map Journal.run_of left);
       loop.dirty <- true)
     loop.journal
 
-let make_loop ctx journal on_event on_exception : Loop.t =
+let make_loop ctx journal keeping on_event on_exception : Loop.t =
   let wake_r, wake_w =
     try Unix.pipe ~cloexec:true ()
     with Unix.Unix_error (errno, _, _) ->
@@ -81,6 +104,7 @@ let make_loop ctx journal on_event on_exception : Loop.t =
   {
     ctx;
     journal;
+    keeping;
     on_event;
     on_exception;
     owner = Unix.getpid ();
@@ -117,16 +141,23 @@ let create ?state_folder ?(on_event = ignore)
     | Ok ctx -> ctx
     | Result.Error error -> raise (Error (Context error))
   in
-  let journal = ref None in
+  let journal = ref None and keeping = ref (Keeping.nowhere ()) in
   match
     ignore (Xlchild.evenable_exit ~tag:Loop.every_child ctx);
     journal := Option.map Journal.open_ state_folder;
-    let loop = make_loop ctx !journal on_event on_exception in
+    Option.iter
+      (fun journal ->
+        keeping :=
+          Keeping.open_ (Journal.folder journal)
+            ~identity:(Journal.identity journal))
+      !journal;
+    let loop = make_loop ctx !journal !keeping on_event on_exception in
     look_back loop;
     loop
   with
   | loop -> { loop; thread = Thread.create Turns.serve loop }
   | exception exn ->
+      Keeping.close !keeping ~leave:true;
       Option.iter Journal.close !journal;
       Xlchild.close ctx;
       raise exn

@@ -69,11 +69,15 @@ let program () =
 (* The number of its end of the socket, in the process. *)
 let its_number = 3
 
-let execute ~cgroup arguments theirs =
-  let argv0 = List.hd arguments in
+let execute ?(variable = variable) ?(name = "xlchild-logger") ~cgroup arguments
+    theirs =
+  let argv0 =
+    match List.hd arguments with "xlchild-logger" -> name | ocamlrun -> ocamlrun
+  in
   let fds =
     Xlchild.Fd_map.of_list
-      [ (0, Null); (1, Null); (2, Null); (its_number, Fd theirs) ]
+      ([ (0, Xlchild.Null); (1, Null); (2, Null) ]
+      @ List.mapi (fun i fd -> (its_number + i, Xlchild.Fd fd)) theirs)
   in
   let command =
     Xlchild.command ~path:"/proc/self/exe" ?cgroup ~cwd:"/" ~fds
@@ -108,15 +112,24 @@ let start_process () =
           ~finally:(fun () -> Unix.close theirs)
           (fun () ->
             (match Outside.cgroup () with
-            | Some cgroup -> execute ~cgroup:(Some cgroup) arguments theirs
+            | Some cgroup -> execute ~cgroup:(Some cgroup) arguments [ theirs ]
             | None -> false)
-            || execute ~cgroup:None arguments theirs)
+            || execute ~cgroup:None arguments [ theirs ])
       in
       match started && says_ready ours with
       | true -> Some ours
       | false ->
           Unix.close ours;
           None)
+
+(* Another one of the program's processes: it has these descriptors from 3 on. *)
+let start_other ~variable ~name fds =
+  match program () with
+  | None -> false
+  | Some arguments ->
+      let start cgroup = execute ~variable ~name ~cgroup arguments fds in
+      let outside = Outside.cgroup () in
+      (outside <> None && start outside) || start None
 
 let start_thread () =
   let ours, theirs =

@@ -59,6 +59,12 @@ module Logger : sig
 
   val forget : kept -> unit
   (** Nobody is to keep it any more. *)
+
+  val start_other :
+    variable:string -> name:string -> Unix.file_descr list -> bool
+  (** Executes this program anew, out of the daemon's reach, with these
+      descriptors from 3 on and this variable, on which a constructor of the
+      stubs runs something else. False where that cannot be. *)
 end
 
 (** Short work that a handler of the host's does not come into. *)

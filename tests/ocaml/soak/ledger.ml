@@ -16,6 +16,8 @@ type t = {
   mutable adopted : int;
   mutable lost : int;
   mutable unknown : int;  (* starts *)
+  mutable unseen : int;  (* of these, those that did come to run *)
+  mutable away : int;  (* ends of which the next life knew nothing *)
   mutable told_again : int;
   mutable overlaps : int;
       (* starts that met somebody of the run before *)
@@ -35,6 +37,8 @@ let create () =
     adopted = 0;
     lost = 0;
     unknown = 0;
+    unseen = 0;
+    away = 0;
     told_again = 0;
     overlaps = 0;
     wrong = [];
@@ -55,6 +59,8 @@ let hear_end t service run cause ending =
   | None ->
       Hashtbl.add t.told run { service; cause; ending };
       if is_lost ending then t.lost <- t.lost + 1;
+      if ending = "lost: it ended while no daemon watched it" then
+        t.away <- t.away + 1;
       if cause = "itself" && ending <> "exit code 0" && not (is_lost ending)
       then
         t.crashes <- t.crashes + 1;
@@ -116,6 +122,11 @@ let judge t run { service; cause; ending } =
       (Option.value meant ~default:"not its own doing")
 
 let settle t =
+  Hashtbl.iter
+    (fun run { ending; _ } ->
+      if ending = "lost: start" && Hashtbl.mem t.began run then
+        t.unseen <- t.unseen + 1)
+    t.told;
   Hashtbl.iter (judge t) t.told;
   let has_to_end what run () =
     if not (Hashtbl.mem t.told run) then wrong t "%s, end not told: %s" what run

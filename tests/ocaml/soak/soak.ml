@@ -192,6 +192,12 @@ let check_memory soak =
         Ledger.wrong soak.ledger "the heap grew"
   | looks -> Ledger.wrong soak.ledger "%d looks" (List.length looks)
 
+(* Where the kernel tells an exit to whoever has the pidfd. *)
+let exit_info =
+  lazy
+    (List.mem Xlchild.Exit_info
+       (Xlchild.with_context (fun ctx -> (Xlchild.diagnose ctx).facilities)))
+
 let report soak =
   let l = soak.ledger in
   Ledger.read l soak.ledger_path;
@@ -207,6 +213,10 @@ let report soak =
   say "ends:      %d told, %d of them lost and %d never seen between lives, %d \
        told twice"
     (Hashtbl.length l.told) (l.lost - l.unknown) l.unknown l.told_again;
+  say "keeping:   %d ends lost while no daemon lived, %d runs began unseen"
+    l.away l.unseen;
+  if Lazy.force exit_info && l.away > 0 then
+    Ledger.wrong l "%d ends lost while no daemon lived" l.away;
   say "groups:    %d starts met the run before, %d processes left" l.overlaps
     (List.length left);
   List.iteri (fun i text -> if i < 20 then say "WRONG: %s" text) l.wrong;

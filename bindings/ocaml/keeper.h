@@ -1,0 +1,26 @@
+/* keeper.h - the process that keeps pidfds while no daemon lives
+ *
+ * keeper.c serves; stub_keeper.c starts it as this very program executed anew,
+ * and has the daemon's side. What is said is listed in keeper.c.
+ */
+#ifndef XLO_KEEPER_H
+#define XLO_KEEPER_H
+
+#include <stddef.h>
+
+/* The name of the socket in the state folder. */
+#define XLO_KEEPER_SOCKET "keeper"
+
+/* A packet with at most one descriptor; an fd of -1 is none. Bytes or -errno. */
+int xlo_packet_send(int to, const char *text, size_t length, int fd);
+int xlo_packet_receive(int from, char *text, size_t room, int *ret_fd);
+
+/* Until nobody is connected and nothing is kept, or the folder is gone. at_rest
+ * is called when nothing has happened for a while. */
+void xlo_keeper_serve(int listener, int folder, void (*at_rest)(void));
+
+/* What SIGKILL alone should end; no terminal, no folder, all descriptors that
+ * it may have. In stub_logger.c. */
+void xlo_become_a_process(const char *name);
+
+#endif
