@@ -184,7 +184,8 @@ static int batch_get(struct xlpy_arena *arena, size_t n, struct batch *b)
 }
 
 /* _spawn_many([(argv, options, kind, user), ...], cell)
- *     -> [(id, pid) or an exception, ...], which cell gets as well */
+ *     -> [(id, pid) or an exception, ...], which cell gets as well; and alone
+ *        where a signal handler has raised and so given one of them up */
 PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
                           Py_ssize_t n)
 {
@@ -194,7 +195,7 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
     struct batch b = { 0 };
     PyObject *fast = NULL, *list = NULL;
     Py_ssize_t i, count = 0;
-    int rc = 0, called = 0;
+    int rc = 0, called = 0, given_up = 0;
 
     if (n != 1 && n != 2)
         return PyErr_Format(PyExc_TypeError,
@@ -244,6 +245,7 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
 
         onexit_settle(b.onexits[i], e->rc == 0, e->id);
         b.onexits[i] = NULL;
+        given_up |= e->rc == ERROR_INTERRUPTED;
         if (!list)
             continue;
         if (e->rc == 0)
@@ -256,7 +258,9 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
         else
             Py_CLEAR(list);
     }
-    if (list && n == 2 && xlpy_hand_over(args[1], list))
+    if (list && n == 2 &&
+        (xlpy_hand_over(args[1], list) ||
+         (given_up && xlpy_raise_kept(&call)))) /* a handler's, and now */
         Py_CLEAR(list);
 out:
     for (i = 0; b.onexits && !called && i < count; i++)

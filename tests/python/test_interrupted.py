@@ -38,6 +38,14 @@ class Raised(BaseException):
     """By the handler."""
 
 
+class RaisedTimeout(Raised, TimeoutError):
+    """As many handlers of alarms do it: an OSError."""
+
+
+class RaisedValue(Raised, ValueError):
+    """What a wrong argument would raise."""
+
+
 def returns(frame):
     """It is at the end of a function: with a value at hand it returns."""
     code, at = frame.f_code.co_code, frame.f_lasti
@@ -56,7 +64,7 @@ def finalizes(frame):
     return False
 
 
-def raising_at(number, work, files=FILES):
+def raising_at(number, work, files=FILES, kind=Raised):
     """(it was raised, what work returned)."""
     passed = 0
     fired = False
@@ -67,7 +75,7 @@ def raising_at(number, work, files=FILES):
             return trace  # no handler runs there
         if passed == number:
             fired = True
-            raise Raised
+            raise kind
         passed += 1
         return trace
 
@@ -89,11 +97,11 @@ def raising_at(number, work, files=FILES):
     return fired, result
 
 
-def sweep(work, after, step=1, files=FILES):
+def sweep(work, after, step=1, files=FILES, kind=Raised):
     """work at every point; after(it was raised, result) judges each."""
     number = 0
     while True:
-        fired, result = raising_at(number, work, files)
+        fired, result = raising_at(number, work, files, kind)
         after(fired, result)
         if not fired:
             break
@@ -289,9 +297,10 @@ def test_B11_commands_run_to_completion(clean, work, files):
 
 @pytest.mark.own_process  # files of its spool wait for the collector
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("kind", [Raised, RaisedTimeout, RaisedValue])
 @pytest.mark.parametrize("options", [{}, {"on_output": lambda *_: None}],
                          ids=["files", "pipes"])
-def test_B10_pool(clean, options):
+def test_B10_pool(clean, options, kind):
     def work():
         with Pool(2, **options) as pool:
             return [r.returncode for r in pool.map([SHORT, SHORT, SHORT])]
@@ -299,8 +308,74 @@ def test_B10_pool(clean, options):
     def judge(fired, codes):
         assert fired or codes == [3, 3, 3]
 
-    sweep(work, judge, step=29)
+    sweep(work, judge, step=29, kind=kind)
     clean()
+
+
+@pytest.mark.own_process  # what was opened at that moment may stay open
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("options", [{}, {"on_output": lambda *_: None}],
+                         ids=["files", "pipes"])
+def test_B3_alarms_at_random_in_a_pool(options):
+    """The real thing again, also while a batch is started: it comes out of
+    that call, and is no command's error."""
+    armed = False
+
+    def handler(_, frame):
+        nonlocal armed
+        if armed and not finalizes(frame):
+            armed = False
+            raise RaisedTimeout
+
+    def work():
+        with Pool(4, **options) as pool:
+            return [(r.returncode, r.error) for r in pool.map([SHORT] * 4)]
+
+    begun = time.monotonic()
+    work()
+    long = time.monotonic() - begun
+    raised = 0
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        while raised < 100:
+            try:
+                armed = True
+                signal.setitimer(signal.ITIMER_REAL,
+                                 0.0001 + random.random() * long)
+                answers = work()
+                silent, armed = armed, False
+            except RaisedTimeout:
+                raised += 1
+                continue
+            assert silent and answers == [(3, None)] * 4
+    finally:
+        armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_a_pool_that_could_not_be_closed_leaves_no_files(clean):
+    pool = Pool(2)
+    assert [r.returncode for r in pool.map([SHORT] * 4)] == [3] * 4
+    del pool  # a handler has raised before close() could begin
+    assert clean() == set()
+
+
+def test_C26_files_of_a_pool_are_not_a_forked_childs():
+    """It has closed everything, and the numbers are its own files' now."""
+    pool = Pool(2)
+    with pool:
+        assert [r.returncode for r in pool.map([SHORT] * 4)] == [3] * 4
+        pid = os.fork()
+        if pid == 0:
+            os.closerange(3, 1000)
+            own = [os.dup(0) for _ in range(100)]
+            del pool._runner._spool
+            gc.collect()
+            os._exit(0 if all(os.path.exists("/proc/self/fd/%d" % fd)
+                              for fd in own) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 # ---- one answer for all ------------------------------------------------------

@@ -13,7 +13,9 @@ import time
 
 from .. import _libxl
 from .._context import Context
-from .._errors import NotFoundError, SpawnError, XlchildError
+from .._errors import (
+    NotFoundError, SpawnError, XlchildError, raised_by_others,
+)
 from .._spec import spec_options
 from .._process import milliseconds
 from .._status import Status
@@ -132,6 +134,8 @@ class InFiles(_Local):
                     try:
                         options = self._connected(result, options, lent)
                     except OSError as error:
+                        if raised_by_others(error):
+                            raise
                         self._drop(result)
                         result.error = error
                         failed.append(result)
@@ -184,8 +188,10 @@ class InFiles(_Local):
         cell = []
         try:
             self.context._spawn_many(entries, cell)
-        except _WRONG:
-            pass  # one of them is not a command at all: none was started
+        except _WRONG as error:
+            # one of them is not a command at all: none was started
+            if cell or raised_by_others(error):
+                raise
         finally:
             for found in cell:
                 answers += found
@@ -195,6 +201,8 @@ class InFiles(_Local):
             try:
                 self.context._spawn(*entry, answers)
             except _WRONG as error:
+                if raised_by_others(error):
+                    raise
                 answers.append(error)
 
     def collect(self, timeout, also=()):
@@ -235,6 +243,8 @@ class InFiles(_Local):
         try:
             text = file.finish(self._limit, self._keep_large)
         except (OSError, MemoryError) as error:
+            if raised_by_others(error):
+                raise
             result.error = OutputLost(
                 getattr(error, "errno", errno.ENOMEM), str(error),
                 "what job %d wrote" % (result.index + 1))
@@ -298,6 +308,8 @@ class InPipes(_Local):
                     _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True,
                     cell)
             except _WRONG as error:
+                if raised_by_others(error):
+                    raise
                 result.error = error
                 failed.append(result)
             finally:  # also of a handler's exception: what runs is known

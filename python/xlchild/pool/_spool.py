@@ -15,6 +15,8 @@ import os
 import stat
 import time
 
+from .._errors import raised_by_others
+
 __all__ = ["NamedSpool", "Spool", "SpoolFile", "close", "holding"]
 
 _PIECE = 1 << 16
@@ -38,9 +40,9 @@ class SpoolFile:
     __slots__ = ("_fd", "_name", "_spool", "_begin")
 
     def __init__(self, fd, spool):
+        self._spool = spool
         self._fd = fd
         self._name = str(fd)
-        self._spool = spool
         self._begin = 0
 
     def writer(self):
@@ -100,7 +102,9 @@ class SpoolFile:
         try:
             _control(self._fd, _LEASE, _SHARED)
             _control(self._fd, _LEASE, _NONE)
-        except OSError:
+        except OSError as error:
+            if raised_by_others(error):
+                raise
             return False  # or the filesystem has no leases
         return True
 
@@ -109,7 +113,20 @@ class SpoolFile:
             self._begin = end
             self._spool.idle.append(self)
         else:
-            os.close(self._fd)
+            self.shut()
+
+    def shut(self):
+        """It is not used again."""
+        fd, self._fd = self._fd, -1  # never twice, whatever a handler raises
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self):
+        # a handler's exception has come between; in a forked child the
+        # number may be the child's own file
+        if getattr(self, "_fd", -1) >= 0 \
+                and self._spool.owner == os.getpid():
+            self.shut()
 
 
 class _Spool:
@@ -119,8 +136,13 @@ class _Spool:
     file again by its fd is quicker from there.
     """
 
+    owner = 0  # the process that it belongs to
     _place = None
     _looked = 0.0
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.owner = os.getpid()
 
     @property
     def fds(self):
@@ -130,9 +152,13 @@ class _Spool:
 
     def close(self):
         """Nothing is kept open."""
-        if self._place is not None:
-            os.close(self._place)
-            self._place = None
+        place, self._place = self._place, None
+        if place is not None:
+            os.close(place)
+
+    def __del__(self):
+        if self.owner == os.getpid():
+            _Spool.close(self)
 
     def full(self, file):
         """The error that a writer would get now; None: there is room.
@@ -150,6 +176,8 @@ class _Spool:
         try:
             self._probe()
         except OSError as error:
+            if raised_by_others(error):
+                raise
             if error.errno in _FULL:
                 error.filename = self.folder
                 return error
@@ -174,9 +202,9 @@ class Spool(_Spool):
     """Files without a name in a folder (None: the system's temporary one)."""
 
     def __init__(self, folder=None):
-        self.folder = folder or os.environ.get("TMPDIR") or "/tmp"
+        super().__init__(folder or os.environ.get("TMPDIR") or "/tmp")
         self.idle = []
-        os.close(self._new()._fd)  # does it work there?
+        self._new().shut()  # does it work there?
 
     def take(self, _result):
         """Two files, for stdout and stderr."""
@@ -191,7 +219,7 @@ class Spool(_Spool):
     def spare(self):
         """Files are scarce: the idle ones are closed."""
         while self.idle:
-            os.close(self.idle.pop()._fd)
+            self.idle.pop().shut()
 
     def close(self):
         """The idle files are closed."""
@@ -222,7 +250,7 @@ class NamedSpool(_Spool):
         """There are no idle files."""
 
     def __init__(self, folder):
-        self.folder = folder
+        super().__init__(folder)
         os.makedirs(folder, exist_ok=True)
 
     def take(self, result):
