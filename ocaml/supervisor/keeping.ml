@@ -60,6 +60,13 @@ let enter t text pidfd =
       Hashtbl.replace t.runs run { pid; start_time; pidfd }
   | _ -> close_fd pidfd
 
+(* One that hangs holds nobody up. *)
+let patience = 2.
+
+let limit socket =
+  try Unix.setsockopt_float socket Unix.SO_SNDTIMEO patience
+  with Unix.Unix_error _ -> ()
+
 (* ---- systemd: LISTEN_FDS, once a process, for all of its supervisors ---- *)
 
 let listen_fds_start = 3
@@ -119,7 +126,9 @@ let systemd () =
       | exception Unix.Unix_error _ -> None
       | fd -> (
           match Unix.connect fd (Unix.ADDR_UNIX path) with
-          | () -> Some fd
+          | () ->
+              limit fd;
+              Some fd
           | exception (Unix.Unix_error _ | Invalid_argument _) ->
               close_fd fd;
               None))
@@ -142,7 +151,7 @@ let ask_all socket enter =
   let buffer = Bytes.create 1024 in
   let rec next () =
     match
-      if Xlchild.poll ~timeout:5. [ socket ] = [] then (0, -1)
+      if Xlchild.poll ~timeout:patience [ socket ] = [] then (0, -1)
       else receive socket buffer
     with
     | n, _ when n <= 0 -> false
@@ -163,6 +172,7 @@ let reach (folder : Safe.folder) enter =
     | n when n < 0 -> None
     | n ->
         let socket = fd_of_int n in
+        limit socket;
         if ask_all socket enter then Some socket
         else begin
           close_fd socket;
@@ -233,10 +243,11 @@ let revive t =
             Hashtbl.iter (fun run kept -> ignore (say_hold t run kept)) t.runs
       | exception (Unix.Unix_error _ | Xlchild.Error _) -> ())
 
-let hold t ~run ~pid ~start_time =
+let hold ?(is_it = fun () -> true) t ~run ~pid ~start_time =
   if t.place <> Nowhere && not (Hashtbl.mem t.runs run) then
     match pidfd_open pid with
     | n when n < 0 -> ()
+    | n when not (is_it ()) -> close_fd (fd_of_int n)
     | n ->
         let kept = { pid; start_time; pidfd = fd_of_int n } in
         Hashtbl.replace t.runs run kept;

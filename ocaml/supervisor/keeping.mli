@@ -12,8 +12,15 @@ val nowhere : unit -> t
 
 type kept = { pid : int; start_time : int; pidfd : Unix.file_descr }
 
-val hold : t -> run:string -> pid:int -> start_time:int -> unit
-(** For a child that has not been reaped. *)
+val hold :
+  ?is_it:(unit -> bool) ->
+  t ->
+  run:string ->
+  pid:int ->
+  start_time:int ->
+  unit
+(** For a child that has not been reaped; for another process, [is_it] asks once
+    its pidfd is open whether the number is still its own. *)
 
 val find : t -> run:string -> kept option
 

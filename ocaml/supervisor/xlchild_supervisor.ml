@@ -59,6 +59,10 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
           ~report:(Event number)
       with
       | Ok left_child ->
+          (* in case that whoever had its pidfd has gone *)
+          Keeping.hold loop.keeping ~run ~pid:(pid :> int) ~start_time
+            ~is_it:(fun () ->
+              Xlchild.start_time_result pid = Ok start_time);
           loop.left <-
             {
               left_number = number;

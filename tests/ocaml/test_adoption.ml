@@ -525,6 +525,34 @@ let keeper_killed () =
   next_life folder (fun _ heard ->
       expect heard (told_later "lives" "exit code 4"))
 
+(* One that hangs holds up a life for a moment: it gets another, and what lives
+   is adopted all the same. *)
+let keeper_hangs () =
+  in_a_folder @@ fun folder ->
+  one_life folder [ "lives" ];
+  let hanging = keeper_of folder in
+  List.iter (fun pid -> Unix.kill pid Sys.sigstop) hanging;
+  Fun.protect
+    ~finally:(fun () ->
+      List.iter
+        (fun pid -> try Unix.kill pid Sys.sigkill with Unix.Unix_error _ -> ())
+        hanging)
+    (fun () ->
+      let it = process_of folder "lives" in
+      let heard = Hearing.make () in
+      let t = create ~state_folder:folder ~on_event:(hear heard) () in
+      ignore (adopt t folder "lives");
+      expect heard "lives adopted";
+      Alcotest.(check bool) "another keeper" true
+        (List.exists (fun pid -> not (List.mem pid hanging)) (keeper_of folder));
+      close t ~leave:true;
+      (* which has what was adopted, too *)
+      Xlchild.with_context (fun ctx ->
+          Life_service.release folder "lives" 2;
+          await_end ctx it);
+      next_life folder (fun _ heard ->
+          expect heard (told_later "lives" "exit code 2")))
+
 (* A socket in the folder that is not the keeper's is not spoken to. *)
 let planted plant () =
   in_a_folder @@ fun folder ->
@@ -662,13 +690,14 @@ let cases =
     [
       Support.case "C6 a killed daemon's services, adopted" adopted;
       Support.case "C6 one that ended while nobody watched" ended_while_away;
-      Support.case "C6 some that ended while nobody watched"
+      Support.case "B12 C6 some that ended while nobody watched"
         many_ended_while_away;
-      Support.case "C6 the keeper is killed, too" keeper_killed;
-      Support.case "a symbolic link for the keeper's socket" (planted a_link);
-      Support.case "a link to somebody's socket" (planted a_link_to_a_socket);
-      Support.case "a socket that all may write to" (planted for_all_to_write);
-      Support.case "C6 in systemd's store" systemd_store;
+      Support.case "B12 C6 the keeper is killed, too" keeper_killed;
+      Support.case "B12 the keeper hangs" keeper_hangs;
+      Support.case "B12 a symbolic link for the keeper's socket" (planted a_link);
+      Support.case "B12 a link to somebody's socket" (planted a_link_to_a_socket);
+      Support.case "B12 a socket that all may write to" (planted for_all_to_write);
+      Support.case "B12 C6 in systemd's store" systemd_store;
       Support.case "C13 stopped after its adoption" stopped_after_adoption;
       Support.case "C13 what nobody wants any more" stop_what_is_left;
       Support.case "closed, and left running" close_and_leave;
