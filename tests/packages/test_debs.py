@@ -32,7 +32,16 @@ def test_there_is_a_package_for_each_purpose(packages, suite):
 
 @pytest.mark.parametrize("suite", SUITES)
 def test_a_machine_without_compilers(packages, suite, tmp_path):
-    """The command, its page, its completions; Python; then a wheel."""
+    """The command, its page, its completions; Python; then a wheel, which a
+    system with compilers has made for the Python of the release."""
+    inside(suite + "+wheel", """
+mkdir /build
+cd /build
+tar -xf /dist/*.tar.xz
+cd xlchild-*/
+export SOURCE_DATE_EPOCH=$(sed -n 's/^epoch //p' /dist/%s/epoch)
+python3 -B scripts/dist.py --into /out wheel
+""" % suite, tmp_path)
     script = "suite=%s\n" % suite + INSTALL % (
         "/dist/$suite/xlchild_*.deb /dist/$suite/python3-xlchild_*.deb "
         "python3-venv") + """
@@ -47,7 +56,7 @@ xlchild doctor | grep -q 'SIGCHLD'
 if command -v cc || command -v gcc || command -v swig; then exit 1; fi
 """ + NOTHING_LEFT + """
 python3 -m venv /opt/venv
-/opt/venv/bin/pip -q install --no-index --find-links /dist xlchild
+/opt/venv/bin/pip -q install --no-index /out/*.whl
 /opt/venv/bin/xlchild echo ::: one | grep -qx one
 /opt/venv/bin/pip -q uninstall -y xlchild
 if /opt/venv/bin/python -c 'import xlchild' 2> /dev/null; then exit 1; fi
@@ -110,7 +119,31 @@ rm -r /old
     inside(suite, script, tmp_path)
 
 
-@pytest.mark.parametrize("suite", SUITES[:1])
+@pytest.mark.parametrize("suite", SUITES)
+def test_autopkgtest_passes(packages, suite, tmp_path):
+    """The real one, which installs what debian/tests asks for by itself."""
+    script = "suite=%s\n" % suite + INSTALL % "autopkgtest dpkg-dev" + """
+mkdir /build
+cd /build
+cp /dist/$suite/*.dsc /dist/$suite/*.tar.* .
+dpkg-source -x *.dsc xlchild > /dev/null
+autopkgtest --no-built-binaries /dist/$suite/*.deb xlchild/ -- null
+""" + NOTHING_LEFT.replace("-path /tmp", "-path /build -prune -o -path /tmp")
+    said = inside(suite, script, tmp_path)
+    results = said[said.rindex("@@@@@@@@@@@@@@@@@@@@ summary"):]
+    assert [line.split()[-1] for line in results.splitlines()[1:4]] \
+        == ["PASS"] * 3, results
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_what_lintian_says(packages, suite):
+    """scripts/debs stops at errors and warnings: it did run, and said none."""
+    said = (packages / suite / "lintian.log").read_text(encoding="utf-8")
+    assert [line for line in said.splitlines()
+            if line.startswith(("E:", "W:"))] == []
+
+
+@pytest.mark.parametrize("suite", SUITES)
 def test_two_builds_give_the_same_packages(packages, suite, tmp_path):
     """Built again, in another new system. (In a folder of the same name, as
     Debian has it: OCaml's .cmt and .cma have that inside.)"""
