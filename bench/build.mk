@@ -29,19 +29,62 @@ BENCH_PROGRAMS := $(addprefix $(BENCH_BUILD)/,child $(BENCH_PEERS))
 
 bench-programs: $(BENCH_PROGRAMS)
 
+BENCH_DEBIAN13 := $(BENCH_BUILD)/debian13
+
+# Other languages' own ways: each where its compiler is (scripts/packages:
+# runtimes), and run.py names the others.
+BENCH_RUNTIMES := $(BENCH_BUILD)/runtimes
+bench_runs = $(if $(shell command -v $(1)),$(BENCH_RUNTIMES)/$(2))
+
+bench-runtimes: $(BENCH_BUILD)/child $(call bench_runs,go,starts-go) \
+    $(call bench_runs,rustc,starts-rust) $(call bench_runs,javac,Starts.class) \
+    $(call bench_runs,erlc,starts.beam)
+
+$(BENCH_RUNTIMES)/starts-go: bench/runtimes/starts.go
+	@mkdir -p $(@D)
+	GO111MODULE=off GOTOOLCHAIN=local GOCACHE=$(CURDIR)/$(@D)/go-cache \
+	    go build -o $@ $<
+
+$(BENCH_RUNTIMES)/starts-rust: bench/runtimes/starts.rs
+	@mkdir -p $(@D)
+	BENCH_RUSTC="$$(rustc --version | cut -d' ' -f2)" \
+	    rustc --edition 2021 -O -o $@ $<
+
+$(BENCH_RUNTIMES)/Starts.class: bench/runtimes/Starts.java
+	@mkdir -p $(@D)
+	javac -d $(@D) $<
+
+$(BENCH_RUNTIMES)/starts.beam: bench/runtimes/starts.erl
+	@mkdir -p $(@D)
+	erlc -o $(@D) $<
+
 BENCH_OCAML_PEERS := unix_peer lwt_peer ours_peer ours_lwt_peer
 
 # A make of its own reads this file after the packages have come.
-bench: ## compare with every peer: tables, ratios, plots (3 minutes)
+bench: ## compare with every peer at hand: tables, ratios, plots (4 minutes)
 	@scripts/deps bench
-	@$(MAKE) --no-print-directory bench-programs
+	@$(MAKE) --no-print-directory bench-programs bench-runtimes
 	$(PYTHON) -B bench/run.py --out $(BENCH_BUILD)
+
+bench-all: ## every peer that the page has, C, Python, OCaml; and the page (as root)
+	@scripts/deps bench runtimes py-test
+	@$(MAKE) --no-print-directory bench-peers
+	@$(MAKE) --no-print-directory bench bench-python bench-ocaml
+	@$(MAKE) --no-print-directory bench-docs
+
+bench-peers: ## libuv, GLib and sd-event of Debian 13, to compare with (as root)
+	@scripts/deps chroot
+	@[ -e $(BENCH_DEBIAN13)/sdevent ] || bench/debian13 $(BENCH_DEBIAN13)
 
 bench-docs: ## write the last bench runs' figures into docs/performance.md
 	$(PYTHON) -B bench/docs.py $(BENCH_BUILD)
 
 bench-quick: bench-programs ## does every figure still come out? (20 seconds)
 	$(PYTHON) -B bench/run.py --quick --out $(BENCH_BUILD)/quick
+
+bench-everybody-quick: bench-programs bench-runtimes ## and of the others?
+	$(PYTHON) -B bench/run.py --quick --everybody \
+	    --out $(BENCH_BUILD)/quick-everybody
 
 bench-python: ## the same for Python: os, asyncio, uvloop, xargs, parallel
 	@scripts/deps bench py-test
@@ -82,7 +125,8 @@ $(BENCH_BUILD)/peers/libuv.o: BENCH_PEER_CFLAGS = \
 $(BENCH_BUILD)/peers/glib.o: BENCH_PEER_CFLAGS = \
     $(shell pkg-config --cflags glib-2.0)
 $(BENCH_BUILD)/peers/sdevent.o: BENCH_PEER_CFLAGS = \
-    $(shell pkg-config --cflags libsystemd)
+    $(shell pkg-config --cflags libsystemd) \
+    -DBENCH_LIBRARY_VERSION='"$(shell pkg-config --modversion libsystemd)"'
 
 $(BENCH_BUILD)/libuv: BENCH_LIBS = $(shell pkg-config --libs libuv)
 $(BENCH_BUILD)/glib: BENCH_LIBS = $(shell pkg-config --libs glib-2.0)
@@ -113,11 +157,14 @@ $(BENCH_OCAML)/unix_peer $(BENCH_OCAML)/ours_peer: bench/ocaml/stall.ml
 $(BENCH_OCAML)/%_peer: bench/ocaml/%_peer.ml bench/ocaml/timing.ml
 	@mkdir -p $@.d
 	cp $(filter %.ml,$^) $@.d
+	printf 'let lwt = "%s"\n' "$$(ocamlfind query -format %v lwt)" \
+	    > $@.d/versions.ml
 	cd $@.d && OCAMLPATH=$(CURDIR)/build/ocaml/install/default/lib \
 	    ocamlfind ocamlopt -thread -w +a-4-9-40..42-70 -linkpkg \
-	    -package $(BENCH_OCAML_PACKAGES) timing.ml $(BENCH_OCAML_MORE) \
+	    -package $(BENCH_OCAML_PACKAGES) versions.ml timing.ml $(BENCH_OCAML_MORE) \
 	    $*_peer.ml -o ../$(@F)
 
+.PHONY: bench-all bench-peers bench-runtimes bench-everybody-quick
 .PHONY: bench bench-docs bench-quick bench-python bench-ocaml \
   bench-ocaml-quick bench-ocaml-programs bench-programs
 .SECONDARY: $(BENCH_COMMON) $(BENCH_PEERS:%=$(BENCH_BUILD)/peers/%.o) \

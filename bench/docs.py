@@ -36,19 +36,25 @@ FIGURES = {  # columns of the group tables, in words
 
 def about(machine, command):
     release = ".".join(machine["kernel"].split(".")[:2])
+    missing = "; ".join(text.removeprefix("not here: ")
+                        for text in machine.get("missing", ()))
     return (f"One run of `make {command}` on {machine['date']}, "
             f"{machine['seconds']:.0f} s: {machine['cpus']} cores, "
             f"{machine['system']}, Linux {release}. Medians, and where "
-            f"there is room (least..most).\n")
+            f"there is room (least..most)."
+            + (f" Not measured, for they were not there: {missing}."
+               if missing else "") + "\n")
 
 
-def in_words(text, rows):
+def in_words(text, rows, results):
     """The keys of a group table's cells and columns as the tables name them."""
     for figure, words in FIGURES.items():
         text = text.replace(f" {figure} ", f" {words} ")
     for row in sorted(rows, key=lambda row: -len(row.key)):
         text = re.sub(rf"^\| {row.key}(?:/([\d]+))? *\|",
-                      lambda m, row=row: f"| {row.text}"
+                      lambda m, row=row: "| " + " ".join(
+                          filter(None, (row.text, report.version(
+                              results, row))))
                       + (f", {int(m[1]):,}" if m[1] else "") + " |",
                       text, flags=re.M)
     return text
@@ -62,8 +68,10 @@ def c_blocks(data):
               for name, asked in zip(names, plan.tables)}
     for prefix, figures in plan.groups:
         tables[prefix.rstrip("/")] = in_words(
-            report.group_table(results, prefix, figures), plan_c.ROWS)
+            report.group_table(results, prefix, figures), plan_c.ROWS,
+            results)
     tables["ratios"] = report.ratio_table(data["ratios"])
+    tables["starters"] = report.starters_table(plan_c.STARTERS, results)
     tables["about"] = about(data["machine"], "bench")
     return tables
 

@@ -14,6 +14,7 @@ class Row:
     program: str
     text: str
     args: tuple = ()
+    needs: str = ""  # what to install or make where the program is not there
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Cell:
     command: tuple
     rounds: int
     figures: tuple  # the members of the JSON line that must be there
+    missing: str = ""  # who is not there without the program, and what to do
 
 
 @dataclass(frozen=True)

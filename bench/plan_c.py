@@ -3,6 +3,7 @@
 Used by run.py; see model.py for the words.
 """
 
+import plan_others
 from model import Cell, Column, Plan, Row, Table, Target
 
 PROGRAMS = "build/bench/"
@@ -15,10 +16,11 @@ ROWS = [
     Row("posix_spawn", "posix_spawn", "posix_spawn + waitpid(-1)"),
     Row("clone_pidfd", "clone_pidfd", "bare: clone(VM,VFORK,PIDFD) + epoll"),
     Row("clone_files", "clone_files", "bare: the same + FILES, close_range"),
-    Row("libuv", "libuv", "libuv"),
-    Row("glib", "glib", "GLib"),
-    Row("libev", "libev", "libev (with fork)"),
-    Row("sdevent", "sdevent", "sd-event (with fork)"),
+    Row("libuv", "libuv", "libuv", (), "Debian's libuv1-dev"),
+    Row("glib", "glib", "GLib", (), "Debian's libglib2.0-dev"),
+    Row("libev", "libev", "libev (with fork)", (), "Debian's libev-dev"),
+    Row("sdevent", "sdevent", "sd-event (with fork)", (),
+        "Debian's libsystemd-dev"),
     Row(OURS, "xlchild", "xlchild, pidfd mode, events"),
     Row("callback", "xlchild", "xlchild, pidfd mode, callbacks in a loop",
         ("--report", "callback")),
@@ -33,6 +35,7 @@ ROWS = [
         ("--nowait", "1")),
 ]
 PEERS = ROWS[:9]
+EVERY_ROW = ROWS[:9] + plan_others.NEWER_ROWS + ROWS[9:]
 
 COLUMNS = [
     Column("0", "0 live"),
@@ -54,6 +57,11 @@ BATCHES = [
     Row("bare2", "clone_files", "bare clone + FILES loop on 2 threads",
         ("--starters", "2", "--children", "1600")),  # knows no --for-ms
 ]
+
+# Who starts how fast, against our single starts; the children are alone.
+STARTERS = [row for row in EVERY_ROW if row.key not in (
+    "callback", "selective", "mainloop", "occurred")] + BATCHES + \
+    plan_others.RUNTIME_ROWS
 
 ABLATIONS = [
     Row("without-nothing", "xlchild", "nothing refused (filter loaded)",
@@ -81,6 +89,7 @@ IN_EVERY_ROUND = {
     "vfork/0", "libuv/0", "glib/0", "libev/0", "sdevent/0", "xlchild/0",
     "posix_spawn/0", "clone_files/0", "xlchild/live1000", "libxl/live1000",
     "xlchild/fds10000", "nowait/0", "batch0/0", "batch2/0", "bare2/0",
+    "libuv13/0", "glib13/0", "sdevent13/0",
 }
 SLICES = 5
 # A target divides these, too, but they take long: run in two rounds.
@@ -101,6 +110,8 @@ NOT_AT_10000 = ("glib", "sdevent")
 
 
 def wanted(row, column):
+    if row.key in plan_others.NEWER_COLUMNS:
+        return column.key in plan_others.NEWER_COLUMNS[row.key]
     if column.key == "map2048" and row.key in NOT_AT_2_GIB:
         return False
     if column.key == "live10000" and row.key in NOT_AT_10000:
@@ -112,8 +123,12 @@ def wanted(row, column):
 
 
 def cell(key, row, args, rounds, figures):
-    path = PROGRAMS + row.program
-    return Cell(key, path, (path, *args), rounds, figures)
+    path = row.program if "/" in row.program else PROGRAMS + row.program
+    # those of another release have a loader, which is what /proc calls them
+    child = ("--child", PROGRAMS + "child") if path != PROGRAMS + row.program \
+        else ()
+    return Cell(key, path, (path, *args, *child), rounds, figures,
+                f"{row.text}: {row.needs}" if row.needs else "")
 
 
 def rate_cell(row, column, rounds, sizes):
@@ -130,9 +145,9 @@ def rate_cell(row, column, rounds, sizes):
     return cell(key, row, args + row.args + column.args, rounds, RATE)
 
 
-def table_cells(rounds, sizes):
+def table_cells(rounds, sizes, rows):
     cells = [rate_cell(row, column, rounds, sizes)
-             for row in ROWS for column in COLUMNS if wanted(row, column)]
+             for row in rows for column in COLUMNS if wanted(row, column)]
     cells += [rate_cell(row, COLUMNS[0], rounds, sizes) for row in BATCHES]
     by_key = {column.key: column for column in COLUMNS}
     cells += [rate_cell(row, by_key[key], rounds, sizes)
@@ -248,18 +263,24 @@ def smaller(cell):
     for i, name in enumerate(command[:-1]):
         command[i + 1] = QUICK_ARGS.get(name, {}).get(command[i + 1],
                                                       command[i + 1])
-    return Cell(cell.key, cell.program, tuple(command), 1, cell.figures)
+    return Cell(cell.key, cell.program, tuple(command), 1, cell.figures,
+                cell.missing)
 
 
-def make(rounds, quick):
+def make(rounds, quick, everybody=None):
+    """everybody: Debian 13's and other languages', too; else not if quick."""
     sizes = QUICK if quick else FULL
-    cells = (table_cells(rounds, sizes) + latency_cells(sizes) +
-             burst_cells(rounds, sizes) + memory_cells(sizes))
+    everybody = not quick if everybody is None else everybody
+    cells = (table_cells(rounds, sizes, EVERY_ROW if everybody else ROWS) +
+             latency_cells(sizes) + burst_cells(rounds, sizes) +
+             memory_cells(sizes))
+    if everybody:
+        cells += plan_others.runtime_cells(rounds, sizes, RATE)
     if quick:
         cells = [smaller(cell) for cell in cells]
     tables = [
-        Table("µs per child", "us_per_child", ROWS, COLUMNS),
-        Table("µs of the parent's processor time", "cpu_us", ROWS,
+        Table("µs per child", "us_per_child", EVERY_ROW, COLUMNS),
+        Table("µs of the parent's processor time", "cpu_us", EVERY_ROW,
               COLUMNS),
         Table("µs per child", "us_per_child", BATCHES, COLUMNS[:1]),
         Table("µs per child", "us_per_child", ABLATIONS,

@@ -71,16 +71,27 @@ def table(head, lines):
     return "\n".join([row(head), rule] + [row(line) for line in lines])
 
 
+def version(results, row):
+    """What the row's program said that it is, or nothing."""
+    for key, lines in results.items():
+        if key == row.key or key.startswith(row.key + "/"):
+            for line in lines:
+                if line.get("version"):
+                    return line["version"]
+    return ""
+
+
 def cells_table(asked, results, spread=True):
     """Rows against columns; empty where nothing was measured."""
     lines = []
     for row in asked.rows:
-        line = [row.text] + [with_spread(results, f"{row.key}/{c.key}",
+        line = [row.text, version(results, row)]
+        line += [with_spread(results, f"{row.key}/{c.key}",
                                          asked.figure, spread)
                              for c in asked.columns]
-        if any(text != "-" for text in line[1:]):
+        if any(text != "-" for text in line[2:]):
             lines.append(line)
-    return table([asked.head] + [c.text for c in asked.columns],
+    return table([asked.head, "version"] + [c.text for c in asked.columns],
                  lines) if lines else ""
 
 
@@ -93,6 +104,24 @@ def group_table(results, prefix, figures):
                  [[key[len(prefix):]] + [with_spread(results, key, figure)
                                          for figure in figures]
                   for key in keys])
+
+
+def starters_table(rows, results):
+    """Everybody's single starts against ours, the fastest first."""
+    ours = [middle(results, "xlchild/0", figure)
+            for figure in ("us_per_child", "cpu_us")]
+    lines = []
+    for row in rows:
+        wall, cpu = (middle(results, f"{row.key}/0", figure)
+                     for figure in ("us_per_child", "cpu_us"))
+        if wall is not None:
+            lines.append((wall, [
+                row.text, version(results, row), number(wall),
+                number(wall / ours[0]) if ours[0] else "-", number(cpu),
+                number(cpu / ours[1]) if ours[1] and cpu else "-"]))
+    return table(["16 at a time, nothing beside them", "version",
+                  "µs per child", "÷ ours", "processor, µs", "÷ ours"],
+                 [line for _, line in sorted(lines)]) if lines else ""
 
 
 def ratio_table(ratio_rows):

@@ -46,6 +46,8 @@ def parse_arguments():
                         choices=["c", "python", "ocaml"])
     parser.add_argument("--quick", action="store_true",
                         help="small sizes, one round: do the figures exist?")
+    parser.add_argument("--everybody", action="store_true",
+                        help="with --quick: of Debian 13 and other languages")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", action="append", default=[],
                         help="only cells whose key contains this")
@@ -83,7 +85,8 @@ def run_command(command):
 def run_cell(cell):
     """The figures of one run."""
     if not Path(cell.program).exists():
-        raise Skipped(f"{cell.program} is not built: its library is missing")
+        raise Skipped(f"not here: {cell.missing}" if cell.missing else
+                      f"{cell.program} is not built")
     try:
         done = run_command(list(cell.command))
     except subprocess.TimeoutExpired:
@@ -153,8 +156,9 @@ def check_budget(failures, skips):
 def main():
     options = parse_arguments()
     rounds = 1 if options.quick else options.rounds
-    plan = importlib.import_module(f"plan_{options.plan}").make(rounds,
-                                                                options.quick)
+    module = importlib.import_module(f"plan_{options.plan}")
+    more = {"everybody": True} if options.everybody else {}
+    plan = module.make(rounds, options.quick, **more)
     cells = [cell for cell in plan.cells
              if not options.only or any(w in cell.key for w in options.only)]
     about = machine()
@@ -174,6 +178,9 @@ def main():
         why = draw(results, options.out)
         if why:
             skips.add(why)
+    if options.plan == "c":
+        print(report.starters_table(module.STARTERS, results) + "\n")
+    about["missing"] = sorted(skips)
     path.write_text(json.dumps({"machine": about, "ratios": ratios,
                                 "failures": failures, "results": results},
                                indent=1))

@@ -37,7 +37,7 @@ struct bench_options {
  * blocks until at least one end has been told to bench_exited. */
 struct bench_peer {
     const char *name;
-    const char *(*version)(void);               /* may be NULL */
+    const char *(*version)(void);               /* NULL: the kernel is its own */
     void (*open)(const struct bench_options *); /* may be NULL */
     pid_t (*start)(char *const argv[]);
     void (*start_many)(char *const argv[], long n); /* may be NULL */

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bench.h"
@@ -76,6 +77,19 @@ void bench_fields(const char *name, double *values, long n)
 static void text_field(const char *name, const char *text)
 {
     append(", \"%s\": \"%s\"", name, text, 0);
+}
+
+/* A bare loop's calls are the kernel's. */
+static const char *kernel_version(void)
+{
+    static struct utsname name;
+    static char text[sizeof(name.release) + 8];
+
+    if (uname(&name))
+        bench_die("uname");
+    snprintf(text, sizeof(text), "Linux %.*s",
+             (int)strcspn(name.release, "-+ "), name.release);
+    return text;
 }
 
 /* The long options that take a number, and where it goes. */
@@ -234,8 +248,8 @@ int bench_main(int argc, char **argv, const struct bench_peer *peer)
         peer->open(&bench_options);
 
     text_field("measure", bench_options.measure);
-    if (peer->version)
-        text_field("version", peer->version());
+    text_field("version",
+               peer->version ? peer->version() : kernel_version());
     for (size_t i = 0; i < N_NUMBERS; i++)
         bench_field(numbers[i].name, (double)*numbers[i].value);
     measure(peer);

@@ -15,4 +15,4 @@ let run clock =
 
 let () =
   Timing.parse ();
-  Timing.measure "lwt" run
+  Timing.measure ~version:("Lwt " ^ Versions.lwt) "lwt" run

@@ -44,7 +44,7 @@ let expect_zero = function
 
 (* [run clock] starts and reaps until the clock says so: once to warm up and
    once for the figures. *)
-let measure name run =
+let measure ?(version = "") name run =
   let ballast = Array.init !heap (fun _ -> Bytes.make (1 lsl 20) 'x') in
   run (clock 20);
   let clock = clock ~for_ms:!for_ms !children in
@@ -53,8 +53,10 @@ let measure name run =
   let took = Unix.gettimeofday () -. before in
   ignore (Sys.opaque_identity ballast);
   Printf.printf
-    "{\"peer\": \"%s\", \"ocaml\": \"%s\", \"us_per_child\": %.3f, \
+    "{\"peer\": \"%s\", \"version\": \"%sOCaml %s\", \"us_per_child\": %.3f, \
      \"reaped\": %d}\n"
-    name Sys.ocaml_version
+    name
+    (if version = "" then "" else version ^ ", ")
+    Sys.ocaml_version
     (took *. 1e6 /. float_of_int clock.started)
     clock.started

@@ -4,10 +4,19 @@
  * through bench.h.
  */
 #define _GNU_SOURCE
+#include <gnu/libc-version.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
+
+static const char *version(void)
+{
+    static char text[32];
+
+    snprintf(text, sizeof(text), "glibc %s", gnu_get_libc_version());
+    return text;
+}
 
 static pid_t start(char *const argv[])
 {
@@ -32,6 +41,7 @@ static void pump(void)
 
 static const struct bench_peer peer = {
     .name = "fork",
+    .version = version,
     .start = start,
     .pump = pump,
 };

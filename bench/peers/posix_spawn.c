@@ -3,12 +3,21 @@
  * What the C library offers, without attributes. Called through bench.h.
  */
 #define _GNU_SOURCE
+#include <gnu/libc-version.h>
 #include <errno.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench.h"
+
+static const char *version(void)
+{
+    static char text[32];
+
+    snprintf(text, sizeof(text), "glibc %s", gnu_get_libc_version());
+    return text;
+}
 
 static pid_t start(char *const argv[])
 {
@@ -30,6 +39,7 @@ static void pump(void)
 
 static const struct bench_peer peer = {
     .name = "posix_spawn",
+    .version = version,
     .start = start,
     .pump = pump,
 };

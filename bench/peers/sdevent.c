@@ -26,6 +26,12 @@ static int ended(sd_event_source *source, const siginfo_t *info, void *user)
     return 0;
 }
 
+/* The library cannot be asked; pkg-config said it when this was built. */
+static const char *version(void)
+{
+    return BENCH_LIBRARY_VERSION;
+}
+
 static void open_loop(const struct bench_options *options)
 {
     (void)options;
@@ -74,6 +80,7 @@ static void pump(void)
 
 static const struct bench_peer peer = {
     .name = "sdevent",
+    .version = version,
     .open = open_loop,
     .start = start,
     .pump = pump,

@@ -29,6 +29,13 @@ PEERS = {
 }
 
 
+def version(command):
+    """What its --version says: the last word of the first line."""
+    done = subprocess.run([*command, "--version"], stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, text=True, check=True)
+    return done.stdout.split("\n")[0].split()[-1]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer", required=True, choices=sorted(PEERS))
@@ -53,6 +60,7 @@ def main():
     if done.stdout:
         raise SystemExit("it was not to print anything")
     print(json.dumps({"peer": options.peer, "commands": n,
+                      "version": version(command),
                       "us_per_child": took / n * 1e6}))
     return 0
 

@@ -50,6 +50,16 @@ def peers():
     return found
 
 
+def version(name):
+    """Of the library beside Python, and Python's own."""
+    said = "Python " + sys.version.split()[0]
+    for module in ("uvloop", "xlchild"):
+        if module in name:
+            there = sys.modules.get(module)
+            said = f"{module} {there.__version__}, {said}" if there else said
+    return said
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--peer", required=True)
@@ -66,7 +76,7 @@ def main():
         print(f"{options.peer}: {why}", file=sys.stderr)
         return UNAVAILABLE
     print(json.dumps({"peer": options.peer,
-                      "python": sys.version.split()[0], **figures}))
+                      "version": version(options.peer), **figures}))
     return 0
 
 
