@@ -14,7 +14,8 @@ from pathlib import Path
 import tree
 
 NAMES = Path("docs/reference/names.tsv")
-HEADERS = ("ctx", "childproc", "exec", "family", "event", "osevent")
+HEADERS = ("ctx", "childproc", "exec", "family", "account", "event",
+           "osevent")
 MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.aio", "python/xlchild/aio.py"),
            ("xlchild.trio", "python/xlchild/trio.py"),

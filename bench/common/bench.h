@@ -26,6 +26,7 @@ struct bench_options {
     long batch;          /* start so many with one call; 0: one by one */
     long starters;       /* threads that start children */
     long nowait;         /* xlchild's: starts do not wait for their exec */
+    long account;        /* xlchild's: an account of each child is taken */
     long warmup;         /* children before the clock starts */
     long for_ms;         /* stop starting after so long; 0: no limit */
     long slices;         /* measure rate: so often, beside the same parent */

@@ -107,6 +107,7 @@ static const struct number {
     {"batch", &bench_options.batch, 0, 11000},
     {"starters", &bench_options.starters, 0, 64},
     {"nowait", &bench_options.nowait, 0, 1},
+    {"account", &bench_options.account, 0, 1},
     {"warmup", &bench_options.warmup, 0, 100000},
     {"for-ms", &bench_options.for_ms, 0, 600000},
     {"bursts", &bench_options.bursts, 1, 1000},

@@ -6,6 +6,7 @@
  * --report  event, callback or hold
  * --batch   starts so many with one call, --starters threads help.
  * --nowait  1: a start returns before its program is executed.
+ * --account 1: why each died, and what it cost, is asked for and taken.
  * Called through bench.h.
  */
 #define _GNU_SOURCE
@@ -19,7 +20,7 @@
 #include <unistd.h>
 
 #include "bench.h"
-#include "xlchild/childproc.h"
+#include "xlchild/account.h"
 
 #define AT_ONCE 64
 
@@ -48,7 +49,11 @@ static void check(int rc, const char *what)
 
 static void account(const libxl_childproc_result *result)
 {
+    libxl_childproc_account why = {.size = sizeof(why)};
+
     ends++;
+    if (spec.flags & LIBXL_SPAWN_ACCOUNT)
+        check(libxl_childproc_account_take(ctx, result->id, &why), "account");
     if (result->lost)
         bench_add_failed(1);
     bench_exited(result->pid, result->status);
@@ -147,6 +152,8 @@ static void open_ctx(const struct bench_options *o)
     libxl_childproc_spec_init(&spec);
     if (o->nowait)
         spec.flags |= LIBXL_SPAWN_NOWAIT;
+    if (o->account)
+        spec.flags |= LIBXL_SPAWN_ACCOUNT;
     choose_report(o);
     prepare_batch(o);
     if (host_owns) {

@@ -8,5 +8,6 @@
 #include "xlchild/childproc.h"
 #include "xlchild/exec.h"
 #include "xlchild/family.h"
+#include "xlchild/account.h"
 
 #endif

@@ -296,6 +296,40 @@ XT_TEST_SLOW(a_lingering_child_is_waited_for, "X5 C29", 120)
     sweep("linger", libxl_sigchld_owner_none, linger_run, 0);
 }
 
+/* What cannot be noted fails the start; what was noted is there. */
+static int account_run(void *state)
+{
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "1"));
+    libxl_childproc_account account = {.size = sizeof(account)};
+    libxl_childproc_result r;
+    libxl_childproc_id id;
+    int rc;
+
+    spec.flags |= LIBXL_SPAWN_ACCOUNT;
+    spec.cgroup = "/sys/fs/cgroup/nowhere";
+    rc = libxl_childproc_spawn(state, &spec, NULL, &id, NULL, NULL);
+    XT_NE_INT(rc, 0);
+    spec.cgroup = NULL;
+    rc = libxl_childproc_spawn(state, &spec, NULL, &id, NULL, NULL);
+    if (rc)
+        return rc;
+    rc = libxl_childproc_wait(state, id, LIBXL_WAIT_FOREVER, 0, &r);
+    if (rc) {
+        XT_RC(libxl_childproc_account_take(state, id, &account),
+              ERROR_NOT_READY);
+        XT_OK(libxl_childproc_detach(state, id));
+        return rc;
+    }
+    XT_OK(libxl_childproc_account_take(state, id, &account));
+    XT_EQ_INT(account.ended_by, LIBXL_ENDED_ITSELF);
+    return 0;
+}
+
+XT_TEST_SLOW(an_account_is_kept, "X5 C32", 120)
+{
+    sweep("account", libxl_sigchld_owner_none, account_run, 0);
+}
+
 /* Freeing never fails, whatever does; one child each policy. A thread that
  * cannot be had leaves the detached one to the host. */
 static int free_run(void *state)

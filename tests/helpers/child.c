@@ -11,6 +11,7 @@
  *   abort             abort()
  *   stop              raise SIGSTOP, go on when continued
  *   exec PROG ARGS... execute PROG with the rest as argv[1..]
+ *   eat MIB           take so much memory, and write to it
  * waiting (no verb sleeps for a fixed time but sleep-ms)
  *   hold              read stdin until end of file, drop it
  *   hold-fd FD        the same for FD
@@ -565,6 +566,18 @@ static int run_ending(const char *verb)
     return 1;
 }
 
+static void eat(int mib)
+{
+    for (; mib > 0; mib--) {
+        char *memory = malloc(1 << 20);
+
+        if (memory == NULL)
+            fail("malloc");
+        memset(memory, 1, 1 << 20);
+        __asm__ volatile("" : : "r"(memory) : "memory"); /* it is wanted */
+    }
+}
+
 static int run_waiting(const char *verb)
 {
     if (!strcmp(verb, "hold"))
@@ -575,6 +588,8 @@ static int run_waiting(const char *verb)
         drain(int_arg(), 1, -1);
     else if (!strcmp(verb, "ready"))
         write_all(int_arg(), "!", 1);
+    else if (!strcmp(verb, "eat"))
+        eat(int_arg());
     else if (!strcmp(verb, "pause"))
         for (;;)
             pause();

@@ -17,8 +17,10 @@ SIZED = {"libxl_logger": "ctx.h", "libxl_childproc_hooks": "childproc.h",
          "libxl_event_hooks": "event.h", "libxl_osevent_hooks": "osevent.h",
          "libxl_childproc_spec": "childproc.h",
          "libxl_childproc_exec_opts": "exec.h",
-         "libxl_childproc_diagnosis": "childproc.h"}
-FILLED = ["libxl_childproc_diagnosis"]  # by the library, not the caller
+         "libxl_childproc_diagnosis": "childproc.h",
+         "libxl_childproc_account": "account.h"}
+# by the library, not the caller
+FILLED = ["libxl_childproc_diagnosis", "libxl_childproc_account"]
 
 PROGRAM = r"""
 #include <xlchild.h>
@@ -254,6 +256,26 @@ static void tells(libxl_ctx *ctx)
     UNHURT(told);
 }
 
+static void accounts(libxl_ctx *ctx)
+{
+    static BESIDE(libxl_childproc_account) account;
+    libxl_childproc_result result;
+    libxl_childproc_id id;
+
+    libxl_childproc_spec_init(&spec.it);
+    spec.it.argv = argv;
+    spec.it.flags = LIBXL_SPAWN_ACCOUNT;
+    CHECK(libxl_childproc_spawn(ctx, &spec.it, 0, &id, 0, 0) == 0);
+    CHECK(libxl_childproc_wait(ctx, id, LIBXL_WAIT_FOREVER, 0, &result) == 0);
+    FILL(account);
+    account.it.size = sizeof account.it;
+    CHECK(libxl_childproc_account_take(ctx, id, &account.it) == 0);
+    CHECK(account.it.size == sizeof account.it && account.it.id == id);
+    CHECK(account.it.ended_by == LIBXL_ENDED_ITSELF);
+    NEW_IS_ZERO(account.it);
+    UNHURT(account);
+}
+
 int main(void)
 {
     libxl_ctx *ctx;
@@ -262,6 +284,7 @@ int main(void)
     starts(ctx);
     runs(ctx);
     tells(ctx);
+    accounts(ctx);
     CHECK(libxl_ctx_free(ctx) == 0);
     return 0;
 }
@@ -287,7 +310,8 @@ def grow(text, struct):
 # What a release without the members at the end would have looked like.
 SHORTER = {"libxl_childproc_spec": "on_free",
            "libxl_childproc_exec_opts": "stream_user",
-           "libxl_childproc_diagnosis": "handler_object"}
+           "libxl_childproc_diagnosis": "handler_object",
+           "libxl_childproc_account": "memory_stall_usec"}
 
 
 def body(text, struct):

@@ -219,6 +219,9 @@ typedef enum libxl_free_policy {
                                                report's for_event, when it has
                                                become its program. None where
                                                its end is noticed first */
+#define LIBXL_SPAWN_ACCOUNT (1u << 21) /* why it died, and what it cost, is kept
+                                          for libxl_childproc_account_take; not
+                                          with LIBXL_REPORT_NONE */
 
 /* A NULL-terminated array of strings, which is only read: main's argv and
  * environ (char **) as well as arrays of const char *. C++ converts them all to

@@ -62,6 +62,8 @@ static int init_locks(libxl_ctx *ctx)
 
 static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
 {
+    int i;
+
     ctx->generation = xl_process_generation();
     ctx->log.logger = *logger;
     ctx->tick.fire = xl_reap_tick;
@@ -78,6 +80,9 @@ static void init_members(libxl_ctx *ctx, const libxl_logger *logger)
     xl_list_init(&ctx->flights);
     xl_list_init(&ctx->cgroups_due);
     xl_list_init(&ctx->families);
+    for (i = 0; i < XL_ACCOUNT_LISTS; i++)
+        xl_list_init(&ctx->accounts[i]);
+    xl_list_init(&ctx->accounts_due);
     xl_list_init(&ctx->stacks);
     xl_list_init(&ctx->all);
     xl_list_init(&ctx->minded);
@@ -140,6 +145,7 @@ static void free_child(struct xl_child *child)
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
     xl_own_close(child->pidfd);
+    xl_account_drop(child->account);
     xl_cgroup_drop(child->cgroup);
     xl_free(child);
 }
@@ -151,6 +157,8 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_send(child, SIGKILL, child->kill.scope);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
+    xl_account_drop(child->account);
+    child->account = NULL;
     /* One that is not its program yet still needs memory of ours: whoever reaps
      * it frees that. */
     if (xl_flights_settle(ctx, child))
@@ -184,6 +192,7 @@ static void release_children(libxl_ctx *ctx)
 static void free_memory(libxl_ctx *ctx)
 {
     xl_events_destroy(ctx);
+    xl_account_forget_all(ctx);
     xl_slots_destroy(&ctx->children);
     xl_slots_destroy(&ctx->streams);
     xl_slots_destroy(&ctx->families_by_id);

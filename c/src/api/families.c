@@ -12,6 +12,7 @@
 
 #include "child/cgroup_own.h"
 #include "child/family.h"
+#include "child/send.h"
 #include "ctx/defer.h"
 #include "ctx/log.h"
 #include "ctx/process.h"
@@ -351,6 +352,8 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
 {
     struct xl_family *family = xl_family_get(ctx, id);
     struct xl_cgroup *cgroup;
+    libxl_childproc_id child = 0;
+    int asked = *signo_io;
     int rc;
 
     if (family == NULL)
@@ -364,6 +367,10 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
         (family->child != NULL && (family->child->pid < 0 ||
                                    family->child->setting_up != NULL)))
         return xl_family_send(ctx, family, *signo_io);
+    xl_family_accounts_for(family);
+    xl_send_asked(family->child, asked);
+    if (family->child != NULL)
+        child = family->child->id;
     xl_cgroup_hold(cgroup);
     pthread_mutex_unlock(&ctx->lock);
     XL_STOP_POINT("family: a cgroup");
@@ -371,6 +378,7 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
                    : xl_cgroup_signal(cgroup, *signo_io);
     pthread_mutex_lock(&ctx->lock);
     xl_cgroup_drop(cgroup);
+    xl_send_done(xl_child_get(ctx, child), asked, *signo_io, rc);
     return rc;
 }
 

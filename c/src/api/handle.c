@@ -93,11 +93,15 @@ static int detach(libxl_ctx *ctx, libxl_childproc_id id, int lingers)
     if (rc != 0)
         return rc;
     child = xl_child_get(ctx, id);
+    if (child == NULL || child->ended)
+        xl_account_forget(ctx, id);
     if (child == NULL || child->guardian != NULL || child->detached) {
         rc = ERROR_NOTFOUND;
     } else if (child->ended) {
         let_go_of_ended(ctx, child, lingers);
     } else {
+        xl_account_drop(child->account);
+        child->account = NULL;
         child->lingers = lingers;
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;

@@ -103,8 +103,11 @@ static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int *signo_io,
                          int by_policy)
 {
     struct xl_cgroup *cgroup = child->cgroup;
+    libxl_childproc_id id = child->id;
+    int asked = *signo_io;
     int rc;
 
+    xl_send_asked(child, asked);
     xl_cgroup_hold(cgroup);
     pthread_mutex_unlock(&ctx->lock);
     XL_STOP_POINT("kill: a cgroup");
@@ -112,6 +115,7 @@ static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int *signo_io,
                    : xl_cgroup_signal(cgroup, *signo_io);
     pthread_mutex_lock(&ctx->lock);
     xl_cgroup_drop(cgroup);
+    xl_send_done(xl_child_get(ctx, id), asked, *signo_io, rc);
     return rc;
 }
 
@@ -125,6 +129,7 @@ static int by_cgroup(const struct xl_child *child, libxl_kill_scope scope)
 int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
                          libxl_kill_scope scope)
 {
+    libxl_ended_by before = LIBXL_ENDED_UNKNOWN;
     struct xl_child *child;
     int saved;
     int rc;
@@ -135,6 +140,8 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     if (rc != 0)
         return rc;
     child = reachable(ctx, id, scope);
+    if (child != NULL)
+        before = xl_account_reason(child->account, LIBXL_ENDED_KILL);
     if (child == NULL)
         rc = ERROR_NOTFOUND;
     else if (by_cgroup(child, scope))
@@ -142,6 +149,9 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     else
         rc = xl_send(child, signo, scope);
     saved = errno;
+    child = xl_child_get(ctx, id);
+    if (child != NULL) /* a grace that began before has its own */
+        (void)xl_account_reason(child->account, before);
     rc = xl_leave(ctx, rc);
     errno = saved;
     return rc;
@@ -212,6 +222,7 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
         goto out;
     }
     own = policy != NULL ? *policy : child->kill;
+    (void)xl_account_reason(child->account, LIBXL_ENDED_KILL);
     (void)xl_flights_settle(ctx, child);
     rc = by_cgroup(child, own.scope) ? terminate_cgroup(ctx, child, &own)
                                      : xl_terminate(ctx, child, &own);

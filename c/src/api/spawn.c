@@ -271,6 +271,11 @@ static int check(libxl_ctx *ctx, struct xl_spawn *spawn)
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
         return refuse(ctx, spawn);
     }
+    if ((spawn->spec->flags & LIBXL_SPAWN_ACCOUNT) && spawn->ao == NULL &&
+        spawn->report != NULL && spawn->report->kind == LIBXL_REPORT_NONE) {
+        set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
+        return refuse(ctx, spawn);
+    }
     if ((spawn->spec->flags & LIBXL_SPAWN_REPORT_START) && spawn->ao != NULL) {
         set_failure(spawn, LIBXL_STAGE_ARGUMENT, 0, "flags");
         return refuse(ctx, spawn);
@@ -377,6 +382,8 @@ static void leave_behind(libxl_ctx *ctx, struct xl_child *child)
     child->guardian = NULL;
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
+    xl_account_drop(child->account);
+    child->account = NULL;
     xl_notices_send(ctx, &child->notices, NULL);
 }
 
@@ -454,6 +461,8 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
     spawn->pid = request->pid;
     if (rc == 0)
         set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
+    if (rc == 0 && !start->unsettled)
+        xl_account_exec(child->account);
     xl_child_started(ctx, child, request->pid, request->pidfd);
     if (spawn->family != NULL)
         xl_family_started(ctx, child);
@@ -496,6 +505,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
+    xl_account_base(spawn->child->account);
     xl_start_begin(spawn->start);
     return end_start(ctx, spawn);
 }
@@ -507,6 +517,7 @@ int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
+    xl_account_base(spawn->child->account);
     xl_start_begin(spawn->start);
     pthread_mutex_lock(&ctx->lock);
     return 0;

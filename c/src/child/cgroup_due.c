@@ -29,11 +29,12 @@ static void to_child(libxl_ctx *ctx, libxl_childproc_id id, int signo)
 int xl_cgroup_signal_due(libxl_ctx *ctx)
 {
     struct xl_cgroup *cgroup;
-    int signo;
+    int asked;
 
     if (ctx->cgroups_busy)
         return 0;
-    while ((cgroup = xl_cgroup_next(ctx, &signo)) != NULL) {
+    while ((cgroup = xl_cgroup_next(ctx, &asked)) != NULL) {
+        int signo = asked;
         int rc = 0;
 
         ctx->cgroups_busy = 1;
@@ -45,6 +46,8 @@ int xl_cgroup_signal_due(libxl_ctx *ctx)
             rc = xl_cgroup_signal_or_kill(cgroup, &signo);
         pthread_mutex_lock(&ctx->lock);
         ctx->cgroups_busy = 0;
+        if (signo != 0)
+            xl_send_done(xl_child_get(ctx, cgroup->child), asked, signo, rc);
         if (rc != 0)
             to_child(ctx, cgroup->child, signo);
         xl_cgroup_drop(cgroup);

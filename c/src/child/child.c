@@ -68,6 +68,11 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         if (child->cgroup == NULL)
             goto out;
     }
+    if (spec->flags & LIBXL_SPAWN_ACCOUNT) {
+        child->account = xl_account_new(child->cgroup);
+        if (child->account == NULL)
+            goto out;
+    }
     if (xl_registry_reserve() != 0)
         goto out;
     reserved = 1;
@@ -88,6 +93,7 @@ out:
     xl_notices_send(ctx, &child->notices, NULL);
     if (reserved)
         xl_registry_unreserve();
+    xl_account_drop(child->account);
     xl_cgroup_drop(child->cgroup);
     xl_free(child);
     return rc;
@@ -112,6 +118,7 @@ void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
     leave_kin(ctx, child);
     xl_notices_send(ctx, &child->notices, NULL);
     xl_slots_remove(&ctx->children, child->id);
+    xl_account_drop(child->account);
     xl_cgroup_drop(child->cgroup);
     xl_free(child);
 }
@@ -441,6 +448,8 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     result->pid = child->pid;
     if (failed)
         not_started(ctx, child, &failure, result);
+    xl_account_ended(ctx, child->account, result);
+    child->account = NULL;
     xl_notices_send(ctx, &child->notices, result);
     if (child->kin != NULL)
         child->kin->child_ended(ctx, child->kin, result);

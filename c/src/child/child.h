@@ -14,6 +14,7 @@
 #ifndef XL_CHILD_H
 #define XL_CHILD_H
 
+#include "child/account.h"
 #include "child/cgroup.h"
 #include "ctx/ctx_impl.h"
 #include "kernel/registry.h"
@@ -99,6 +100,7 @@ struct xl_child {
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
     struct xl_cgroup *cgroup;     /* NULL: none of its own */
+    struct xl_account *account;   /* NULL: not asked for, or it has ended */
     struct xl_guardian *guardian; /* NULL: it is the host's */
     struct xl_kin *kin;               /* NULL: it is of no family */
     struct xl_setting_up *setting_up; /* NULL: it has become its program */

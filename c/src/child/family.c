@@ -260,12 +260,24 @@ static void events_ready(libxl_ctx *ctx, struct xl_watched *watched,
 
 /* ---- signals, and the end ----------------------------------------------- */
 
+void xl_family_accounts_for(struct xl_family *family)
+{
+    libxl_ended_by before;
+
+    if (family->child == NULL)
+        return;
+    before = xl_account_reason(family->child->account, LIBXL_ENDED_KILL);
+    if (before != LIBXL_ENDED_UNKNOWN) /* it is being ended for another one */
+        (void)xl_account_reason(family->child->account, before);
+}
+
 static int group_send(const struct xl_family *family, int signo)
 {
     if (family->child != NULL)
         return xl_send(family->child, signo, LIBXL_KILL_GROUP);
     if (family->pidfd < 0)
         return ERROR_NI;
+    xl_account_wide();
     if (xl_sys.pidfd_send_signal(family->pidfd, signo,
                                  XL_PIDFD_SIGNAL_PROCESS_GROUP) == 0)
         return 0;
@@ -279,10 +291,12 @@ int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo)
     (void)ctx;
     if (!family->expects || family->empty)
         return ERROR_NOTFOUND;
+    xl_family_accounts_for(family);
     switch (family->hold) {
     case LIBXL_HOLD_CGROUP:
         if (family->child != NULL && !family->over)
             return xl_send(family->child, signo, LIBXL_KILL_CGROUP);
+        xl_account_wide();
         xl_cgroup_ask(family->cgroup, signo);
         return 0;
     case LIBXL_HOLD_GROUP:

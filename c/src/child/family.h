@@ -77,6 +77,8 @@ void xl_family_answer(libxl_ctx *ctx, struct xl_family *family, int rc);
 int xl_family_look(libxl_ctx *ctx, struct xl_family *family);
 /* Somebody wants to know (from now on). */
 void xl_family_wanted(libxl_ctx *ctx, struct xl_family *family);
+/* Its child's account is to say that this library signals it. */
+void xl_family_accounts_for(struct xl_family *family);
 /* ERROR_*, as libxl_family_signal, but for a cgroup: that is only asked for. */
 int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo);
 /* It is being ended: SIGKILL after the grace, unless that is due sooner. */

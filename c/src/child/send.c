@@ -14,6 +14,7 @@
 
 #include "child/wait_one.h"
 #include "kernel/numbers.h"
+#include "kernel/stop_point.h"
 
 static int answer(int r)
 {
@@ -67,6 +68,7 @@ static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
 /* Its start is in flight: whatever the scope, there is nobody but itself. */
 static int send_early(struct xl_child *child, int signo)
 {
+    xl_account_sent(child->account, signo, 0);
     if (xl_numbers_kill_starting(&child->reg, signo) == 0)
         return 0;
     /* It is not there yet, or has just come out of its start: whoever starts
@@ -98,6 +100,7 @@ static int send_to(struct xl_child *child, int signo, libxl_kill_scope scope)
         return ERROR_NOTFOUND;
     if (child->pidfd < 0)
         return kill_by_number(child, signo, group);
+    XL_STOP_POINT("send: seen alive");
     r = xl_sys.pidfd_send_signal(child->pidfd, signo,
                                  group ? XL_PIDFD_SIGNAL_PROCESS_GROUP : 0);
     if (r != 0 && (errno == EINVAL || errno == ENOSYS || errno == EPERM)) {
@@ -132,15 +135,63 @@ static int send_wide_in_flight(struct xl_child *child, int signo,
                                  : all;
 }
 
+static int send_now(struct xl_child *child, int signo, libxl_kill_scope scope)
+{
+    if (scope != LIBXL_KILL_PROCESS && in_flight(child))
+        return send_wide_in_flight(child, signo, scope);
+    return send_to(child, signo, scope);
+}
+
+/* It has not ended. */
+static int reaches(struct xl_child *child)
+{
+    int saved = errno;
+    int lives = child->pid > 0 && !child->ended && !has_ended(child);
+
+    errno = saved;
+    return lives;
+}
+
+/* Its account says what it was sent, and whether it was alive then: before and
+ * after, for the kernel takes signals for zombies, too. */
+static int send_noted(struct xl_child *child, int signo, libxl_kill_scope scope)
+{
+    int lived = reaches(child);
+    int rc = send_now(child, signo, scope);
+
+    if (rc == 0 && lived) /* a cgroup has only been asked for */
+        xl_account_sent(child->account, signo,
+                        scope != LIBXL_KILL_CGROUP && reaches(child));
+    return rc;
+}
+
+void xl_send_asked(struct xl_child *child, int signo)
+{
+    xl_account_wide();
+    if (child != NULL && child->account != NULL && reaches(child))
+        xl_account_sent(child->account, signo, 0);
+}
+
+void xl_send_done(struct xl_child *child, int asked, int signo, int rc)
+{
+    if (child == NULL || child->account == NULL)
+        return;
+    if (rc != 0 || signo != asked)
+        xl_account_not_sent(child->account, asked);
+    if (rc == 0)
+        xl_account_sent(child->account, signo, reaches(child));
+}
+
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
     if (out_of_scope(child, scope))
         return ERROR_INVAL;
     if (child->pid < 0)
         return send_early(child, signo);
-    if (scope != LIBXL_KILL_PROCESS && in_flight(child))
-        return send_wide_in_flight(child, signo, scope);
-    return send_to(child, signo, scope);
+    if (scope != LIBXL_KILL_PROCESS)
+        xl_account_wide();
+    return child->account != NULL ? send_noted(child, signo, scope)
+                                  : send_now(child, signo, scope);
 }
 
 libxl_kill_scope xl_send_goes_with(struct xl_child *child,
@@ -149,6 +200,8 @@ libxl_kill_scope xl_send_goes_with(struct xl_child *child,
     libxl_kill_scope before = child->end_scope;
 
     child->end_scope = scope;
+    if (scope == LIBXL_KILL_GROUP)
+        xl_account_wide(); /* whoever reaps it kills its group */
     if ((before == LIBXL_KILL_GROUP) != (scope == LIBXL_KILL_GROUP) &&
         !child->adopted && !child->ended)
         xl_registry_group_goes(&child->reg, scope == LIBXL_KILL_GROUP);

@@ -178,6 +178,8 @@ struct xl_log {
 
 struct xl_starters;
 
+#define XL_ACCOUNT_LISTS 64 /* each has the ids that leave this rest */
+
 struct libxl_ctx {
     pthread_mutex_t lock;
     unsigned generation; /* the process's, when it was made */
@@ -209,6 +211,8 @@ struct libxl_ctx {
     int nfamily_scans; /* that are due */
     int nfamily_waits; /* who wants to be told that one is empty */
     int cgroups_busy;           /* and a thread is at it, without the lock */
+    struct xl_list accounts[XL_ACCOUNT_LISTS]; /* of ended ones: account.h … */
+    struct xl_list accounts_due; /* … and their cgroups not read yet */
     int nlive;
     int nstops;            /* live ones with REPORT_STOPS */
     int nrecent;           /* live ones that epoll does not watch yet */

@@ -118,10 +118,16 @@ void xl_dispatch(libxl_ctx *ctx)
     settle(ctx);
     if (ctx->nfamily_scans > 0)
         xl_family_scan_due(ctx);
+    xl_accounts_due(ctx); /* before a family's cgroup is removed */
     /* Another thread that is signalling a cgroup sees to all that is due. */
-    while (xl_cgroup_signal_due(ctx) &&
-           (d = xl_defer_take(&ctx->deferred)) != NULL) {
-        struct xl_strand *strand = d->strand;
+    while (xl_cgroup_signal_due(ctx)) {
+        struct xl_strand *strand;
+
+        xl_accounts_due(ctx);
+        d = xl_defer_take(&ctx->deferred);
+        if (d == NULL)
+            break;
+        strand = d->strand;
 
         pthread_mutex_unlock(&ctx->lock);
         d->run(ctx, d);

@@ -36,7 +36,7 @@ void libxl_childproc_spec_init_sized(libxl_childproc_spec *spec, size_t size)
 
 static int known_flags(unsigned flags)
 {
-    return (flags & ~((LIBXL_SPAWN_REPORT_START << 1) - 1)) == 0;
+    return (flags & ~((LIBXL_SPAWN_ACCOUNT << 1) - 1)) == 0;
 }
 
 static const char *bad_fds(const libxl_childproc_spec *spec)
