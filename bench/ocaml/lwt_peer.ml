@@ -15,4 +15,4 @@ let run clock =
 
 let () =
   Timing.parse ();
-  Timing.measure ~version:("Lwt " ^ Versions.lwt) "lwt" run
+  Timing.measure_with ~version:("Lwt " ^ Versions.lwt) "lwt" run

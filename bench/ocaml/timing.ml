@@ -44,7 +44,7 @@ let expect_zero = function
 
 (* [run clock] starts and reaps until the clock says so: once to warm up and
    once for the figures. *)
-let measure ?(version = "") name run =
+let measure_with ~version name run =
   let ballast = Array.init !heap (fun _ -> Bytes.make (1 lsl 20) 'x') in
   run (clock 20);
   let clock = clock ~for_ms:!for_ms !children in
@@ -60,3 +60,5 @@ let measure ?(version = "") name run =
     Sys.ocaml_version
     (took *. 1e6 /. float_of_int clock.started)
     clock.started
+
+let measure name run = measure_with ~version:"" name run
