@@ -759,7 +759,10 @@ def test_every_public_function_is_reachable():
     generated = {name for name in dir(_libxl) if name in declared}
     interface = (ROOT / "bindings" / "python" / "_libxl.i").read_text()
     by_hand = set(re.findall(r"%ignore (libxl_\w+);", interface)) & declared
-    assert declared == generated | by_hand
+    # what C alone has so far; one that is bound all the same is an error, too
+    c_alone = {"libxl_childproc_account_take"}
+    assert c_alone <= declared and not c_alone & (generated | by_hand)
+    assert declared - c_alone == generated | by_hand
     assert not generated & by_hand
     binding = "".join(p.read_text() for p in
                       (ROOT / "bindings" / "python").glob("*.[ci]"))
