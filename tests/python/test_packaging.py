@@ -112,7 +112,7 @@ def test_wheel_has_the_core_inside(wheel):
         (info,) = (n for n in names if n.endswith("/METADATA"))
         about = email.message_from_bytes(archive.read(info))
         (scripts,) = (n for n in names if n.endswith("/entry_points.txt"))
-        assert b"xlchild = xlchild.cli:main" in archive.read(scripts)
+        assert b"xlchild = xlchild.__main__:main" in archive.read(scripts)
     have = {n for n in names if n.startswith("xlchild/")}
     want = {"xlchild/" + str(p.relative_to(ROOT / "python/xlchild"))
             for p in (ROOT / "python/xlchild").rglob("*")

@@ -307,6 +307,8 @@ def run(options, signals):
     tally = Tally(options.scheduler is None)
     with contextlib.ExitStack() as stack:
         signals.pool = pool = pool_of(options, printer, stack, bar)
+        if signals.first is not None:  # and what it raised was lost
+            raise KeyboardInterrupt
         pool._prepare = preparation(options, commands, printer, pool)
         printer.meanwhile(signals.meanwhile)
         stack.callback(printer.close)
