@@ -2,7 +2,9 @@
  *
  * --mode    none, libxl, libxl_always, selective, mainloop (the host reaps
  *           with waitpid(-1) and passes statuses on) or mainloop-occurred
- *           (the host only says that a SIGCHLD came)
+ *           (the host only says that a SIGCHLD came); family-group and
+ *           family-cgroup are none, and each child has a family of its own,
+ *           which is waited for until it is empty, and freed
  * --report  event, callback or hold
  * --batch   starts so many with one call, --starters threads help.
  * --nowait  1: a start returns before its program is executed.
@@ -21,6 +23,8 @@
 
 #include "bench.h"
 #include "xlchild/account.h"
+#include "xlchild/childproc.h"
+#include "xlchild/family.h"
 
 #define AT_ONCE 64
 
@@ -32,6 +36,7 @@ static int fd = -1;       /* the ctx's, or the host's signalfd */
 static int host_reaps;    /* mainloop: statuses are passed on */
 static int host_owns;     /* mainloop, either way */
 static long ends;
+static libxl_family_opts family; /* holds 0: there are none */
 
 /* report hold: the ids in order of their starts */
 static libxl_childproc_id *held;
@@ -74,6 +79,8 @@ static libxl_sigchld_owner owner_of(const char *mode)
         libxl_sigchld_owner owner;
     } table[] = {
         {"none", libxl_sigchld_owner_none},
+        {"family-group", libxl_sigchld_owner_none},
+        {"family-cgroup", libxl_sigchld_owner_none},
         {"libxl", libxl_sigchld_owner_libxl},
         {"libxl_always", libxl_sigchld_owner_libxl_always},
         {"selective", libxl_sigchld_owner_libxl_always_selective_reap},
@@ -85,6 +92,21 @@ static libxl_sigchld_owner owner_of(const char *mode)
         if (!strcmp(mode, table[i].name))
             return table[i].owner;
     bench_refuse("unknown --mode");
+}
+
+static unsigned hold_of(const char *mode)
+{
+    if (!strcmp(mode, "family-group"))
+        return 1u << LIBXL_HOLD_GROUP;
+    return !strcmp(mode, "family-cgroup") ? 1u << LIBXL_HOLD_CGROUP : 0;
+}
+
+static void end_family(libxl_family_id id)
+{
+    if (!family.holds)
+        return;
+    check(libxl_family_wait(ctx, id, LIBXL_WAIT_FOREVER, 0), "family_wait");
+    check(libxl_family_free(ctx, id), "family_free");
 }
 
 static void watch_sigchld(void)
@@ -150,6 +172,11 @@ static void open_ctx(const struct bench_options *o)
     host_owns = hooks.chldowner == libxl_sigchld_owner_mainloop;
     host_reaps = host_owns && !strcmp(o->mode, "mainloop");
     libxl_childproc_spec_init(&spec);
+    libxl_family_opts_init(&family);
+    family.holds = hold_of(o->mode);
+    family.end_when = LIBXL_FAMILY_ALWAYS;
+    if (family.holds && (o->batch || strcmp(o->report, "event")))
+        bench_refuse("families go with --report event, and no --batch");
     if (o->nowait)
         spec.flags |= LIBXL_SPAWN_NOWAIT;
     if (o->account)
@@ -172,6 +199,15 @@ static pid_t start(char *const argv[])
     int rc;
 
     spec.argv = (const char *const *)argv;
+    if (family.holds) {
+        rc = libxl_family_new(ctx, &family, &spec.family);
+        if (rc == ERROR_NI) {
+            fprintf(stderr, "no cgroup can be made here\n");
+            exit(77); /* not to be had: run.py */
+        }
+        check(rc, "family_new");
+        report.u.for_event = spec.family;
+    }
     rc = libxl_childproc_spawn(ctx, &spec, &report, &id, &pid, &failure);
     if (rc) {
         fprintf(stderr, "bench: spawn: %s, stage %s\n", libxl_strerror(rc),
@@ -201,6 +237,7 @@ static void take_events(void)
 
     while (!libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL)) {
         account(&event->u.childproc_exit);
+        end_family(event->for_user);
         libxl_event_free(ctx, event);
     }
 }
@@ -214,6 +251,7 @@ static void wait_for_events(void)
     check(n, "event_wait_many");
     for (int i = 0; i < n; i++) {
         account(&events[i]->u.childproc_exit);
+        end_family(events[i]->for_user);
         libxl_event_free(ctx, events[i]);
     }
 }

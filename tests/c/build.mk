@@ -140,10 +140,14 @@ xt_run = $(XT_WRAP) $(1)/tests/runner-all --jobs $(XT_JOBS) \
   $(patsubst %,$(1)/tests/%,$(filter-out $(2),$(XT_TESTS))) $(if $(XT_FILTER),-- $(XT_FILTER))
 
 .PHONY: check-c check-c-asan check-c-tsan check-c-clang check-c-musl \
-  check-c-valgrind check-c-races check-c-list coverage
+  check-c-valgrind check-c-races check-c-list check-families coverage
 
 check-c: build-c-plain ## the C tests
 	@$(call xt_run,build/tests/plain)
+
+# Half a minute; `make check` runs 36 commands.
+check-families: build/tests/plain/tests/family ## 1,000 commands that leave somebody behind leave nobody
+	@XT_FAMILIES=1000 build/tests/plain/tests/family
 
 check-c-asan: build-c-asan ## the C tests under ASan and UBSan
 	@XT_TIME_SCALE=4 \

@@ -95,24 +95,53 @@ static const char *below(const char *root, const char *path)
                : NULL;
 }
 
-/* Its directory, to be freed; NULL: not to be found. */
-static char *own_directory(void)
+/* The directory of that cgroup, to be freed; NULL: not to be found. */
+static char *directory_of(const char *path)
 {
-    char *path = line_after("/proc/self/cgroup", "0::");
     FILE *mounts = xl_sys.fopen("/proc/self/mountinfo", "re");
     const char *root, *at, *rest;
     char *line = NULL, *found = NULL;
     size_t room = 0;
 
-    while (path != NULL && mounts != NULL && found == NULL &&
+    while (mounts != NULL && found == NULL &&
            getline(&line, &room, mounts) > 0)
         if (is_cgroup2(line, &root, &at) && (rest = below(root, path)) != NULL)
             found = joined(at, rest);
     free(line);
     if (mounts != NULL)
         (void)fclose(mounts);
-    xl_free(path);
     return found;
+}
+
+/* What was found out last, and worked: the cgroup and, behind its NUL, its
+ * directory. Whoever uses it takes it, so that no lock is needed. */
+static _Atomic(char *) last_own;
+
+static char *take_last(const char *path)
+{
+    char *last = atomic_exchange(&last_own, NULL);
+
+    if (last == NULL || strcmp(last, path) == 0)
+        return last;
+    xl_free(last);
+    return NULL;
+}
+
+static void give_last(char *last)
+{
+    xl_free(atomic_exchange(&last_own, last));
+}
+
+static char *last_of(const char *path, const char *directory)
+{
+    size_t np = strlen(path) + 1, nd = strlen(directory) + 1;
+    char *last = xl_sys.malloc(np + nd);
+
+    if (last != NULL) {
+        memcpy(last, path, np);
+        memcpy(last + np, directory, nd);
+    }
+    return last;
 }
 
 /* ---- making ------------------------------------------------------------- */
@@ -212,6 +241,47 @@ static char *make_below(const char *parent, int *ret_events_fd,
     return NULL;
 }
 
+/* As the last time: no more is asked than what is done. NULL: it is not. */
+static char *make_again(const char *last, int *ret_events_fd)
+{
+    char *path = make_directory(last + strlen(last) + 1);
+
+    if (path == NULL)
+        return NULL;
+    *ret_events_fd = open_in(path, "/cgroup.events", O_RDONLY);
+    if (*ret_events_fd >= 0)
+        return path;
+    (void)rmdir(path);
+    xl_free(path);
+    return NULL;
+}
+
+static char *make_below_own(const char *own, int *ret_events_fd,
+                            const char **ret_why)
+{
+    char *last = take_last(own);
+    char *directory, *path;
+
+    if (last != NULL) {
+        path = make_again(last, ret_events_fd);
+        if (path != NULL) {
+            give_last(last);
+            return path;
+        }
+        xl_free(last);
+    }
+    directory = directory_of(own);
+    if (directory == NULL) {
+        *ret_why = "no cgroup v2 is mounted that this process is in";
+        return NULL;
+    }
+    path = make_below(directory, ret_events_fd, ret_why);
+    if (path != NULL)
+        give_last(last_of(own, directory));
+    xl_free(directory);
+    return path;
+}
+
 /* It may be there another time. */
 static int is_short(int errnoval)
 {
@@ -226,12 +296,13 @@ char *xl_cgroup_make(const char *parent, int *ret_events_fd,
     int saved;
 
     errno = 0;
-    own = parent == NULL ? own_directory() : NULL;
-    if (parent == NULL && own == NULL)
-        *ret_why = "no cgroup v2 is mounted that this process is in";
+    own = parent == NULL ? line_after("/proc/self/cgroup", "0::") : NULL;
+    if (parent != NULL)
+        path = make_below(parent, ret_events_fd, ret_why);
+    else if (own != NULL)
+        path = make_below_own(own, ret_events_fd, ret_why);
     else
-        path = make_below(parent != NULL ? parent : own, ret_events_fd,
-                          ret_why);
+        *ret_why = "this process is in no cgroup v2";
     saved = errno;
     xl_free(own);
     if (path == NULL && is_short(saved))

@@ -339,7 +339,10 @@ static void child_ended(libxl_ctx *ctx, struct xl_kin *kin,
     if (family->end_when == LIBXL_FAMILY_ALWAYS ||
         (family->end_when == LIBXL_FAMILY_FAILURE && ended_badly(result))) {
         family->ending = 1;
-        (void)xl_family_send(ctx, family, first);
+        if (look(family) == 1)
+            first = SIGKILL; /* to nobody */
+        else
+            (void)xl_family_send(ctx, family, first);
         if (first != SIGKILL)
             xl_family_kill_later(ctx, family, family->grace_ms);
     }
