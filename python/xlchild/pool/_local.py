@@ -3,7 +3,8 @@
 Called by the scheduler (_schedule.py), which hands over Results to start and
 gets them back ended. InFiles starts a whole batch in one call, output
 inherited or in files (_spool.py); InPipes starts one after the other and
-passes output on while it comes.
+and passes output on while it comes. No start is waited for: what comes to nothing
+ends so, and collect() has it with the error of a start that failed.
 """
 import errno
 import itertools
@@ -12,6 +13,7 @@ import select
 import time
 
 from .. import _libxl
+from .._completed import never_ran
 from .._context import Context
 from .._errors import (
     NotFoundError, SpawnError, XlchildError, raised_by_others,
@@ -30,7 +32,8 @@ _COMPLETE = 1 << _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _STARTED = 1 << _libxl.LIBXL_EVENT_TYPE_CHILDPROC_STARTED
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _GROUP = _libxl.LIBXL_KILL_GROUP
-_TASKS = "/proc/self/task"
+_NOWAIT = _libxl.LIBXL_SPAWN_NOWAIT
+_NEVER_RAN = _libxl.LIBXL_LOST_NEVER_RAN
 _WRONG = (SpawnError, ValueError, TypeError, OverflowError, OSError)
 
 
@@ -41,6 +44,7 @@ class _Local:
 
     def __init__(self, treaty, kill, options):
         self._options = spec_options(kill=kill, **options)
+        self._options["flags"] |= _NOWAIT
         self.context = Context(**treaty)
         self._running = {}
         self._left = []
@@ -54,6 +58,23 @@ class _Local:
             fds.update(changes["fds"])
             options["fds"] = list(fds.items())
         return options
+
+    def _came_to_nothing(self, result, payload):
+        """It is as if it had not been started; the error says why."""
+        options = dict(self._options, **(result._options or {}))
+        result.error = never_ran(payload, result.args, options)
+        result.seconds = 0.0
+        result._child = None
+
+    def signal(self, signo):
+        """Send it to the groups of all that run."""
+        for result in self:
+            if result._child is not None:
+                try:
+                    _libxl.libxl_childproc_kill(
+                        self.context, result._child, signo, _GROUP)
+                except (XlchildError, OSError):
+                    pass  # it has ended, or is another user's now
 
     def __len__(self):
         return len(self._running)
@@ -211,6 +232,13 @@ class InFiles(_Local):
         ended = []
         looked = False
         for result, payload in self._taken(_EXIT, timeout, also):
+            if payload[3] == _NEVER_RAN:
+                self._drop(result)
+                if self._spool is not None:
+                    self._spool.spare()
+                self._came_to_nothing(result, payload)
+                ended.append(result)
+                continue
             result.status = Status(payload)
             if result.files is not None:
                 if not looked:
@@ -250,16 +278,6 @@ class InFiles(_Local):
                 "what job %d wrote" % (result.index + 1))
             return None, None
         return text, file if text is None else None
-
-    def signal(self, signo):
-        """Send it to the groups of all that run."""
-        for result in self:
-            if result._child is not None:
-                try:
-                    _libxl.libxl_childproc_kill(
-                        self.context, result._child, signo, _GROUP)
-                except (XlchildError, OSError):
-                    pass  # it has ended, or is another user's now
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
@@ -336,6 +354,10 @@ class InPipes(_Local):
         for result, outcome in self._taken(_COMPLETE | _STARTED, timeout,
                                            also):
             code = outcome[0]
+            if outcome[1][3] == _NEVER_RAN:
+                self._came_to_nothing(result, outcome[1])
+                ended.append(result)
+                continue
             result.status = Status(outcome[1])
             if code not in (0, _libxl.ERROR_ABORTED):
                 result.error = XlchildError(_libxl.libxl_strerror(code), code)
@@ -343,17 +365,15 @@ class InPipes(_Local):
         return ended
 
     def signal(self, signo):
-        """Send it to the groups of all that run.
+        """Send it to the groups of all that run."""
+        self._meet()
+        super().signal(signo)
 
-        Only this thread waits for them, so that none of the numbers can
-        have become somebody else's.
-        """
-        for pid in _children():
-            try:
-                if pid > 1 and os.getpgid(pid) == pid:
-                    os.killpg(pid, signo)
-            except OSError:
-                pass  # it has ended, or is another user's now
+    def _meet(self):
+        """Which child is whose, of those that have been started meanwhile."""
+        for _, ticket, payload in self.context._events(_BATCH, _STARTED, 0):
+            if ticket in self._running:
+                self._running[ticket]._child = payload[0]
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
@@ -361,10 +381,7 @@ class InPipes(_Local):
                 or not self.context.abort(result._ticket):
             return False
         if policy is not None:  # other than what it was started with
-            for _, ticket, payload in self.context._events(_BATCH, _STARTED,
-                                                           0):
-                if ticket in self._running:
-                    self._running[ticket]._child = payload[0]
+            self._meet()
             if result._child is not None:
                 try:
                     _libxl.libxl_childproc_terminate(
@@ -372,15 +389,3 @@ class InPipes(_Local):
                 except NotFoundError:
                     pass
         return True
-
-
-def _children():
-    """The processes that this one is the parent of."""
-    found = []
-    for task in os.listdir(_TASKS):
-        try:
-            with open("%s/%s/children" % (_TASKS, task)) as file:
-                found += map(int, file.read().split())
-        except OSError:
-            pass  # a thread that has ended
-    return found

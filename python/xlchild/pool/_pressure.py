@@ -69,9 +69,12 @@ class Pressure:
         """A command of ours has: there may be room again."""
         self._until = None
 
-    def started(self):
-        """A start went well."""
+    def ran(self):
+        """A command of ours has been executed."""
         self._since = None
+
+    def started(self):
+        """There is a process more."""
         self._step = min(2 * self._step, _UNLIMITED)
 
     def room(self, wanted):

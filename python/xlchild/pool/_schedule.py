@@ -343,11 +343,7 @@ class Pool:
                 also = run.awaited if room and not self._ending else ()
                 if len(runner):
                     ended = runner.collect(patience, also)
-                    if runner.times_out:
-                        ended = [result for result in ended
-                                 if not self._held(result, run)]
-                    if ended:
-                        run.pressure.ended()
+                    ended = self._really_ended(ended, run)
                 else:
                     _pause(patience, also)
                 self._end_late(run)
@@ -367,14 +363,25 @@ class Pool:
     def _ending(self):
         return self._cancelled or self._stopped or self._halted is not None
 
-    def _held(self, result, run):
-        """It could not be started, elsewhere, for want of something that
-        comes back: it is tried again."""
-        if result.status is None and not self._ending and run.pressure.holds(
-                result.error, len(self._runner), 1):
+    def _really_ended(self, results, run):
+        """All but those that could not be executed for want of something that
+        comes back: they are tried again."""
+        failed = [result for result in results if result.status is None]
+        if len(failed) < len(results):
+            run.pressure.ended()
+            run.pressure.ran()
+        if not failed or self._ending:
+            return results
+        held = []
+        for result in failed:
+            if run.pressure.holds(result.error, len(self._runner),
+                                  len(failed)):
+                held.append(result)
+        for result in held:
             run.hold(result)
-            return True
-        return False
+        if held and self._gate is not None:
+            self._gate.ended(held)
+        return [result for result in results if result not in held]
 
     def _over(self, result, run):
         """It has ended; False if it is tried again."""
