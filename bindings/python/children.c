@@ -51,7 +51,8 @@ static int report_of(xlpy_ctx *self, PyObject *kind, PyObject *user,
     report->kind = (libxl_childproc_report_kind)PyLong_AsLong(kind);
     if (PyErr_Occurred())
         return -1;
-    if (report->kind == LIBXL_REPORT_EVENT) {
+    if (report->kind == LIBXL_REPORT_EVENT ||
+        report->kind == LIBXL_REPORT_HOLD) { /* then that of its start's */
         report->u.for_event = PyLong_AsUnsignedLongLong(user);
         return PyErr_Occurred() ? -1 : 0;
     }

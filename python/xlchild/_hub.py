@@ -119,10 +119,10 @@ class Hub:
                 self.waiting.pop(number, None)
             raise
 
-    def announce(self, popen, callback):
-        """The end of a Popen of this context goes to callback, too; also one
-        that has ended."""
-        number = self.expect(callback)
+    def announce(self, popen, callback, number):
+        """The end of a Popen of this context goes to callback, too, by this
+        number; also one that has ended."""
+        self.waiting[number] = callback
         try:
             self.context._evenable(popen.pid, number)
         except BaseException:

@@ -220,6 +220,7 @@ class Ways:
     _xl_context = None
     _xl_native = None  # options of ours alone
     _xl_fresh = False  # nobody has asked for the pid
+    _xl_number = 0  # what an event of the start has
 
     @property
     def pid(self):
@@ -328,7 +329,8 @@ class Ways:
         options["flags"] |= _HOLD_PID
         cell = []
         try:
-            self._xl_context._spawn(args, options, _HOLD, 0, cell)
+            self._xl_context._spawn(args, options, _HOLD, self._xl_number,
+                                    cell)
             self._xl_id, self.pid = cell[0]
             self._xl_kept = self._xl_fresh = True
             if not self._xl_own:

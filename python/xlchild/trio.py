@@ -1,7 +1,9 @@
 """Children inside trio: run_process and open_process with trio's signatures.
 
 No thread a child, and no pidfd either: each run of trio has a Context of its
-own (_hub.py), whose one fd a system task watches. Processes and their streams
+own (_hub.py), whose one fd a system task watches. No start is waited for but
+by the task that asked for it: the others go on, whatever executing the program
+takes. Processes and their streams
 behave as trio's; a status is the kernel's, and a signal cannot hit another
 process. Options are those of Popen and of Context.spawn. trio itself is
 needed (Debian: python3-trio).
@@ -16,7 +18,8 @@ except ImportError as _error:
     raise ImportError("xlchild.trio needs trio: install it (Debian: "
                       "python3-trio)") from _error
 
-from ._completed import CompletedProcess
+from . import _libxl, _starts
+from ._completed import CompletedProcess, never_ran
 from ._hub import Hub
 from ._popen import Popen
 from ._spec import octets
@@ -27,7 +30,34 @@ _PIPE, _STDOUT = subprocess.PIPE, subprocess.STDOUT
 _GRACE = 5.0  # seconds, as trio gives after SIGTERM
 _BYTES_ONLY = ("universal_newlines", "text", "encoding", "errors", "bufsize")
 
+_NOWAIT = _libxl.LIBXL_SPAWN_NOWAIT | _libxl.LIBXL_SPAWN_REPORT_START
+_NEVER_RAN = _libxl.LIBXL_LOST_NEVER_RAN
+
 _hub = trio.lowlevel.RunVar("xlchild")
+
+
+class _Soon(Popen):
+    """A Popen whose start is waited for by nobody. That it has become its
+    program is reported by the number; that it never did is its end."""
+
+    def __init__(self, *args, number, **options):
+        self._xl_number = number
+        super().__init__(*args, **options)
+
+    def _xl_start(self, args, options):
+        options["flags"] |= _NOWAIT
+        self._xl_wanted = args, options
+        super()._xl_start(args, options)
+        self._xl_fresh = False  # /proc cannot tell of a program yet
+
+    def _xl_runs(self):
+        self._xl_fresh = self._xl_kept
+
+    def _xl_came_to_nothing(self, result):
+        """There is no program: the error that says so."""
+        self.poll()  # taken, and let go of
+        _starts.through(self._xl_kind, -1)
+        return never_ran(result, *self._xl_wanted)
 
 
 class Process:
@@ -57,6 +87,9 @@ class Process:
         self._proc = popen
         self._hub = hub
         self._ended = trio.Event()
+        self._launched = trio.Event()  # it runs, or never will
+        self._failed = None  # why it never will
+        self._handed_over = False
         self.stdin, self.stdout, self.stderr = stdin, stdout, stderr
         self.stdio = None
         if stdin is not None and stdout is not None:
@@ -68,8 +101,41 @@ class Process:
         """The child's number."""
         return self._proc.pid
 
-    def _reported(self, _result):
-        self.poll()
+    def _runs(self, _=None):
+        self._proc._xl_runs()
+        self._launched.set()
+
+    def _reported(self, result):
+        if result[3] == _NEVER_RAN:
+            self._failed = self._proc._xl_came_to_nothing(result)
+        elif self._handed_over:  # else its pid stays its own until then
+            self.poll()
+        self._launched.set()
+        self._ended.set()
+
+    def _unwatched(self):
+        """Nobody reports any more: those who wait see why."""
+        self._launched.set()
+        self._ended.set()
+
+    async def _launch(self):
+        """Until it is its program; raises what kept it from that. Cancelled
+        meanwhile, it is ended and reaped."""
+        try:
+            await self._launched.wait()
+        except BaseException:
+            self._proc.kill()
+            with trio.CancelScope(shield=True):
+                while self._failed is None and self.returncode is None:
+                    if self._hub.failed is not None:
+                        break
+                    await self._ended.wait()
+            raise
+        if self._failed is not None:
+            raise self._failed
+        if self._hub.failed is not None:
+            raise self._hub.failed
+        self._handed_over = True
 
     @property
     def returncode(self):
@@ -201,7 +267,7 @@ async def _watch(hub):
     except Exception as error:  # the program has closed our fd
         hub.failed = error
         for callback in list(hub.waiting.values()):
-            callback.__self__._ended.set()
+            callback.__self__._unwatched()
     finally:
         hub.retire()
 
@@ -258,8 +324,9 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
                        **options):
     """Start a child; return its Process. As trio.lowlevel.open_process.
 
-    Nobody looks after the child: see run_process for that. The start itself
-    is done here, in the loop's thread: it lasts until the program is executed.
+    Nobody looks after the child: see run_process for that. It returns when the
+    program is executed; other tasks go on meanwhile. Cancelled before that, the
+    child is killed and reaped. Raises SpawnError.
 
     >>> import trio
     >>> from xlchild.trio import open_process
@@ -284,18 +351,27 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
             stderr = _STDOUT if stdout is None else stdout
         elif stderr == _PIPE:
             ours["stderr"], stderr = pipes.output()
-        popen = Popen(command, stdin=stdin, stdout=stdout, stderr=stderr,
-                      context=hub.context, **options)
+        number = hub.last = hub.last + 1
+        popen = _Soon(command, stdin=stdin, stdout=stdout, stderr=stderr,
+                      context=hub.context, number=number, **options)
         popen._xl_lost_raises = False  # the status says it
         try:
+            forked = popen._xl_id is None  # by subprocess: preexec_fn
             popen._xl_take_over()
-            process = Process(popen, hub, *map(ours.get, (
+            starting = Process(popen, hub, *map(ours.get, (
                 "stdin", "stdout", "stderr")))
-            hub.announce(popen, process._reported)
+            hub.starting[number] = starting._runs
+            hub.announce(popen, starting._reported, number)
+            if forked:
+                starting._runs()
         except BaseException:
+            hub.starting.pop(number, None)
             popen.kill()
             popen.wait()
             raise
+        pipes.close_theirs()
+        await starting._launch()
+        process = starting
         return process
     finally:
         if process is None:
