@@ -172,6 +172,7 @@ int xlpy_left(const struct timespec *until); /* ms in this slice */
 int xlpy_passed(const struct timespec *until);
 PyObject *xlpy_events(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_peek(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *xlpy_claim(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_evenable(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_evdisable(PyObject *self, PyObject *const *args, Py_ssize_t n);
 

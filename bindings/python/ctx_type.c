@@ -308,6 +308,7 @@ static PyMethodDef ctx_methods[] = {
     FAST("_events", xlpy_events, ", max, mask, timeout_ms, cell=None"),
     FAST("_evenable", xlpy_evenable, ", pid, user"),
     FAST("_peek", xlpy_peek, ", id"),
+    FAST("_claim", xlpy_claim, ", user"),
     FAST("_evdisable", xlpy_evdisable, ", number"),
     FAST("_spawn", xlpy_spawn, ", argv, options, kind, user, cell=None"),
     FAST("_spawn_many", xlpy_spawn_many, ", entries, cell=None"),

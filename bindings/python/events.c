@@ -263,6 +263,66 @@ PyObject *xlpy_peek(PyObject *object, PyObject *const *args, Py_ssize_t n)
     Py_RETURN_NONE;
 }
 
+static int is_for(const libxl_event *event, void *user)
+{
+    return event->for_user == *(const uint64_t *)user;
+}
+
+/* Of what an interrupted call had taken. -1: an exception. */
+static int drop_from_stash(xlpy_ctx *self, uint64_t user)
+{
+    Py_ssize_t i = 0;
+    int dropped = 0;
+
+    while (i < PyList_GET_SIZE(self->stash)) {
+        PyObject *item = PyList_GET_ITEM(self->stash, i);
+
+        if (PyLong_AsUnsignedLongLong(PyTuple_GET_ITEM(item, 1)) != user) {
+            i++;
+            continue;
+        }
+        if (PySequence_DelItem(self->stash, i) < 0)
+            return -1;
+        dropped++;
+    }
+    return dropped;
+}
+
+/* _claim(for_user) -> how many starts and ends there are for this number,
+ * which are taken, and all others left; whatever work is due is done */
+PyObject *xlpy_claim(PyObject *object, PyObject *const *args, Py_ssize_t n)
+{
+    uint64_t mask = LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_CHILDPROC_STARTED) |
+                    LIBXL_EVENTMASK(LIBXL_EVENT_TYPE_CHILDPROC_EXIT);
+    libxl_event *event;
+    struct xlpy_call call;
+    uint64_t user;
+    int rc, found;
+
+    if (n != 1)
+        return PyErr_Format(PyExc_TypeError, "_claim needs 1 argument");
+    user = PyLong_AsUnsignedLongLong(args[0]);
+    if (PyErr_Occurred() || xlpy_begin(&call, object))
+        return NULL;
+    found = drop_from_stash((xlpy_ctx *)object, user);
+    if (found < 0) {
+        xlpy_leave(&call);
+        return NULL;
+    }
+    xlpy_release(&call);
+    while ((rc = libxl_event_check(call.ctx, &event, mask, is_for, &user)) ==
+           0) {
+        libxl_event_free(call.ctx, event);
+        found++;
+    }
+    xlpy_acquire(&call);
+    if (xlpy_end(&call))
+        return NULL;
+    if (rc != ERROR_NOT_READY)
+        return xlpy_raise(rc, call.errnoval, "claim");
+    return PyLong_FromLong(found);
+}
+
 /* _evenable(pid, for_user) -> a number for _evdisable; pid 0: every child */
 PyObject *xlpy_evenable(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {

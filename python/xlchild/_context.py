@@ -6,6 +6,7 @@ _spec.py; what comes back is made by _events.py and _treaty.py.
 """
 import itertools
 import os
+import time
 from _thread import allocate_lock
 
 from . import _libxl
@@ -31,6 +32,7 @@ _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
 _FDS_CLOSED = -136
 _NOBODY = _libxl.libxl_sigchld_owner_none  # SigchldOwner.NONE
 _TOKEN = 1 << 63  # marks our own numbers among the users'
+_LAUNCH = 3 << 62  # … those of starts that are waited for by tasks
 
 
 def _log(level, errno, message):
@@ -75,6 +77,7 @@ class Context(_libxl.Ctx):
         self._tokens = itertools.count(1)
         self._left = []  # events that an interrupted call had taken
         self._adopted = {}  # Processes of interrupted adoptions
+        self._launches = {}  # starts that tasks wait for: see _launch.py
         self._router = None
         return self
 
@@ -108,6 +111,8 @@ class Context(_libxl.Ctx):
         super().close()
         self._children.clear()
         self._adopted.clear()
+        for launch in list(self._launches.values()):
+            launch.told()  # whoever waits sees that it is closed
         if self._router is not None:
             self._router.uninstall()
             self._router = None
@@ -288,6 +293,30 @@ class Context(_libxl.Ctx):
             self._end_started(cell)
             raise
 
+    async def spawn_async(self, args, **options):
+        """Start a child from a task of asyncio or trio; return its Process.
+
+        Options are those of spawn(), but for event and on_exit; the result is
+        kept for Process.wait(). The loop goes on until the program is executed,
+        however long that takes, and the Process is there only then: SpawnError
+        (stage, errno) says that it never was. Cancelled, or interrupted, before
+        that, the child is killed and reaped. The loop watches the context
+        meanwhile (one fd a start); threads may call events() beside it.
+
+        >>> import asyncio, xlchild
+        >>> async def main():
+        ...     with xlchild.Context() as ctx:
+        ...         child = await ctx.spawn_async(["sh", "-c", "exit 4"])
+        ...         try:
+        ...             await ctx.spawn_async(["/nonexistent"])
+        ...         except xlchild.SpawnError as error:
+        ...             print(child.wait(), error.stage)
+        >>> asyncio.run(main())
+        exit 4 exec
+        """
+        from ._launch import Launch
+        return await Launch(self, args, options, _LAUNCH).over()
+
     def _end_started(self, cell):
         """Children that nobody gets to know of: the start was interrupted
         after all."""
@@ -454,20 +483,32 @@ class Context(_libxl.Ctx):
             mask = 0
             for kind in types:
                 mask |= 1 << kind
+        began = time.monotonic()
+        while True:
+            ready, others = self._some(timeout, max, mask)
+            if ready or not others:
+                return ready
+            if timeout is not None:  # it was nothing of the caller's
+                now = time.monotonic()
+                timeout, began = timeout - (now - began), now
+
+    def _some(self, timeout, max, mask):
+        """Events; and how many were taken that go to nobody but a task."""
         sleep = sleeper()
         ready = self._left_over(mask, max) if self._left else []
         taken = []
         try:
             if ready:
-                return ready
+                return ready, 0
             if sleep is None:
                 self._events(max, mask, milliseconds(timeout), taken)
             else:
                 pause(lambda: self._events(max, mask, 0, taken), sleep,
                       timeout)
+            others = self._pass_on(taken)
             for item in taken:
                 self._event(item, ready)
-            return ready
+            return ready, others
         except BaseException:  # of a signal handler: nothing is lost
             self._left[:0] = ready + taken[len(ready):]
             for event in ready:
@@ -476,11 +517,23 @@ class Context(_libxl.Ctx):
                         getattr(event.process, "_token", None), None)
             raise
 
+    def _pass_on(self, taken):
+        """What tasks wait for goes to them, and out of the list; how many."""
+        ours = [item for item in taken
+                if type(item) is tuple and item[1] >= _LAUNCH]
+        for item in ours:
+            launch = self._launches.get(item[1])
+            if launch is not None:
+                launch.told()
+            taken.remove(item)
+        return len(ours)
+
     def _left_over(self, mask, max):
         """Events of a call that was interrupted."""
         found, rest = [], []
         left, self._left = self._left, []
         try:
+            self._pass_on(left)
             for item in left:
                 kind = item[0] if type(item) is tuple else item.type
                 if len(found) < max and mask >> kind & 1:
@@ -584,7 +637,10 @@ class Context(_libxl.Ctx):
             own = weakref.ref(self)
 
             def convert(item):
-                made = []
+                made = [item]
+                if own()._pass_on(made):
+                    return
+                made.clear()
                 own()._event(item, made)
                 event_occurs(made[0])
         self._register_callbacks(mask, convert, disaster)

@@ -51,6 +51,25 @@ class Context(_libxl.Ctx):
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
     ) -> Process: ...
+    async def spawn_async(
+        self, args: _Argv, *, tag: Optional[int] = ..., user: _Id = ..., stdin: _File = ...,
+        stdout: _File = ..., stderr: _File = ..., search: bool = ...,
+        env: _Env = ..., cwd: Optional[_Text] = ...,
+        fds: Optional[Mapping[int, int]] = ..., pass_fds: Iterable[int] = ...,
+        flags: int = ..., kill: _Kill = ..., on_free: Optional[int] = ...,
+        path: Optional[_Text] = ..., executable: Optional[_Text] = ...,
+        new_session: bool = ..., start_new_session: bool = ...,
+        new_group: bool = ..., process_group: Optional[int] = ...,
+        group: _Id = ..., gid: _Id = ..., groups: _Ids = ...,
+        extra_groups: _Ids = ..., uid: _Id = ..., keep_groups: bool = ...,
+        umask: Optional[int] = ..., nice: Optional[int] = ...,
+        rlimits: _Limits = ..., sigmask: _Signals = ...,
+        sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
+        ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
+        report_stops: bool = ..., search_path: Optional[_Text] = ...,
+        exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
+        close_fds: bool = ...
+    ) -> Process: ...
     def spawn_many(
         self, commands: Iterable[_Batched], *, event: bool = ...,
         stdin: _File = ..., stdout: _File = ..., stderr: _File = ...,

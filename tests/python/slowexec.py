@@ -65,6 +65,11 @@ class Gate:
                 raise TimeoutError("%d are held, not %d"
                                    % (len(self._held), count))
 
+    def forget(self):
+        """Those that are held have been killed."""
+        with self._change:
+            self._held.clear()
+
     def open(self):
         """They go on, and whoever comes does."""
         with self._change:

@@ -11,6 +11,8 @@ import pytest
 import slowexec
 from conftest import CHILD
 
+import xlchild
+
 _HEAD = """if True:
     import sys
     sys.path.insert(0, %r)
@@ -123,3 +125,154 @@ def test_C30_B11_cancelled_in_trio_it_is_ended_and_reaped():
     trio.run(main)
     gate.open()
     """) == "True []".split()
+
+
+# ---- Context.spawn_async -----------------------------------------------------
+
+_LOOPS = pytest.mark.parametrize("run, module", [
+    ("asyncio.run", "asyncio"), ("trio.run", "trio"),
+    ("uvloop.new_event_loop().run_until_complete", "uvloop")])
+
+
+@_LOOPS
+def test_C30_C31_C15_a_task_waits_and_its_loop_does_not(run, module):
+    pytest.importorskip(module)
+    call = "%s(main%s)" % (run, "" if module == "trio" else "()")
+    sleep = "trio.sleep" if module == "trio" else "asyncio.sleep"
+    assert held("""
+    import os, %s
+    async def main():
+        with xlchild.Context() as ctx:
+            def turn():
+                turns.append(gate.held)
+                if len(turns) > 100 and gate.held:
+                    gate.open()
+            turns = []
+            async def others():
+                while not gate._open:
+                    turn()
+                    await %s(0)
+            async def start():
+                child = await ctx.spawn_async([CHILD, "pause"], tag=5)
+                print(gate._open, child.user, os.path.realpath(CHILD)
+                      == os.readlink("/proc/%%d/exe" %% child.pid))
+                print(child.kill(), child.wait().signal)
+                for bad in ({"args": ["/nope"]}, {"args": [CHILD],
+                                                  "cwd": "/nope"}):
+                    try:
+                        await ctx.spawn_async(**bad)
+                    except xlchild.SpawnError as error:
+                        print(error.stage, error.errno, error.filename)
+            if %r == "trio":
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(others)
+                    nursery.start_soon(start)
+            else:
+                await asyncio.gather(others(), start())
+            print(len(turns) > 100, ctx.child_count, ctx.events())
+    %s
+    """ % (module, sleep, module, call)) == (
+        "True 5 True True 9 exec 2 /nope chdir 2 /nope True 0 []").split()
+
+
+@_LOOPS
+def test_C30_B11_cancelled_it_is_killed_and_reaped(run, module):
+    pytest.importorskip(module)
+    call = "%s(main%s)" % (run, "" if module == "trio" else "()")
+    assert held("""
+    import os, %s
+    from conftest import children, fds
+    async def cancelled(start):
+        if %r == "trio":
+            with trio.CancelScope() as scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(start)
+                    while not gate.held:
+                        await trio.sleep(0)
+                    scope.cancel()
+            return scope.cancelled_caught
+        task = asyncio.ensure_future(start())
+        while not gate.held:
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError:
+            return True
+    async def main():
+        others, open_fds = children(), []
+        with xlchild.Context() as ctx:
+            for again in range(2):  # what is opened once is there then
+                print(await cancelled(
+                    lambda: ctx.spawn_async([CHILD, "pause"])))
+                gate.forget()
+                while children() != others:
+                    ctx.events(0.01)
+                open_fds.append(fds())
+            print(open_fds[0] == open_fds[1], ctx.events(), ctx._launches)
+    %s
+    gate.open()
+    """ % (module, module, call)) == "True True True [] {}".split()
+
+
+def test_C31_E1_a_thread_that_takes_all_events_takes_no_start():
+    """Nor is it woken for one; what it takes for a task goes there."""
+    assert held("""
+    gate.open()
+    async def main():
+        with xlchild.Context() as ctx:
+            taken = []
+            def take():
+                while not taken:
+                    taken.extend(ctx.events(None))
+            thread = threading.Thread(target=take)
+            thread.start()
+            for _ in range(100):
+                child = await ctx.spawn_async([CHILD, "exit", "3"])
+                assert child.wait().exitcode == 3
+                try:
+                    await ctx.spawn_async(["/nope"])
+                except xlchild.SpawnError as error:
+                    assert error.stage == "exec"
+                else:
+                    assert 0
+            assert not taken
+            ctx.spawn([CHILD, "exit", "4"], event=True)
+            thread.join()
+            print(*[event.status.exitcode for event in taken])
+    asyncio.run(main())
+    """) == ["4"]
+
+
+def test_C30_B6_a_context_that_is_closed_meanwhile():
+    assert held("""
+    async def main():
+        ctx = xlchild.Context()
+        task = asyncio.ensure_future(ctx.spawn_async(
+            [CHILD, "pause"], on_free=xlchild.FreePolicy.KILL))
+        while not gate.held:
+            await asyncio.sleep(0)
+        ctx.close()
+        try:
+            await task
+        except Exception as error:
+            print(type(error).__name__)
+        for again in range(2):
+            try:
+                await ctx.spawn_async([CHILD])
+            except Exception as error:
+                print(type(error).__name__)
+    asyncio.run(main())
+    gate.open()
+    """) == ["ValueError"] * 3
+
+
+def test_X5_spawn_async_outside_of_a_loop_and_what_does_not_go_with_it():
+    with xlchild.Context() as ctx:
+        for options, kind in (({}, RuntimeError),
+                              ({"event": True}, TypeError),
+                              ({"on_exit": print}, TypeError)):
+            start = ctx.spawn_async([CHILD, "exit", "0"], **options)
+            with pytest.raises(kind):
+                start.send(None)
+        assert ctx.child_count == 0 and not ctx._launches

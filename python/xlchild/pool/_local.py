@@ -13,7 +13,6 @@ import select
 import time
 
 from .. import _libxl
-from .._completed import never_ran
 from .._context import Context
 from .._errors import (
     NotFoundError, SpawnError, XlchildError, raised_by_others,
@@ -61,6 +60,7 @@ class _Local:
 
     def _came_to_nothing(self, result, payload):
         """It is as if it had not been started; the error says why."""
+        from .._completed import never_ran  # slow to import
         options = dict(self._options, **(result._options or {}))
         result.error = never_ran(payload, result.args, options)
         result.seconds = 0.0
