@@ -483,39 +483,34 @@ class Context(_libxl.Ctx):
             mask = 0
             for kind in types:
                 mask |= 1 << kind
+        sleep = sleeper()
         began = time.monotonic()
         while True:
-            ready, others = self._some(timeout, max, mask)
-            if ready or not others:
-                return ready
+            ready = self._left_over(mask, max) if self._left else []
+            taken = []
+            try:
+                if ready:
+                    return ready
+                if sleep is None:
+                    self._events(max, mask, milliseconds(timeout), taken)
+                else:
+                    pause(lambda: self._events(max, mask, 0, taken), sleep,
+                          timeout)
+                others = self._pass_on(taken)
+                for item in taken:
+                    self._event(item, ready)
+                if ready or not others:
+                    return ready
+            except BaseException:  # of a signal handler: nothing is lost
+                self._left[:0] = ready + taken[len(ready):]
+                for event in ready:
+                    if event.process is not None and event.type == _EXIT:
+                        self._children.pop(
+                            getattr(event.process, "_token", None), None)
+                raise
             if timeout is not None:  # it was nothing of the caller's
                 now = time.monotonic()
                 timeout, began = timeout - (now - began), now
-
-    def _some(self, timeout, max, mask):
-        """Events; and how many were taken that go to nobody but a task."""
-        sleep = sleeper()
-        ready = self._left_over(mask, max) if self._left else []
-        taken = []
-        try:
-            if ready:
-                return ready, 0
-            if sleep is None:
-                self._events(max, mask, milliseconds(timeout), taken)
-            else:
-                pause(lambda: self._events(max, mask, 0, taken), sleep,
-                      timeout)
-            others = self._pass_on(taken)
-            for item in taken:
-                self._event(item, ready)
-            return ready, others
-        except BaseException:  # of a signal handler: nothing is lost
-            self._left[:0] = ready + taken[len(ready):]
-            for event in ready:
-                if event.process is not None and event.type == _EXIT:
-                    self._children.pop(
-                        getattr(event.process, "_token", None), None)
-            raise
 
     def _pass_on(self, taken):
         """What tasks wait for goes to them, and out of the list; how many."""

@@ -116,7 +116,9 @@ def test_nobody_waits_for_ever(monkeypatch):
     assert len(pauses) > 5 and pauses[0] < 0.1 and max(pauses) <= 1.0
     assert 10 <= sum(pauses) < 12
     assert not pressure.holds(error, 0, 1)  # the next one fails at once
-    pressure.started()
+    pressure.started()  # there is a process, and no program yet
+    assert not pressure.holds(error, 0, 1)
+    pressure.ran()
     assert pressure.holds(error, 0, 1)
 
 
