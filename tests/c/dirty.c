@@ -226,12 +226,16 @@ static void signals(void)
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
     struct sigaction action = {.sa_handler = SIG_IGN};
     const unsigned long by_default[4] = {0}; /* as the kernel has it */
+    unsigned long now[4];
     sigset_t blocked;
 
     /* Whoever started this may have left some ignored; and libc's posix_spawn
-     * does so with 32 and 33, which its sigaction refuses. */
+     * does so with 32 and 33, which its sigaction refuses. Handlers stay: where
+     * there is another thread (TSan's), setgroups needs libc's for 33. */
     for (int signo = 1; signo <= 64; signo++)
-        syscall(SYS_rt_sigaction, signo, by_default, NULL, 8);
+        if (syscall(SYS_rt_sigaction, signo, NULL, now, 8) == 0 &&
+            now[0] == (unsigned long)SIG_IGN)
+            syscall(SYS_rt_sigaction, signo, by_default, NULL, 8);
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
         sigaction(ignored[i], &action, NULL);
     action.sa_handler = caught;
