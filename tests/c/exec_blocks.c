@@ -216,12 +216,19 @@ XT_TEST(a_file_that_cannot_be_opened_is_named, "C15 C24")
             struct xt_state *before = xt_state_take();
             struct xo_completion c;
             libxl_asyncop_how how = xo_to(&c);
+            int rc;
 
             streams[which]->kind = LIBXL_STREAM_FILE;
             streams[which]->path = "/nonexistent/file";
-            XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &c.result, &failure,
-                                       async ? &how : NULL),
-                  ERROR_SPAWN);
+            rc = libxl_childproc_exec(ctx, &spec, &opts, &c.result, &failure,
+                                      async ? &how : NULL);
+            if (async && rc == 0) { /* its child was slow to find that out */
+                xo_pump_until(ctx, &c.calls);
+                rc = c.rc;
+                failure = c.result.failure;
+                libxl_childproc_exec_result_dispose(&c.result);
+            }
+            XT_RC(rc, ERROR_SPAWN);
             XT_EQ_INT(failure.stage, LIBXL_STAGE_FDS);
             XT_EQ_INT(failure.errnoval, ENOENT);
             XT_EQ_STR(failure.argument, names[which]);
