@@ -441,6 +441,46 @@ XT_TEST(its_child_may_time_out_before_it_is_let_go, "C10 C22 C18")
     }
 }
 
+/* Its child comes back when nobody holds the other end any more. */
+static pid_t fork_one_that_is_late(void *user)
+{
+    int *gate = user;
+    pid_t pid = fork();
+    char byte;
+
+    if (pid == 0) {
+        close(gate[1]);
+        while (read(gate[0], &byte, 1) > 0)
+            ;
+    }
+    return pid;
+}
+
+/* Nobody waits for the start; the child has not come to its gate yet. */
+XT_TEST(its_child_may_be_killed_on_its_way, "C6 C10 C22 C30")
+{
+    for (int o = 0; o < 5; o++) {
+        libxl_childproc_hooks hooks = {owners[o], fork_one_that_is_late, NULL,
+                                       sizeof(hooks)};
+        libxl_ctx *ctx = xt_ctx_new(owners[o], NULL);
+        libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "3"));
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        int gate[2];
+
+        xt_pipe(gate);
+        XT_OK(libxl_childproc_setmode_checked(ctx, &hooks, gate));
+        spec.flags = LIBXL_SPAWN_NOWAIT;
+        XT_OK(libxl_childproc_spawn(ctx, &spec, NULL, &id, NULL, NULL));
+        XT_OK(libxl_childproc_kill(ctx, id, SIGKILL, LIBXL_KILL_PROCESS));
+        r = finish(ctx, owners[o], id);
+        XH_ENDED(&r, XH_SIGNAL(SIGKILL));
+        xt_close(&gate[0]);
+        xt_close(&gate[1]);
+        xt_ctx_free(ctx);
+    }
+}
+
 XT_TEST(it_excludes_starter_threads, "C10 X5")
 {
     struct forker f;

@@ -257,10 +257,11 @@ int libxl_ctx_free(libxl_ctx *ctx)
         xl_operation_free(
             ctx, xl_container(ctx->aos.next, struct xl_operation, link));
     xl_reaper_thread_forget(ctx);
-    xl_reap_limbo(ctx, 1);
+    xl_reap_limbo_left(ctx);
     xl_families_release(ctx, &last);
     release_children(ctx);
     xl_mode_release(ctx);
+    xl_reap_limbo_left(ctx); /* what others have just forwarded */
     xl_registration_release(ctx);
     xl_timer_disarm(&ctx->timers, &ctx->tick);
     xl_timer_disarm(&ctx->timers, &ctx->flights_look);

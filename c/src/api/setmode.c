@@ -65,8 +65,8 @@ static int change(libxl_ctx *ctx, const libxl_childproc_hooks *hooks,
     int rc;
 
     /* what was reaped for somebody else is told by the hooks it was reaped
-     * under */
-    xl_reap_limbo(ctx, 1);
+     * under; but not what may be the child of a start that is under way */
+    xl_reap_limbo(ctx);
     if (ctx->nlive + ctx->nstarting > 0 || !xl_list_empty(&ctx->aos))
         return ERROR_BUSY;
     before = ctx->mode;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "kernel/own.h"
 #include "ctx/defer.h"
@@ -433,6 +434,11 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     else
         xl_registry_remove(&child->reg);
     failed = never_became(ctx, child, source, &failure);
+    /* Reaped by now, it cannot be asked any more why it left the gate. One that
+     * was killed there has been started, and its status is the kernel's. */
+    if (failed && failure.stage == LIBXL_STAGE_GATE &&
+        lost == LIBXL_LOST_NONE && WIFSIGNALED(status))
+        failed = 0;
     xl_list_remove(&child->link);
     xl_timer_disarm(&ctx->timers, &child->timer);
     ctx->nlive--;

@@ -437,14 +437,20 @@ void xl_reap_handed(libxl_ctx *ctx)
     }
 }
 
-void xl_reap_limbo(libxl_ctx *ctx, int all)
+void xl_reap_limbo(libxl_ctx *ctx)
 {
     struct xl_wakeup *origin;
     pid_t pid;
     int status;
 
-    while (xl_registry_limbo_take(&ctx->wakeup, all, &pid, &status, &origin))
+    while (xl_registry_limbo_take(&ctx->wakeup, &pid, &status, &origin))
         stranger(ctx, pid, status, origin);
+}
+
+void xl_reap_limbo_left(libxl_ctx *ctx)
+{
+    xl_registry_limbo_leave(&ctx->wakeup);
+    xl_reap_limbo(ctx);
 }
 
 /* ---- hosts that close what is not theirs -------------------------------- */

@@ -15,9 +15,11 @@ int xl_reap_look(libxl_ctx *ctx, struct xl_child *child);
 void xl_reap_sigchld(libxl_ctx *ctx);
 /* Other ctxs' wait(-1) took statuses of ours. */
 void xl_reap_handed(libxl_ctx *ctx);
-/* Strangers came out of limbo; all: also those that may be a blind start's, for
- * the ctx goes, or takes another mode. Calls the host's callback. */
-void xl_reap_limbo(libxl_ctx *ctx, int all);
+/* Strangers came out of limbo. Calls the host's callback. */
+void xl_reap_limbo(libxl_ctx *ctx);
+/* The ctx goes: the same, and what may be a blind start's is left to the ctx
+ * that starts. */
+void xl_reap_limbo_left(libxl_ctx *ctx);
 
 /* Looks at the last few that were started; those that go on living are put
  * under watch by the second look. Returns how many have ended. */

@@ -363,13 +363,23 @@ static int await_end(pid_t pid, int pidfd, siginfo_t *info)
     return r;
 }
 
+int xl_numbers_start_ended(const struct xl_registry_start *start)
+{
+    int ended;
+
+    xl_registry_lock();
+    ended = start->reaped || start->passed;
+    xl_registry_unlock();
+    return ended;
+}
+
 int xl_numbers_start_killed(const struct xl_registry_start *start, pid_t pid,
                             int pidfd)
 {
     siginfo_t info;
     int killed = 0;
 
-    if (await_end(pid, pidfd, &info) == 0)
+    if (!xl_numbers_start_ended(start) && await_end(pid, pidfd, &info) == 0)
         return info.si_code != CLD_EXITED;
     xl_registry_lock();
     if (start->reaped || start->passed)
@@ -382,8 +392,10 @@ void xl_numbers_bury(struct xl_registry_start *start, pid_t pid, int pidfd)
 {
     struct rusage rusage;
     siginfo_t info;
-    int r = await_end(pid, pidfd, &info);
+    int r = -1;
 
+    if (!xl_numbers_start_ended(start)) /* else the number is not its own */
+        r = await_end(pid, pidfd, &info);
     xl_registry_lock();
     if (r == 0)
         (void)reap_proved(pid, pidfd, &info, &rusage);

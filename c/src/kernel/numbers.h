@@ -55,6 +55,8 @@ void xl_numbers_without_pidfd(struct xl_registry_entry *entry);
 /* Reaps it, if it is there still; the entry leaves the table. */
 void xl_numbers_reap_kept(struct xl_registry_entry *entry);
 
+/* A wait of this library's, or the host, has taken its end already. */
+int xl_numbers_start_ended(const struct xl_registry_start *start);
 /* The child of a start is gone before its time: was it killed? Waits for its
  * end, which is near, and leaves it unreaped. */
 int xl_numbers_start_killed(const struct xl_registry_start *start, pid_t pid,

@@ -530,7 +530,7 @@ int xl_registry_forward(struct xl_wakeup *owner, pid_t pid, int status,
     return r;
 }
 
-int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
+int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
                            int *ret_status, struct xl_wakeup **ret_origin)
 {
     size_t i;
@@ -538,7 +538,7 @@ int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
 
     pthread_mutex_lock(&reg.lock);
     if (reg.nlimbo > 0) {
-        uint64_t oldest = all ? UINT64_MAX : oldest_blind();
+        uint64_t oldest = oldest_blind();
 
         for (i = 0; i < reg.nlimbo; i++) {
             if (reg.limbo[i].owner != owner || reg.limbo[i].ticket >= oldest)
@@ -555,6 +555,39 @@ int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
     }
     pthread_mutex_unlock(&reg.lock);
     return r;
+}
+
+/* Whose child it may be: the ctx of a blind start, which is inside the library
+ * for as long as the start is. */
+static struct xl_wakeup *heir(const struct limbo_entry *l)
+{
+    struct xl_registry_start *start;
+
+    for (start = reg.starts; start != NULL; start = start->next)
+        if (start->blind && start->ticket <= l->ticket &&
+            start->entry->owner != NULL)
+            return start->entry->owner;
+    return NULL;
+}
+
+void xl_registry_limbo_leave(struct xl_wakeup *owner)
+{
+    size_t i;
+
+    pthread_mutex_lock(&reg.lock);
+    for (i = 0; i < reg.nlimbo; i++) {
+        struct limbo_entry *l = &reg.limbo[i];
+        struct xl_wakeup *next;
+
+        if (l->owner != owner)
+            continue;
+        next = heir(l);
+        if (next != NULL)
+            l->owner = l->origin = next;
+        else
+            l->ticket = 0; /* nobody's who could be told */
+    }
+    pthread_mutex_unlock(&reg.lock);
 }
 
 void xl_registry_postfork(void)

@@ -112,10 +112,12 @@ struct xl_registry_entry *xl_registry_take_handed(struct xl_wakeup *owner);
 
 /* Room in limbo; when there is none, wait(-1) must pause. */
 int xl_registry_limbo_full(void);
-/* Takes a limbo entry of owner that has turned out a stranger; with all, also
- * one that may still be a blind start's. */
-int xl_registry_limbo_take(struct xl_wakeup *owner, int all, pid_t *ret_pid,
+/* Takes a limbo entry of owner that has turned out a stranger. */
+int xl_registry_limbo_take(struct xl_wakeup *owner, pid_t *ret_pid,
                            int *ret_status, struct xl_wakeup **ret_origin);
+/* owner's ctx goes: what may still be a blind start's is for that start's ctx
+ * to tell of, should it turn out a stranger. What has already is left. */
+void xl_registry_limbo_leave(struct xl_wakeup *owner);
 /* A stranger that origin reaped and does not know: owner is asked. -1: full. */
 int xl_registry_forward(struct xl_wakeup *owner, pid_t pid, int status,
                         struct xl_wakeup *origin);

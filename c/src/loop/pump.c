@@ -40,7 +40,7 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
         if (reasons & XL_WAKE_HANDED)
             xl_reap_handed(ctx);
         if (reasons & XL_WAKE_LIMBO)
-            xl_reap_limbo(ctx, 0);
+            xl_reap_limbo(ctx);
         break;
     case XL_TAG_SELFPIPE:
         if (xl_selfpipe_drain(&ctx->selfpipe))

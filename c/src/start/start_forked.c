@@ -133,8 +133,9 @@ static int open_pidfd(struct xl_start_request *request,
         atomic_store(&forked->registered.pidfd, forked->pidfd);
     else if (errno == ENOSYS || errno == EPERM)
         xl_facility_refused(XL_FACILITY_PIDFD_OPEN);
-    else
+    else if (errno != ESRCH || !xl_numbers_start_ended(&forked->registered))
         return xl_start_failed(request, LIBXL_STAGE_GATE, errno);
+    /* else it was killed, and is reaped already: its status is here */
     return 0;
 }
 
