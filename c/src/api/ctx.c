@@ -11,6 +11,7 @@
 #include "api/operation.h"
 #include "child/atfork.h"
 #include "api/postfork.h"
+#include "child/cgroup_due.h"
 #include "child/child.h"
 #include "child/flights.h"
 #include "ctx/ctx_fds.h"
@@ -150,12 +151,19 @@ static void free_child(struct xl_child *child)
     xl_free(child);
 }
 
-static void release_child(libxl_ctx *ctx, struct xl_child *child)
+static void part_with(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_timer_disarm(&ctx->timers, &child->timer);
     xl_notices_send(ctx, &child->notices, NULL);
     if (child->on_free == LIBXL_FREE_KILL)
         (void)xl_send(child, SIGKILL, child->kill.scope);
+}
+
+/* From here on it is somebody else's, or gone: what the ctx has still to do
+ * does not find it any more. */
+static void release_child(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_slots_remove(&ctx->children, child->id);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
     xl_account_drop(child->account);
     child->account = NULL;
@@ -181,7 +189,16 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
 
 static void release_children(libxl_ctx *ctx)
 {
+    struct xl_list *node;
+    struct xl_list *next;
+
     xl_child_linger_over(ctx, XL_NEVER);
+    for (node = ctx->live.next; node != &ctx->live; node = next) {
+        next = node->next;
+        part_with(ctx, xl_container(node, struct xl_child, link));
+    }
+    /* Where a cgroup refuses, its child is killed itself: while it is here. */
+    (void)xl_cgroup_signal_due(ctx);
     while (!xl_list_empty(&ctx->live))
         release_child(ctx, xl_container(ctx->live.next, struct xl_child, link));
     while (!xl_list_empty(&ctx->held))

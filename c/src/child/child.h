@@ -66,14 +66,14 @@ struct xl_child {
     struct xl_registry_entry reg;
     libxl_childproc_id id;
     pid_t pid;
-    int pidfd;                              /* -1: the kernel refused */
-    libxl_childproc_report_kind report : 8; /* small: many may live */
-    libxl_free_policy on_free : 8;
-    libxl_kill_scope end_scope : 8; /* who goes with it, at the latest */
+    int pidfd; /* -1: the kernel refused */
     libxl_kill_policy kill;
     int exited_grace_ms;
     unsigned short retries;     /* of learning a status that was taken */
     unsigned char early_signal; /* for a child that is not made yet; 0 */
+    libxl_childproc_report_kind report : 4; /* small: many may live */
+    libxl_free_policy on_free : 4;
+    libxl_kill_scope end_scope : 4; /* who goes with it, at the latest */
     unsigned leads_group : 1;
     unsigned adopted : 1;      /* may be no child of ours */
     unsigned pidfd_shared : 1; /* a copy of one that the host may keep open */
