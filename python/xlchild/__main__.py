@@ -1,5 +1,5 @@
 """python -m xlchild: see xlchild.cli."""
-import signal
+import _signal as signal  # the built-in half: the other is slow to import
 import sys
 
 

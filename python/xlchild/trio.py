@@ -118,24 +118,31 @@ class Process:
         self._launched.set()
         self._ended.set()
 
-    async def _launch(self):
+    async def _launch(self, deliver_cancel):
         """Until it is its program; raises what kept it from that. Cancelled
-        meanwhile, it is ended and reaped."""
+        meanwhile, it is ended by deliver_cancel (None: killed) and reaped."""
         try:
             await self._launched.wait()
         except BaseException:
-            self._proc.kill()
-            with trio.CancelScope(shield=True):
-                while self._failed is None and self.returncode is None:
-                    if self._hub.failed is not None:
-                        break
-                    await self._ended.wait()
+            if deliver_cancel is not None:
+                await _end(self, deliver_cancel)
+            else:
+                self._proc.kill()
+                with trio.CancelScope(shield=True):
+                    await self._over()
             raise
         if self._failed is not None:
             raise self._failed
         if self._hub.failed is not None:
             raise self._hub.failed
         self._handed_over = True
+
+    async def _over(self):
+        """Until it has ended, or never will have run."""
+        while self._failed is None and self.returncode is None:
+            if self._hub.failed is not None:
+                break
+            await self._ended.wait()
 
     @property
     def returncode(self):
@@ -320,22 +327,10 @@ def _check(command, shell, options):
                         "shell=True")
 
 
-async def open_process(command, *, stdin=None, stdout=None, stderr=None,
-                       **options):
-    """Start a child; return its Process. As trio.lowlevel.open_process.
-
-    Nobody looks after the child: see run_process for that. It returns when the
-    program is executed; other tasks go on meanwhile. Cancelled before that, the
-    child is killed and reaped. Raises SpawnError.
-
-    >>> import trio
-    >>> from xlchild.trio import open_process
-    >>> async def main():
-    ...     process = await open_process("exit 3", shell=True)
-    ...     return await process.wait()
-    >>> trio.run(main)
-    3
-    """
+async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
+                **options):
+    """A Process that is its program. Cancelled before it is, it is ended by
+    deliver_cancel; None: killed."""
     _check(command, options.get("shell"), options)
     await trio.lowlevel.checkpoint()
     hub = _hub_here()
@@ -370,7 +365,7 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
             popen.wait()
             raise
         pipes.close_theirs()
-        await starting._launch()
+        await starting._launch(deliver_cancel)
         process = starting
         return process
     finally:
@@ -378,6 +373,26 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
             pipes.close()
         else:
             pipes.close_theirs()
+
+
+async def open_process(command, *, stdin=None, stdout=None, stderr=None,
+                       **options):
+    """Start a child; return its Process. As trio.lowlevel.open_process.
+
+    Nobody looks after the child: see run_process for that. It returns when the
+    program is executed; other tasks go on meanwhile. Cancelled before that, the
+    child is killed and reaped. Raises SpawnError.
+
+    >>> import trio
+    >>> from xlchild.trio import open_process
+    >>> async def main():
+    ...     process = await open_process("exit 3", shell=True)
+    ...     return await process.wait()
+    >>> trio.run(main)
+    3
+    """
+    return await _open(command, None, stdin=stdin, stdout=stdout,
+                       stderr=stderr, **options)
 
 
 # ---- running -----------------------------------------------------------------
@@ -467,7 +482,8 @@ async def _end(process, deliver_cancel):
                     process.kill()
 
             nursery.start_soon(deliver)
-            await process.wait()
+            await (process.wait() if process._handed_over
+                   else process._over())
             nursery.cancel_scope.cancel()
     if failed:
         raise failed[0]
@@ -530,7 +546,7 @@ async def run_process(command, *, stdin=b"", capture_stdout=False,
         deliver_cancel = _deliver_cancel
     out, err = [], []
     failed = None
-    process = await open_process(command, **options)
+    process = await _open(command, deliver_cancel, **options)
     try:
         async with trio.open_nursery() as nursery:
             helpers = _Helpers(nursery)
