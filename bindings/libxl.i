@@ -12,6 +12,7 @@
 #include "xlchild/osevent.h"
 #include "xlchild/childproc.h"
 #include "xlchild/exec.h"
+#include "xlchild/family.h"
 %}
 
 /* The types that the headers take from the system. */
@@ -32,3 +33,4 @@ typedef unsigned long uint64_t;
 %include "xlchild/osevent.h"
 %include "xlchild/childproc.h"
 %include "xlchild/exec.h"
+%include "xlchild/family.h"

@@ -64,6 +64,9 @@ RAISING(libxl_childproc_kill)
 RAISING(libxl_childproc_terminate)
 RAISING(libxl_childproc_lookup)
 RAISING(libxl_childproc_count)
+RAISING(libxl_family_signal)
+RAISING(libxl_family_end)
+RAISING(libxl_family_free)
 RELEASING(libxl_childproc_exited)
 RELEASING(libxl_childproc_sigchld_occurred)
 
@@ -79,6 +82,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
     if (PyErr_Occurred())
         SWIG_fail;
 }
+%apply libxl_childproc_id { libxl_family_id };
 %typemap(in) const libxl_kill_policy * (libxl_kill_policy policy) {
     $1 = NULL;
     if ($input != Py_None) {
@@ -177,6 +181,14 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_childproc_exec_result;
 %ignore libxl_childproc_exec;            /* Ctx._run, Ctx._exec */
 %ignore libxl_childproc_exec_result_dispose;
+%ignore libxl_family_opts;
+%ignore libxl_family_opts_init;
+%ignore libxl_family_opts_init_sized;
+%ignore libxl_family_state;
+%ignore libxl_family_new;                /* Ctx._family_new */
+%ignore libxl_family_look;               /* Ctx._family_look */
+%ignore libxl_family_wait;               /* Ctx._family_wait */
+%ignore libxl_family_when_empty;         /* Python waits, or looks */
 
 %inline %{
 /* In a child that forked and will not exec: closes what the parent's ctxs

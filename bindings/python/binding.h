@@ -23,6 +23,7 @@
 #include "xlchild/ctx.h"
 #include "xlchild/event.h"
 #include "xlchild/exec.h"
+#include "xlchild/family.h"
 #include "xlchild/osevent.h"
 
 /* The closures that a Ctx owns while they are registered. */
@@ -156,8 +157,9 @@ void xlpy_arena_clear(struct xlpy_arena *arena);
 void *xlpy_arena_get(struct xlpy_arena *arena, size_t size);
 /* A copy of a str, bytes or PathLike; NULL and an exception. */
 const char *xlpy_text(struct xlpy_arena *arena, PyObject *object);
-int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
-              libxl_childproc_spec *ret_spec, sigset_t sets[2]);
+int xlpy_spec(struct xlpy_arena *arena, xlpy_ctx *owner, PyObject *argv,
+              PyObject *options, libxl_childproc_spec *ret_spec,
+              sigset_t sets[2]);
 const char *xlpy_program(const libxl_childproc_spec *spec);
 int xlpy_policy(PyObject *object, libxl_kill_policy *ret_policy);
 int xlpy_signal_set(PyObject *object, sigset_t *ret_set);
@@ -187,6 +189,13 @@ PyObject *xlpy_diagnose(PyObject *self, PyObject *const *args, Py_ssize_t n);
 void xlpy_interruptible(libxl_childproc_spec *spec);
 int xlpy_hand_over(PyObject *cell, PyObject *answer);
 void xlpy_onexit_drop(struct xlpy_onexit *onexit);
+
+/* families.c */
+PyObject *xlpy_family_new(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *xlpy_family_look(PyObject *self, PyObject *const *args,
+                           Py_ssize_t n);
+PyObject *xlpy_family_wait(PyObject *self, PyObject *const *args,
+                           Py_ssize_t n);
 
 /* operations.c */
 PyObject *xlpy_run(PyObject *self, PyObject *const *args, Py_ssize_t n);

@@ -139,7 +139,7 @@ PyObject *xlpy_spawn(PyObject *object, PyObject *const *args, Py_ssize_t n)
     xlpy_arena_init(&arena);
     if (xlpy_begin(&call, object))
         return NULL;
-    if (xlpy_spec(&arena, args[0], args[1], &spec, sets) ||
+    if (xlpy_spec(&arena, self, args[0], args[1], &spec, sets) ||
         report_of(self, args[2], args[3], &report, &onexit))
         goto out;
     xlpy_interruptible(&spec);
@@ -221,7 +221,7 @@ PyObject *xlpy_spawn_many(PyObject *object, PyObject *const *args,
             PyErr_SetString(PyExc_TypeError, "an entry is a tuple of four");
             goto out;
         }
-        if (xlpy_spec(&arena, PyTuple_GET_ITEM(item, 0),
+        if (xlpy_spec(&arena, self, PyTuple_GET_ITEM(item, 0),
                       PyTuple_GET_ITEM(item, 1), &b.specs[i], b.sets[i]) ||
             report_of(self, PyTuple_GET_ITEM(item, 2),
                       PyTuple_GET_ITEM(item, 3), &b.reports[i],

@@ -273,7 +273,7 @@ struct request {
 static int request_of(struct request *q, struct xlpy_op *op,
                       PyObject *const *args)
 {
-    if (xlpy_spec(&q->arena, args[0], args[1], &q->spec, q->sets))
+    if (xlpy_spec(&q->arena, op->owner, args[0], args[1], &q->spec, q->sets))
         return -1;
     libxl_childproc_exec_opts_init(&q->opts);
     if (stream_of(&q->arena, args[2], &q->opts.stdin_stream, &q->view) ||

@@ -363,14 +363,14 @@ enum option {
     O_FLAGS, O_PATH, O_ENV, O_CWD, O_FDS, O_KILL, O_SEARCH_PATH, O_GROUP,
     O_UID, O_GID, O_GROUPS, O_UMASK, O_NICE, O_PDEATHSIG, O_CTTY_FD,
     O_RLIMITS, O_SIGMASK, O_SIGIGNORE, O_CGROUP, O_ON_FREE,
-    O_EXITED_GRACE_MS, O_UNKNOWN
+    O_EXITED_GRACE_MS, O_FAMILY, O_UNKNOWN
 };
 
 static const char *const option_names[] = {
     "flags", "path", "env", "cwd", "fds", "kill", "search_path", "group",
     "uid", "gid", "groups", "umask", "nice", "pdeathsig", "ctty_fd",
     "rlimits", "sigmask", "sigignore", "cgroup", "on_free",
-    "exited_grace_ms",
+    "exited_grace_ms", "family",
 };
 
 static enum option option_named(PyObject *key)
@@ -383,8 +383,30 @@ static enum option option_named(PyObject *key)
     return O_UNKNOWN;
 }
 
-static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
-                       enum option option, PyObject *value, sigset_t sets[2])
+/* (the Ctx, its number, the object, which lives as long as the start takes):
+ * a number alone might name one of another Ctx's */
+static void family_of(xlpy_ctx *owner, PyObject *three,
+                      libxl_childproc_spec *spec)
+{
+    unsigned long long id;
+    PyObject *theirs, *family;
+
+    if (!PyTuple_Check(three)) {
+        PyErr_SetString(PyExc_TypeError, "a Family is needed");
+        return;
+    }
+    if (!PyArg_ParseTuple(three, "OKO", &theirs, &id, &family))
+        return;
+    if (theirs != (PyObject *)owner)
+        PyErr_SetString(PyExc_ValueError,
+                        "it is one of another Context's");
+    else
+        spec->family = id;
+}
+
+static void set_option(struct xlpy_arena *arena, xlpy_ctx *owner,
+                       libxl_childproc_spec *spec, enum option option,
+                       PyObject *value, sigset_t sets[2])
 {
     switch (option) {
     case O_FLAGS:
@@ -458,6 +480,9 @@ static void set_option(struct xlpy_arena *arena, libxl_childproc_spec *spec,
     case O_EXITED_GRACE_MS:
         spec->exited_grace_ms = (int)number(value, INT_MIN, INT_MAX);
         break;
+    case O_FAMILY:
+        family_of(owner, value, spec);
+        break;
     case O_UNKNOWN:
         break;
     }
@@ -471,9 +496,10 @@ const char *xlpy_program(const libxl_childproc_spec *spec)
     return spec->path ? spec->path : argv[0];
 }
 
-/* -1 and an exception; options: a dict or None. */
-int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
-              libxl_childproc_spec *ret_spec, sigset_t sets[2])
+/* -1 and an exception; options: a dict or None. owner starts it. */
+int xlpy_spec(struct xlpy_arena *arena, xlpy_ctx *owner, PyObject *argv,
+              PyObject *options, libxl_childproc_spec *ret_spec,
+              sigset_t sets[2])
 {
     PyObject *key, *value;
     Py_ssize_t at = 0;
@@ -496,7 +522,7 @@ int xlpy_spec(struct xlpy_arena *arena, PyObject *argv, PyObject *options,
             return -1;
         }
         Py_INCREF(value);
-        set_option(arena, ret_spec, option, value, sets);
+        set_option(arena, owner, ret_spec, option, value, sets);
         Py_DECREF(value);
         if (PyErr_Occurred()) {
             if (option != O_ENV)

@@ -15,7 +15,7 @@ __version__ = _libxl.libxl_version_string()
 __all__ = [
     "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
     "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
-    "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
+    "Event", "EventType", "FD_CLOSED", "FD_NULL", "Family", "FreePolicy",
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
     "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
@@ -37,6 +37,7 @@ _PLACES = {
                 "InvalidArgumentError LostError NotFoundError SpawnError "
                 "SystemFailure UnavailableError XlchildError",
     "._events": "Event",
+    "._family": "Family",
     "._install": "install uninstall",
     "._popen": "Popen",
     "._process": "Process",

@@ -15,6 +15,7 @@ from typing_extensions import Literal, Protocol
 from . import _libxl
 from ._context import Context as Context
 from ._context import default_context as default_context
+from ._family import Family as Family
 from ._popen import Popen as Popen
 from ._run import call as call
 from ._run import check_call as check_call
@@ -28,7 +29,7 @@ __version__: str
 __all__ = [
     "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
     "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
-    "Event", "EventType", "FD_CLOSED", "FD_NULL", "FreePolicy",
+    "Event", "EventType", "FD_CLOSED", "FD_NULL", "Family", "FreePolicy",
     "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
     "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
     "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",

@@ -78,6 +78,7 @@ class Context(_libxl.Ctx):
         self._left = []  # events that an interrupted call had taken
         self._adopted = {}  # Processes of interrupted adoptions
         self._launches = {}  # starts that tasks wait for: see _launch.py
+        self._families = []  # those that were forgotten alive
         self._router = None
         return self
 
@@ -240,8 +241,8 @@ class Context(_libxl.Ctx):
         them, as subprocess does), umask, nice,
         rlimits [(resource, soft, hard)], sigmask, sigignore, pdeathsig,
         ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
-        report_stops, exited_grace_ms, restore_signals. All other fds are
-        closed, but with close_fds=False.
+        family (see family()), report_stops, exited_grace_ms,
+        restore_signals. All other fds are closed, but with close_fds=False.
 
         tag is the number that the event has as ``user``. Beside event or
         on_exit, user is that number as well, unless it is a name: say uid.
@@ -316,6 +317,33 @@ class Context(_libxl.Ctx):
         """
         from ._launch import Launch
         return await Launch(self, args, options, _LAUNCH).over()
+
+    def family(self, when="never", *, first_signal=0, grace=0.0, holds=None,
+               cgroup_parent=None):
+        """A Family for one child to come: give it to the start as family=.
+
+        when says at what it is ended by itself: "never"; "timeout" (the child
+        is ended by its kill policy: a time-out, terminate, …); "failure" (as
+        that, or the child ends otherwise than by exit(0)); "always" (the child
+        ends). It gets first_signal then (0: SIGKILL at once), and SIGKILL
+        after grace seconds. holds are those that may be taken, of "cgroup" and
+        "group" (None: any, the best first); cgroup_parent is the directory of
+        the cgroup v2 where one is made (None: this process's own).
+
+        InvalidArgumentError names the argument that is wrong; UnavailableError
+        if none of holds is to be had here.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx:
+        ...     with ctx.family(when="always", first_signal=15,
+        ...                     grace=5) as family:
+        ...         done = ctx.run(["sh", "-c", "sleep 1000 & :"],
+        ...                        family=family)
+        ...         print(done.returncode, family.wait())
+        0 True
+        """
+        from ._family import make  # few need it
+        return make(self, when, first_signal, grace, holds, cgroup_parent)
 
     def _end_started(self, cell):
         """Children that nobody gets to know of: the start was interrupted
@@ -764,14 +792,16 @@ class Context(_libxl.Ctx):
             capture_output=False, timeout=None, check=False, shell=False,
             text=None, encoding=None, errors=None, universal_newlines=None,
             capture_limit=0, on_output=None, linger_eof=True, kill=None,
-            **options):
+            family=None, **options):
         """Run a command to completion; return a CompletedProcess.
 
         The keywords of subprocess.run; besides: capture_limit (bytes kept a
         stream, 0: all), on_output(stream, data) gets the output piecemeal
         (b"" is its end), linger_eof=False does not wait for a grandchild
         that holds the pipe, kill is the KillPolicy for timeouts (SIGKILL).
-        stdout and stderr may be a path too.
+        stdout and stderr may be a path too. family is a Family of this
+        Context, or a policy's name ("always", …; see family()) for one that
+        is made for this command alone and gone when it returns.
 
         Raises subprocess.TimeoutExpired, CalledProcessError (check),
         SpawnError.
@@ -782,6 +812,16 @@ class Context(_libxl.Ctx):
         ...             capture_output=True).stdout
         'HELLO'
         """
+        if isinstance(family, str):
+            return self._run_with_family(
+                family, args, stdin=stdin, input=input, stdout=stdout,
+                stderr=stderr, capture_output=capture_output, timeout=timeout,
+                check=check, shell=shell, text=text, encoding=encoding,
+                errors=errors, universal_newlines=universal_newlines,
+                capture_limit=capture_limit, on_output=on_output,
+                linger_eof=linger_eof, kill=kill, **options)
+        if family is not None:
+            options["family"] = family
         from ._completed import CompletedProcess, judged  # slow to import
         decoded = Decoded(text, encoding, errors, universal_newlines)
         args = forwarded(args, shell)
@@ -794,6 +834,12 @@ class Context(_libxl.Ctx):
             else _run_softly(request, sleep)
         done = decoded.decode(CompletedProcess._of(args, outcome))
         return judged(done, outcome, timeout, check, request)
+
+    def _run_with_family(self, when, args, **options):
+        """run() with a Family of its own."""
+        from ._family import for_one_run  # few need it
+        with for_one_run(self, when) as family:
+            return self.run(args, family=family, **options)
 
     def start(self, args, *, stdin=None, input=None, stdout=None,
               stderr=None, capture_output=False, timeout=None,
@@ -862,6 +908,9 @@ class Context(_libxl.Ctx):
 
 def _run_softly(request, sleep):
     """Ctx._run where other greenlets have to go on meanwhile."""
+    if "family" in request[1]:
+        raise ValueError("family: run() cannot have one where time.sleep has "
+                         "been replaced; spawn() can")
     with Context() as context:
         number = context._exec(*request)
 

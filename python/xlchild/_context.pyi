@@ -4,7 +4,7 @@ from typing import (Any, Callable, Iterable, List, Mapping, Optional, Union,
 
 from typing_extensions import Self
 
-from . import (CompletedProcess, Diagnosis, Event, Process, SpawnError,
+from . import (CompletedProcess, Diagnosis, Event, Family, Process, SpawnError,
                Status, _Batched, _Env, _File, _Id, _Ids, _Kill, _Limits,
                _NotTrue, _Output, _Signals, _Text, _True, _Argv, _libxl)
 
@@ -47,6 +47,7 @@ class Context(_libxl.Ctx):
         rlimits: _Limits = ..., sigmask: _Signals = ...,
         sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
         ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ...,
         report_stops: bool = ..., search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -66,6 +67,7 @@ class Context(_libxl.Ctx):
         rlimits: _Limits = ..., sigmask: _Signals = ...,
         sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
         ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ...,
         report_stops: bool = ..., search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -85,11 +87,16 @@ class Context(_libxl.Ctx):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
     ) -> List[Union[Process, SpawnError]]: ...
+    def family(self, when: str = ..., *, first_signal: int = ...,
+               grace: float = ...,
+               holds: Union[None, str, Iterable[str]] = ...,
+               cgroup_parent: Optional[_Text] = ...) -> Family: ...
     def set_starters(self, count: int) -> None: ...
     def adopt(self, pid: int = ..., *, start_time: int = ...,
               pidfd: int = ..., event: bool = ...) -> Process: ...
@@ -135,7 +142,8 @@ class Context(_libxl.Ctx):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -161,7 +169,8 @@ class Context(_libxl.Ctx):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -188,7 +197,8 @@ class Context(_libxl.Ctx):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -210,7 +220,8 @@ class Context(_libxl.Ctx):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...

@@ -327,6 +327,8 @@ _WANTED = {
     "kill": "KillPolicy(signal 0 to 64, grace >= 0, scope); scope GROUP needs "
             "new_group or new_session, CGROUP needs cgroup",
     "exited_grace_ms": "milliseconds, 0 or more",
+    "family": "a Family of this Context that had no child yet, and none of "
+              "group, cgroup and kill that contradicts it",
     "fds": "child's fd (0 to 1048575) -> an open fd, FD_NULL or FD_CLOSED; "
            "each of the child's once",
     "ctx": "a Context of this process: one that was inherited by fork is the "
@@ -338,6 +340,8 @@ _WORDS = {
     "libxl_childproc_kill": "a signal's number, 1 to 64; scope GROUP for one "
                             "that leads a group, CGROUP for one started in "
                             "a cgroup",
+    "libxl_family_signal": "a signal's number, 0 to 64",
+    "libxl_family_end": "a signal's number, 0 to 64, and a grace >= 0",
     "libxl_childproc_terminate": "a KillPolicy that fits this child",
 }
 _INHERITED = "the Context is the parent process's: make another one here"
@@ -359,6 +363,8 @@ def from_code(code, errno, what, stage, argument, subject):
         return SpawnError(stage, errno, subject, code, argument)
     if what and what.startswith(_PREFIX):
         what = what[len(_PREFIX):]
+    elif what and what.startswith("libxl_family_"):
+        what = what[len("libxl_"):]
     if code == -134:
         errno = errno or _errno.EPERM
         return _Refused("%s: %s" % (what, os.strerror(errno)), code, errno)

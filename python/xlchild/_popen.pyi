@@ -4,7 +4,7 @@ import subprocess
 from typing import (Any, AnyStr, Callable, Iterable, Mapping, Optional, Union,
                     overload)
 
-from . import (Context, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
+from . import (Context, Family, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
                _NotTrue, _Signals, _Text, _True, _Argv)
 
 class Popen(subprocess.Popen[AnyStr]):
@@ -28,7 +28,8 @@ class Popen(subprocess.Popen[AnyStr]):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,
@@ -54,7 +55,8 @@ class Popen(subprocess.Popen[AnyStr]):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,
@@ -80,7 +82,8 @@ class Popen(subprocess.Popen[AnyStr]):
         nice: Optional[int] = ..., rlimits: _Limits = ...,
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
-        cgroup: Optional[_Text] = ..., report_stops: bool = ...,
+        cgroup: Optional[_Text] = ...,
+        family: Optional[Family] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,

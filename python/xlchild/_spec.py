@@ -61,9 +61,9 @@ _LEADS = (_libxl.LIBXL_SPAWN_NEW_GROUP | _libxl.LIBXL_SPAWN_NEW_SESSION
 
 
 def has_group(options):
-    """Does the child with these members lead a group, or have a cgroup?"""
+    """May somebody be left whom the child's handle reaches?"""
     return bool(options["flags"] & _LEADS) or "cgroup" in options \
-        or "ctty_fd" in options
+        or "ctty_fd" in options or "family" in options
 
 
 def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
@@ -199,12 +199,21 @@ def _user_id(user):
     return user
 
 
-_AS_MEMBER = {"rlimits": _limits, "uid": _user_id, "gid": _group_id,
+def _of_family(family):
+    try:
+        return family._named()
+    except AttributeError:
+        raise TypeError("family: a Family is needed, such as "
+                        "Context.family() makes (run() takes the name of a "
+                        "policy, too), not %r" % (family,)) from None
+
+
+_AS_MEMBER = {"family": _of_family, "rlimits": _limits, "uid": _user_id, "gid": _group_id,
               "groups": lambda groups: [_group_id(one) for one in groups],
               "umask": lambda umask: None if umask == -1 else umask}
 _REST = frozenset(("search_path", "uid", "gid", "groups", "umask", "nice",
                    "pdeathsig", "ctty_fd", "rlimits", "sigmask", "sigignore",
-                   "cgroup", "exited_grace_ms"))
+                   "cgroup", "exited_grace_ms", "family"))
 SPAWN_OPTIONS = _REST.union(
     spec_options.__code__.co_varnames[:spec_options.__code__.co_argcount])
 

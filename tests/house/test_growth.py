@@ -18,9 +18,12 @@ SIZED = {"libxl_logger": "ctx.h", "libxl_childproc_hooks": "childproc.h",
          "libxl_childproc_spec": "childproc.h",
          "libxl_childproc_exec_opts": "exec.h",
          "libxl_childproc_diagnosis": "childproc.h",
-         "libxl_childproc_account": "account.h"}
+         "libxl_childproc_account": "account.h",
+         "libxl_family_opts": "family.h",
+         "libxl_family_state": "family.h"}
 # by the library, not the caller
-FILLED = ["libxl_childproc_diagnosis", "libxl_childproc_account"]
+FILLED = ["libxl_childproc_diagnosis", "libxl_childproc_account",
+          "libxl_family_state"]
 
 PROGRAM = r"""
 #include <xlchild.h>
@@ -276,6 +279,36 @@ static void accounts(libxl_ctx *ctx)
     UNHURT(account);
 }
 
+static void families(libxl_ctx *ctx)
+{
+    static BESIDE(libxl_family_opts) opts;
+    static BESIDE(libxl_family_state) state;
+    libxl_family_id id;
+    int rc;
+
+    FILL(opts);
+    libxl_family_opts_init(&opts.it);
+    UNHURT(opts);
+    CHECK(opts.it.size == sizeof opts.it && opts.it.cgroup_parent == NULL);
+    NEW_IS_ZERO(opts.it);
+    opts.it.holds = 1u << LIBXL_HOLD_GROUP;
+    CHECK(libxl_family_new(ctx, &opts.it, &id) == 0);
+    FILL(state);
+    state.it.size = sizeof state.it;
+    CHECK(libxl_family_look(ctx, id, &state.it) == 0);
+    CHECK(state.it.size == sizeof state.it && state.it.empty == 1);
+    CHECK(state.it.hold == LIBXL_HOLD_GROUP && state.it.pid == 0);
+    NEW_IS_ZERO(state.it);
+    UNHURT(state);
+    CHECK(libxl_family_free(ctx, id) == 0);
+    SET_IN(opts.it);
+    rc = libxl_family_new(ctx, &opts.it, &id);
+    RC(rc, "size");
+    if (rc == 0)
+        CHECK(libxl_family_free(ctx, id) == 0);
+    UNHURT(opts);
+}
+
 int main(void)
 {
     libxl_ctx *ctx;
@@ -285,6 +318,7 @@ int main(void)
     runs(ctx);
     tells(ctx);
     accounts(ctx);
+    families(ctx);
     CHECK(libxl_ctx_free(ctx) == 0);
     return 0;
 }

@@ -23,6 +23,12 @@ NOT_BOUND = {
         "behind libxl_childproc_spec_init",
     "libxl_ctx_log":
         "a host of OCaml's has its own log, and knows what it logs",
+    **dict.fromkeys(
+        ("libxl_family_end", "libxl_family_free", "libxl_family_hold_name",
+         "libxl_family_look", "libxl_family_new", "libxl_family_opts_init",
+         "libxl_family_opts_init_sized", "libxl_family_signal",
+         "libxl_family_wait", "libxl_family_when_empty"),
+        "families are not bound here yet"),
     "libxl_event_wait":
         "wait is a loop of its own, which handlers and closures that raise end",
     "libxl_childproc_setmode":
