@@ -150,6 +150,9 @@ void xt_state_same(const char *file, int line, const struct xt_state *before);
 
 /* True under valgrind, which has limits and descriptors of its own. */
 int xt_on_valgrind(void);
+/* Memory that valgrind takes for gone, as an ended thread's stack, may be read
+ * all the same. */
+void xt_memory_readable(const void *at, size_t n);
 
 /* Times in tests are multiplied by this (XT_TIME_SCALE, at least 1). */
 int xt_time_scale(void);

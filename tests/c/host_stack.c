@@ -62,6 +62,7 @@ static size_t on_a_small_stack(void (*fn)(void *), void *arg)
     XT_EQ_INT(pthread_create(&thread, &attr, run, &job), 0);
     XT_EQ_INT(pthread_join(thread, NULL), 0);
     (void)pthread_attr_destroy(&attr);
+    xt_memory_readable(memory + GUARD, SIZE);
     while (spare < SIZE && memory[GUARD + spare] == PAINT)
         spare++;
     XT_SYS(munmap(memory, GUARD + SIZE));
