@@ -29,6 +29,24 @@ def families(ctx, **options):
         yield family
 
 
+def cgroups():
+    """The directories of this process's families."""
+    with xlchild.Context() as ctx, ctx.family() as family:
+        if family.cgroup is None:
+            return []
+        parent, own = os.path.split(family.cgroup)
+        mark = own.rpartition("-")[0] + "-"
+        return [name for name in os.listdir(parent)
+                if name.startswith(mark) and name != own]
+
+
+@pytest.fixture(autouse=True)
+def no_cgroup_is_left():
+    """What a test has made is gone when it is over."""
+    yield
+    assert cgroups() == []
+
+
 def opened():
     return len(os.listdir("/proc/self/fd"))
 
@@ -192,6 +210,8 @@ def test_f2_a_handler_that_raises_ends_the_wait_and_nothing_leaks(ctx):
             assert child.kill()
             assert child.wait().signal == signal.SIGKILL
             del child
+            if family.cgroup is not None:  # left to who lived in it
+                os.rmdir(family.cgroup)
     finally:
         signal.signal(signal.SIGUSR1, old)
     assert opened() == before
