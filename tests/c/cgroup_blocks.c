@@ -342,7 +342,7 @@ XT_TEST(without_its_files_the_child_is_killed, "C13 C18")
     libxl_asyncop_how how = xo_to(&c);
     struct folder folder;
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    int gate;
+    int gate, out[2];
 
     make_folder(&folder, 0);
     XT_SYS(unlink(folder.kill));
@@ -357,9 +357,14 @@ XT_TEST(without_its_files_the_child_is_killed, "C13 C18")
     xt_close(&gate);
 
     make_file(folder.procs);
-    spec = spec_in(&folder, XT_CHILD("pause"));
+    spec = spec_in(&folder, XT_CHILD("put", "r", "pause"));
     spec.kill = policy;
+    xt_pipe(out);
+    opts.stdout_stream = (libxl_stream){.kind = LIBXL_STREAM_FD, .fd = out[1]};
     XT_OK(libxl_childproc_exec(ctx, &spec, &opts, &c.result, NULL, &how));
+    xt_close(&out[1]);
+    xt_await_byte(out[0]); /* it has come into its cgroup */
+    xt_close(&out[0]);
     XT_SYS(unlink(folder.procs));
     XT_OK(libxl_ao_abort(ctx, &how));
     xo_pump_until(ctx, &c.calls);
