@@ -13,6 +13,7 @@
 #include "xlchild/childproc.h"
 #include "xlchild/exec.h"
 #include "xlchild/family.h"
+#include "xlchild/account.h"
 %}
 
 /* The types that the headers take from the system. */
@@ -22,6 +23,7 @@ typedef unsigned int gid_t;
 typedef unsigned int mode_t;
 typedef unsigned long size_t;
 typedef unsigned long uint64_t;
+typedef long int64_t;
 
 /* Attributes say nothing about the interface; a mask of 64 bits is a value. */
 #define LIBXL_API
@@ -34,3 +36,4 @@ typedef unsigned long uint64_t;
 %include "xlchild/childproc.h"
 %include "xlchild/exec.h"
 %include "xlchild/family.h"
+%include "xlchild/account.h"

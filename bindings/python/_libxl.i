@@ -173,6 +173,8 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_childproc_adopt;           /* Ctx._adopt */
 %ignore libxl_childproc_diagnosis;
 %ignore libxl_childproc_diagnose;        /* Ctx._diagnose */
+%ignore libxl_childproc_account;         /* a tuple */
+%ignore libxl_childproc_account_take;    /* Ctx._account */
 %ignore libxl_stream;
 %ignore libxl_childproc_exec_opts;
 %ignore libxl_childproc_exec_opts_init;

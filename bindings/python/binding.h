@@ -197,6 +197,9 @@ PyObject *xlpy_family_look(PyObject *self, PyObject *const *args,
 PyObject *xlpy_family_wait(PyObject *self, PyObject *const *args,
                            Py_ssize_t n);
 
+/* account.c */
+PyObject *xlpy_account(PyObject *self, PyObject *const *args, Py_ssize_t n);
+
 /* operations.c */
 PyObject *xlpy_run(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_exec(PyObject *self, PyObject *const *args, Py_ssize_t n);

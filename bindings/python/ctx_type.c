@@ -317,6 +317,7 @@ static PyMethodDef ctx_methods[] = {
          ", pid, start_ticks, pidfd, kind, user, cell=None"),
     FAST("_detach", xlpy_detach, ", id"),
     FAST("_linger", xlpy_linger, ", id"),
+    FAST("_account", xlpy_account, ", id, cell"),
     FAST("_diagnose", xlpy_diagnose, ""),
     FAST("_family_new", xlpy_family_new,
          ", end_when, first_signal, grace_ms, holds, cgroup_parent, cell"),

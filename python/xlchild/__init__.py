@@ -13,26 +13,27 @@ except ImportError as _error:
 __version__ = _libxl.libxl_version_string()
 
 __all__ = [
-    "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
-    "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
-    "Event", "EventType", "FD_CLOSED", "FD_NULL", "Family", "FreePolicy",
-    "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
-    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
-    "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
-    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError",
-    "XlchildError", "call", "check_call", "check_output", "default_context",
-    "getoutput", "getstatusoutput", "install", "list2cmdline",
-    "postfork_child_noexec", "report", "route_unknown_children", "run",
-    "spawn", "start_time", "uninstall",
+    "AbortedError", "Account", "BusyError", "CalledProcessError",
+    "CompletedProcess", "ConflictError", "Context", "DEVNULL", "Diagnosis",
+    "ERROR_NOT_READY", "EndedBy", "Event", "EventType", "FD_CLOSED", "FD_NULL",
+    "Family", "FreePolicy", "InvalidArgumentError", "KillPolicy", "KillScope",
+    "Lost", "LostError", "LostReason", "NotFoundError", "PIPE", "Popen",
+    "Process", "Report", "STDOUT", "SigchldOwner", "Source", "SpawnError",
+    "Status", "StatusKind", "SubprocessError", "SystemFailure",
+    "TimeoutExpired", "UnavailableError", "XlchildError", "call", "check_call",
+    "check_output", "default_context", "getoutput", "getstatusoutput",
+    "install", "list2cmdline", "postfork_child_noexec", "report",
+    "route_unknown_children", "run", "spawn", "start_time", "uninstall",
 ]
 
 # Where the names are. They are imported when they are asked for: a program
 # pays for what it uses, and the command line for little.
 _PLACES = {
+    "._account": "Account",
     "._completed": "CompletedProcess",
     "._context": "Context default_context",
-    "._enums": "EventType FreePolicy KillScope LostReason SigchldOwner Source "
-               "StatusKind",
+    "._enums": "EndedBy EventType FreePolicy KillScope LostReason "
+               "SigchldOwner Source StatusKind",
     "._errors": "AbortedError BusyError ConflictError ERROR_NOT_READY "
                 "InvalidArgumentError LostError NotFoundError SpawnError "
                 "SystemFailure UnavailableError XlchildError",

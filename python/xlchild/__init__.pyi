@@ -27,17 +27,17 @@ from ._run import spawn as spawn
 
 __version__: str
 __all__ = [
-    "AbortedError", "BusyError", "CalledProcessError", "CompletedProcess",
-    "ConflictError", "Context", "DEVNULL", "Diagnosis", "ERROR_NOT_READY",
-    "Event", "EventType", "FD_CLOSED", "FD_NULL", "Family", "FreePolicy",
-    "InvalidArgumentError", "KillPolicy", "KillScope", "Lost", "LostError",
-    "LostReason", "NotFoundError", "PIPE", "Popen", "Process", "Report",
-    "STDOUT", "SigchldOwner", "Source", "SpawnError", "Status", "StatusKind",
-    "SubprocessError", "SystemFailure", "TimeoutExpired", "UnavailableError",
-    "XlchildError", "call", "check_call", "check_output", "default_context",
-    "getoutput", "getstatusoutput", "install", "list2cmdline",
-    "postfork_child_noexec", "report", "route_unknown_children", "run",
-    "spawn", "start_time", "uninstall",
+    "AbortedError", "Account", "BusyError", "CalledProcessError",
+    "CompletedProcess", "ConflictError", "Context", "DEVNULL", "Diagnosis",
+    "ERROR_NOT_READY", "EndedBy", "Event", "EventType", "FD_CLOSED", "FD_NULL",
+    "Family", "FreePolicy", "InvalidArgumentError", "KillPolicy", "KillScope",
+    "Lost", "LostError", "LostReason", "NotFoundError", "PIPE", "Popen",
+    "Process", "Report", "STDOUT", "SigchldOwner", "Source", "SpawnError",
+    "Status", "StatusKind", "SubprocessError", "SystemFailure",
+    "TimeoutExpired", "UnavailableError", "XlchildError", "call", "check_call",
+    "check_output", "default_context", "getoutput", "getstatusoutput",
+    "install", "list2cmdline", "postfork_child_noexec", "report",
+    "route_unknown_children", "run", "spawn", "start_time", "uninstall",
 ]
 
 DEVNULL: int
@@ -86,6 +86,15 @@ class FreePolicy(enum.IntEnum):
     DETACH = 0
     KILL = 1
     LEAVE = 2
+
+class EndedBy(enum.IntEnum):
+    UNKNOWN = 0
+    ITSELF = 1
+    TIMEOUT = 2
+    ABORT = 3
+    KILL = 4
+    MEMORY = 5
+    OTHERS = 6
 
 class EventType(enum.IntEnum):
     OPERATION_COMPLETE = 4
@@ -153,6 +162,23 @@ class Status:
     @property
     def rusage(self) -> Optional[resource.struct_rusage]: ...
 
+class Account(NamedTuple):
+    ended_by: EndedBy
+    perhaps: bool
+    core_dumped: Optional[bool]
+    sent_by: Optional[EndedBy]
+    sent_signal: Optional[int]
+    exec_seconds: Optional[float]
+    end_seconds: Optional[float]
+    rusage: Optional[resource.struct_rusage]
+    memory_kills: Optional[int]
+    cpu_seconds: Optional[float]
+    memory_peak: Optional[int]
+    pids_peak: Optional[int]
+    memory_stall_seconds: Optional[float]
+    cpu_stall_seconds: Optional[float]
+    io_stall_seconds: Optional[float]
+
 class KillPolicy(NamedTuple):
     signal: int = ...
     grace: float = ...
@@ -170,6 +196,7 @@ class Event:
 
 class CompletedProcess(subprocess.CompletedProcess[_T]):
     status: Optional[Status]
+    account: Optional[Account]
     timed_out: bool
     aborted: bool
     held_open: bool
@@ -247,6 +274,8 @@ class Process:
     def status(self) -> Optional[Status]: ...
     @property
     def returncode(self) -> Union[None, int, Lost]: ...
+    @property
+    def account(self) -> Optional[Account]: ...
     def send_signal(self, signal: int, *, scope: int = ...) -> None: ...
     def kill_signal(self, signal: int, *, scope: int = ...) -> None: ...
     def kill(self, signal: int = ..., *, scope: int = ...) -> bool: ...

@@ -29,7 +29,8 @@ class CompletedProcess(subprocess.CompletedProcess):
     ``timed_out`` and ``aborted`` say whether it was ended early,
     ``stdin_written`` how many bytes its pipe took, ``dropped`` how many bytes
     of (stdout, stderr) were beyond the limit, ``held_open`` whether somebody
-    still held a captured pipe.
+    still held a captured pipe; ``account`` is the Account (account=True), or
+    None.
 
     >>> import xlchild
     >>> done = xlchild.run(["sh", "-c", "exit 3"])
@@ -39,6 +40,7 @@ class CompletedProcess(subprocess.CompletedProcess):
     True
     """
 
+    account = None
     timed_out = aborted = held_open = False
     stdin_written = 0
     dropped = (0, 0)
@@ -110,11 +112,11 @@ def judged(done, outcome, timeout, check, request):
     what was asked for (Context._request)."""
     code = outcome[0]
     if code in (-9, _REFUSED) and done.timed_out:
-        error = subprocess.TimeoutExpired(done.args, timeout, done.stdout,
-                                          done.stderr)
+        error = _accounted(subprocess.TimeoutExpired(
+            done.args, timeout, done.stdout, done.stderr), done)
         raise unkilled(error) if code == _REFUSED else error
     if code in (-22, _REFUSED):
-        error = AbortedError("aborted", code)
+        error = _accounted(AbortedError("aborted", code), done)
         raise unkilled(error) if code == _REFUSED else error
     if code == -5:
         raise MemoryError("output could not be kept")
@@ -123,5 +125,16 @@ def judged(done, outcome, timeout, check, request):
     if code != 0:
         raise XlchildError(_libxl.libxl_strerror(code), code)
     if check:
-        done.check_returncode()
+        try:
+            done.check_returncode()
+        except subprocess.CalledProcessError as error:
+            _accounted(error, done)
+            raise
     return done
+
+
+def _accounted(error, done):
+    """The error, with the Account that the result has."""
+    if done.account is not None:
+        error.account = done.account
+    return error

@@ -14,8 +14,8 @@ from ._cooperative import pause, sleeper
 from ._errors import XlchildError
 from ._events import Event
 from ._process import Process, milliseconds
-from ._spec import (PIPE, SEARCH_OPTIONS, has_group, octets, spec_options,
-                    stream_pair)
+from ._spec import (PIPE, SEARCH_OPTIONS, account_cell, has_group, octets,
+                    spec_options, stream_pair)
 from ._status import Status
 
 __all__ = ["Context", "Decoded", "default_context", "forwarded"]
@@ -24,6 +24,7 @@ _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
 
 _ALL_EVENTS = (1 << 64) - 1
+_ACCOUNT = _libxl.LIBXL_SPAWN_ACCOUNT
 _EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
@@ -77,6 +78,7 @@ class Context(_libxl.Ctx):
         self._tokens = itertools.count(1)
         self._left = []  # events that an interrupted call had taken
         self._adopted = {}  # Processes of interrupted adoptions
+        self._accounts = None  # those of start(), if one was asked for
         self._launches = {}  # starts that tasks wait for: see _launch.py
         self._families = []  # those that were forgotten alive
         self._router = None
@@ -243,6 +245,8 @@ class Context(_libxl.Ctx):
         ctty_fd, cgroup, kill (KillPolicy), on_free (FreePolicy),
         family (see family()), report_stops, exited_grace_ms,
         restore_signals. All other fds are closed, but with close_fds=False.
+        With account=True there is an Account of why it died and what it cost:
+        Process.account.
 
         tag is the number that the event has as ``user``. Beside event or
         on_exit, user is that number as well, unless it is a name: say uid.
@@ -272,6 +276,7 @@ class Context(_libxl.Ctx):
         else:
             options = SEARCH_OPTIONS
         process = Process(self, args, user if tag is None else tag)
+        process._account = account_cell(options)
         kind, token = _HOLD, 0
         cell = []  # has the answer, whatever a signal handler raises
         try:
@@ -385,6 +390,7 @@ class Context(_libxl.Ctx):
                 command, own = command
                 own = spec_options(**dict(options, **own))
             process = Process(self, command)
+            process._account = account_cell(own)
             processes.append(process)
             token = 0
             if event:
@@ -614,6 +620,7 @@ class Context(_libxl.Ctx):
                     if type(process) is Process:
                         event.user = process.user
                         process._status = status
+                        process._collect()
                     else:  # a Popen, which is asked for its own
                         event.user = process.tag
         elif kind == _COMPLETE:
@@ -623,6 +630,11 @@ class Context(_libxl.Ctx):
                 event.rc = payload[0]
                 event.completed = CompletedProcess._of(
                     self._children.get(key), payload)
+                if self._accounts is not None:
+                    from ._account import account_of
+                    event.completed.account = account_of(
+                        self, payload[1][0],
+                        self._accounts.setdefault(user, []))
         else:
             event.process = process = self._children.get(user)
             if process is not None:
@@ -632,6 +644,8 @@ class Context(_libxl.Ctx):
         into.append(event)
         if key is not None:
             self._children.pop(key, None)
+        if self._accounts:
+            self._accounts.pop(user, None)
 
     def register_callbacks(self, event_occurs=None, *, types=None,
                            disaster=None):
@@ -802,6 +816,8 @@ class Context(_libxl.Ctx):
         stdout and stderr may be a path too. family is a Family of this
         Context, or a policy's name ("always", …; see family()) for one that
         is made for this command alone and gone when it returns.
+        With account=True the result has an Account as ``account``, and so has
+        an exception below but the last.
 
         Raises subprocess.TimeoutExpired, CalledProcessError (check),
         SpawnError.
@@ -830,9 +846,15 @@ class Context(_libxl.Ctx):
                                 capture_limit, on_output, linger_eof, kill,
                                 options)
         sleep = sleeper()
+        accounts = account_cell(request[1])
+        if accounts is not None:
+            from ._account import account_of
         outcome = self._run(*request) if sleep is None \
-            else _run_softly(request, sleep)
+            else _run_softly(request, sleep, accounts)
         done = decoded.decode(CompletedProcess._of(args, outcome))
+        if accounts is not None:
+            done.account = account_of(self if sleep is None else None,
+                                      outcome[1][0], accounts)
         return judged(done, outcome, timeout, check, request)
 
     def _run_with_family(self, when, args, **options):
@@ -860,10 +882,12 @@ class Context(_libxl.Ctx):
         """
         cell = []
         try:
-            self._exec(*self._request(
+            request = self._request(
                 args, stdin, input, stdout, stderr, capture_output, timeout,
-                capture_limit, on_output, linger_eof, kill, options), False,
-                cell)
+                capture_limit, on_output, linger_eof, kill, options)
+            if self._accounts is None:
+                self._accounts = {} if request[1]["flags"] & _ACCOUNT else None
+            self._exec(*request, False, cell)
             self._children[("operation", cell[0])] = args
             return cell[0]
         except BaseException:
@@ -906,7 +930,7 @@ class Context(_libxl.Ctx):
                 1 if ms == 0 else ms, int(linger_eof), on_output)
 
 
-def _run_softly(request, sleep):
+def _run_softly(request, sleep, accounts):
     """Ctx._run where other greenlets have to go on meanwhile."""
     if "family" in request[1]:
         raise ValueError("family: run() cannot have one where time.sleep has "
@@ -917,6 +941,8 @@ def _run_softly(request, sleep):
         def look():
             for kind, user, payload in context._events(1, _ALL_EVENTS, 0):
                 if kind == _COMPLETE and user == number:
+                    if accounts is not None:
+                        context._account(payload[1][0], accounts)
                     return payload
             return None
 
@@ -992,6 +1018,7 @@ class _OnExit:
         process = self.process
         process.id, process.pid = result[0], result[1]
         process._status = status = Status(result)
+        process._collect()
         self.callback(process, status)
 
 

@@ -48,7 +48,7 @@ class Context(_libxl.Ctx):
         sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
         ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
         family: Optional[Family] = ...,
-        report_stops: bool = ..., search_path: Optional[_Text] = ...,
+        report_stops: bool = ..., account: bool = ..., search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
     ) -> Process: ...
@@ -68,7 +68,7 @@ class Context(_libxl.Ctx):
         sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
         ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
         family: Optional[Family] = ...,
-        report_stops: bool = ..., search_path: Optional[_Text] = ...,
+        report_stops: bool = ..., account: bool = ..., search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
     ) -> Process: ...
@@ -88,7 +88,7 @@ class Context(_libxl.Ctx):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Optional[Family] = ..., report_stops: bool = ...,
+        family: Optional[Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -143,7 +143,7 @@ class Context(_libxl.Ctx):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Union[None, str, Family] = ..., report_stops: bool = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -170,7 +170,7 @@ class Context(_libxl.Ctx):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Union[None, str, Family] = ..., report_stops: bool = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -198,7 +198,7 @@ class Context(_libxl.Ctx):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Union[None, str, Family] = ..., report_stops: bool = ...,
+        family: Union[None, str, Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...
@@ -221,7 +221,7 @@ class Context(_libxl.Ctx):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Optional[Family] = ..., report_stops: bool = ...,
+        family: Optional[Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ...

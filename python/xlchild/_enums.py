@@ -7,7 +7,7 @@ import enum
 
 from . import _libxl
 
-__all__ = ["EventType", "FreePolicy", "KillScope", "LostReason",
+__all__ = ["EndedBy", "EventType", "FreePolicy", "KillScope", "LostReason",
            "SigchldOwner", "Source", "StatusKind"]
 
 
@@ -118,6 +118,31 @@ class Source(enum.IntEnum):
     REAPED = 1
     PASSED = 2
     PIDFD = 3
+
+
+class EndedBy(enum.IntEnum):
+    """Who ended a child, as far as it is known (Account).
+
+    >>> import xlchild
+    >>> done = xlchild.run(["sh", "-c", "kill -TERM $$"], account=True)
+    >>> done.account.ended_by is xlchild.EndedBy.OTHERS
+    True
+    """
+
+    #: the status is lost, or there is none
+    UNKNOWN = _libxl.LIBXL_ENDED_UNKNOWN
+    #: it exited, whatever it was sent before
+    ITSELF = _libxl.LIBXL_ENDED_ITSELF
+    #: the timeout of its operation
+    TIMEOUT = _libxl.LIBXL_ENDED_TIMEOUT
+    #: abort(), or its output could not be kept
+    ABORT = _libxl.LIBXL_ENDED_ABORT
+    #: kill(), send_signal(), terminate(), or the end of its family
+    KILL = _libxl.LIBXL_ENDED_KILL
+    #: the kernel, for want of memory in its own cgroup
+    MEMORY = _libxl.LIBXL_ENDED_MEMORY
+    #: a signal that the library did not send
+    OTHERS = _libxl.LIBXL_ENDED_OTHERS
 
 
 class EventType(enum.IntEnum):

@@ -10,7 +10,7 @@ import sys
 
 from . import _libxl
 from ._process import Process
-from ._spec import has_group, spec_options
+from ._spec import account_cell, has_group, spec_options
 
 __all__ = ["Launch"]
 
@@ -28,6 +28,7 @@ class Launch:
         self._options["flags"] |= _FLAGS
         self._context = context
         self._process = Process(context, args, 0 if user is None else user)
+        self._process._account = account_cell(self._options)
         self._token = mark | next(context._tokens)
         self._number = None  # of the evenable
         self._cell = []  # has the child, whatever a signal handler raises

@@ -21,7 +21,7 @@ from ._errors import (InvalidArgumentError, LostError, NotFoundError,
                       SpawnError, XlchildError)
 from ._process import milliseconds, signal_number
 from ._settled import settle
-from ._spec import SPAWN_OPTIONS, octets, spec_options
+from ._spec import SPAWN_OPTIONS, account_cell, octets, spec_options
 from ._status import Status
 
 __all__ = ["Popen", "REPLACED", "STOCK", "Ways", "plain", "starting"]
@@ -214,6 +214,7 @@ class Ways:
     _xl_id = None  # the child's, in _context; None: subprocess's own child
     _xl_kept = False  # the library keeps the result
     _xl_result = None
+    _xl_account = None  # a list, for its account, if that is wanted
     _xl_lost_raises = True
     _xl_own = False  # a class of ours: with errors of ours
     _xl_kind = "subprocess"
@@ -327,6 +328,7 @@ class Ways:
     def _xl_start(self, args, options):
         # as with subprocess its pid is its own until somebody here has waited
         options["flags"] |= _HOLD_PID
+        self._xl_account = account_cell(options)
         cell = []
         try:
             self._xl_context._spawn(args, options, _HOLD, self._xl_number,
@@ -477,6 +479,9 @@ class Ways:
     def _xl_let_go(self):
         """The end is known here: the library need not keep it."""
         if self._xl_kept:
+            if self._xl_account is not None:
+                from ._account import collect
+                collect(self._xl_context, self._xl_id, self._xl_account)
             try:
                 self._xl_context._detach(self._xl_id)
             except (NotFoundError, ValueError):
@@ -630,6 +635,20 @@ class Popen(Ways, STOCK):
     def status(self):
         """The Status, once it is known; None before, or for preexec_fn."""
         return None if self._xl_result is None else Status(self._xl_result)
+
+    @property
+    def account(self):
+        """The Account, once the end is known; None where not asked for.
+
+        >>> import xlchild
+        >>> with xlchild.Popen(["false"], account=True) as p:
+        ...     print(p.wait(), p.account.ended_by.name)
+        1 ITSELF
+        """
+        if self._xl_account is None or self._xl_result is None:
+            return None
+        from ._account import account_in
+        return account_in(self._xl_context, self._xl_id, self._xl_account)
 
     @property
     def rusage(self):

@@ -4,7 +4,7 @@ import subprocess
 from typing import (Any, AnyStr, Callable, Iterable, Mapping, Optional, Union,
                     overload)
 
-from . import (Context, Family, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
+from . import (Account, Context, Family, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
                _NotTrue, _Signals, _Text, _True, _Argv)
 
 class Popen(subprocess.Popen[AnyStr]):
@@ -29,7 +29,7 @@ class Popen(subprocess.Popen[AnyStr]):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Optional[Family] = ..., report_stops: bool = ...,
+        family: Optional[Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,
@@ -56,7 +56,7 @@ class Popen(subprocess.Popen[AnyStr]):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Optional[Family] = ..., report_stops: bool = ...,
+        family: Optional[Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,
@@ -83,7 +83,7 @@ class Popen(subprocess.Popen[AnyStr]):
         sigmask: _Signals = ..., sigignore: _Signals = ...,
         pdeathsig: Optional[int] = ..., ctty_fd: Optional[int] = ...,
         cgroup: Optional[_Text] = ...,
-        family: Optional[Family] = ..., report_stops: bool = ...,
+        family: Optional[Family] = ..., report_stops: bool = ..., account: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
         close_fds: bool = ..., bufsize: int = ...,
@@ -93,6 +93,8 @@ class Popen(subprocess.Popen[AnyStr]):
     def send_signal(self, sig: int) -> None: ...
     @property
     def status(self) -> Optional[Status]: ...
+    @property
+    def account(self) -> Optional[Account]: ...
     @property
     def rusage(self) -> Optional[resource.struct_rusage]: ...
     def __del__(self, *args: Any, _warn: Callable[..., None] = ...,

@@ -54,7 +54,7 @@ class Process:
     """
 
     __slots__ = ("context", "id", "pid", "args", "user", "_status", "_held",
-                 "_reported", "_token", "_wide", "__weakref__")
+                 "_reported", "_token", "_wide", "_account", "__weakref__")
 
     def __init__(self, context, args, user=0):
         self.context = context
@@ -64,6 +64,7 @@ class Process:
         self._held = False  # True once it runs, if its result is kept
         self._reported = False  # … if its end goes to an event or a callback
         self._wide = False  # has a group or cgroup, which may outlive it
+        self._account = None  # a list, for its account, if that is wanted
 
     def wait(self, timeout=None):
         """Wait for the end; return the Status.
@@ -109,10 +110,12 @@ class Process:
                 if not self._reported:
                     raise
                 self._status = self._delivered(timeout_ms)
+            self._collect()
             return self._status  # another thread has just let go of it
         if result is not None:
             if self._status is None:
                 self._status = Status(result)
+            self._collect()
             if not self._wide:
                 self._let_go()
         return self._status
@@ -133,6 +136,12 @@ class Process:
             sleep(0.0005)
         return self._status
 
+    def _collect(self):
+        """The end is known: so is the account, if it is wanted."""
+        if self._account is not None and self._status is not None:
+            from ._account import collect
+            collect(self.context, self.id, self._account)
+
     def _let_go(self):
         """The status is known here: the library need not keep it."""
         if self._held:
@@ -151,6 +160,23 @@ class Process:
     def returncode(self):
         """The status as subprocess has it (or Lost); None if not known."""
         return None if self._status is None else self._status.returncode
+
+    @property
+    def account(self):
+        """The Account, once the end is known here; always the same.
+
+        None before that, where it was not asked for (account=True), and of a
+        child whose context was closed before.
+
+        >>> import xlchild
+        >>> child = xlchild.spawn(["sh", "-c", "exit 3"], account=True)
+        >>> print(child.wait(), child.account.ended_by.name)
+        exit 3 ITSELF
+        """
+        if self._account is None or self._status is None:
+            return None
+        from ._account import account_in
+        return account_in(self.context, self.id, self._account)
 
     def send_signal(self, signal, *, scope=0):
         """Send a signal; NotFoundError if the child has ended.

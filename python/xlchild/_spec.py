@@ -12,8 +12,8 @@ from ._process import milliseconds
 
 __all__ = [
     "DEVNULL", "FD_CLOSED", "FD_NULL", "KillPolicy", "PIPE", "SEARCH_OPTIONS",
-    "SPAWN_OPTIONS", "STDOUT", "has_group", "kill_tuple", "native_options", "octets",
-    "spec_options", "stream_pair",
+    "SPAWN_OPTIONS", "STDOUT", "account_cell", "has_group", "kill_tuple",
+    "native_options", "octets", "spec_options", "stream_pair",
 ]
 
 PIPE, STDOUT, DEVNULL = -1, -2, -3  # subprocess's, which is slow to import
@@ -66,13 +66,22 @@ def has_group(options):
         or "ctty_fd" in options or "family" in options
 
 
+def account_cell(options):
+    """Where the account of the child with these members goes; None: it is not
+    asked for."""
+    if not options["flags"] & _libxl.LIBXL_SPAWN_ACCOUNT:
+        return None
+    from . import _account  # noqa: F401: slow, and may be too late at its end
+    return []
+
+
 def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
                  stderr=None, fds=None, pass_fds=(), flags=0, kill=None,
                  on_free=None, path=None, executable=None, new_session=False,
                  new_group=False, group=None, report_stops=False,
                  keep_groups=False, start_new_session=False,
                  process_group=None, user=None, extra_groups=None,
-                 restore_signals=False, close_fds=True, **rest):
+                 restore_signals=False, close_fds=True, account=False, **rest):
     """Keyword arguments of spawn() as the extension's dict of members.
 
     Those of Popen are taken by their names there, too; but a group that is a
@@ -105,6 +114,8 @@ def spec_options(search=True, env=None, cwd=None, stdin=None, stdout=None,
         flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS
     if report_stops:
         flags |= _libxl.LIBXL_SPAWN_REPORT_STOPS
+    if account:
+        flags |= _libxl.LIBXL_SPAWN_ACCOUNT
     options = {"flags": flags}
     if group is not None:
         options["group"] = group

@@ -4,7 +4,7 @@ Made from the tuples of bindings/python/results.c.
 """
 import os
 
-__all__ = ["Status", "Lost"]
+__all__ = ["Status", "Lost", "usage"]
 
 
 class Lost:
@@ -50,6 +50,18 @@ class _Kind:
     def __get__(self, status, cls):
         from ._enums import StatusKind
         return StatusKind[self._name]
+
+
+def usage(data):
+    """A resource.struct_rusage of the struct's bytes; None of None."""
+    if data is None:
+        return None
+    import resource
+    import struct
+    numbers = struct.unpack_from("@18l", data)
+    return resource.struct_rusage(
+        (numbers[0] + numbers[1] / 1e6, numbers[2] + numbers[3] / 1e6)
+        + numbers[4:])
 
 
 class Status:
@@ -159,15 +171,7 @@ class Status:
     @property
     def rusage(self):
         """A resource.struct_rusage (times in seconds), or None."""
-        data = self._result[5]
-        if data is None:
-            return None
-        import resource
-        import struct
-        numbers = struct.unpack_from("@18l", data)
-        return resource.struct_rusage(
-            (numbers[0] + numbers[1] / 1e6, numbers[2] + numbers[3] / 1e6)
-            + numbers[4:])
+        return usage(self._result[5])
 
     def __str__(self):
         if self._result[3]:

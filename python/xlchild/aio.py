@@ -21,7 +21,7 @@ from ._context import Decoded, forwarded
 from ._enums import FreePolicy
 from ._hub import Hub
 from ._libxl import LIBXL_SPAWN_NOWAIT
-from ._spec import native_options
+from ._spec import account_cell, native_options
 from ._status import Status
 from ._transport import Process, StreamProtocol, Transport, settled
 
@@ -244,8 +244,13 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
         None if on_output is None else passed, linger_eof, kill,
         native_options(options))
     over = loop.create_future()
+    accounts = account_cell(request[1])
+    if accounts is not None:
+        from ._account import account_of
 
     def completed(outcome):
+        if accounts is not None:
+            accounts.append(account_of(hub.context, outcome[1][0]))
         if not over.done() and not loop.is_closed():
             over.set_result(outcome)
 
@@ -271,6 +276,7 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
     if passed.error is not None:
         raise passed.error
     done = decoded.decode(CompletedProcess._of(args, outcome))
+    done.account = accounts[0] if accounts else None
     return judged(done, outcome, timeout, check, request)
 
 

@@ -80,7 +80,7 @@ def test_numbers_that_stand_for_subprocess_s_are_those():
 @pytest.mark.parametrize("name", [
     "KillScope.GROUP", "FreePolicy.KILL", "SigchldOwner.MAINLOOP",
     "LostReason.STOLEN", "Source.PIDFD", "StatusKind.LOST",
-    "EventType.EXIT"])
+    "EventType.EXIT", "EndedBy.MEMORY"])
 def test_enumerations_survive_a_pickle(name):
     kind, member = name.split(".")
     thing = getattr(getattr(xlchild, kind), member)

@@ -43,6 +43,8 @@ class _Local:
 
     def __init__(self, treaty, kill, options):
         self._options = spec_options(kill=kill, **options)
+        if self._options["flags"] & _libxl.LIBXL_SPAWN_ACCOUNT:
+            raise TypeError("account is not possible in a pool")
         self._options["flags"] |= _NOWAIT
         self.context = Context(**treaty)
         self._running = {}
