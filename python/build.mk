@@ -37,9 +37,8 @@ check-python-long: python ## the Python tests that take long
 # The extension with AddressSanitizer, in a debug build of Python: whose
 # assertions and filled memory see what a release build walks over.
 PYTHON_DEBUG ?= /usr/bin/python3-dbg
-PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py \
-  tests/python/test_aio.py
-PY_ASAN_LONG := tests/python/test_examples.py
+PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py
+PY_ASAN_LONG := tests/python/test_examples.py tests/python/test_aio.py
 
 build/python-asan/.built: $(PY_INPUTS)
 	@mkdir -p build
@@ -55,7 +54,7 @@ check-python-asan: build/python-asan/.built build/tests/helpers/child \
 	@$(call py_asan,$(PY_ASAN_TESTS))
 
 check-python-asan-long: build/python-asan/.built build/tests/helpers/child \
-  build/tests/helpers/tiny ## every example, in the same way
+  build/tests/helpers/tiny ## asyncio and every example, too
 	@$(call py_asan,$(PY_ASAN_LONG))
 
 py_asan = LD_PRELOAD=$$(gcc -print-file-name=libasan.so) \
