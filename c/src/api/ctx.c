@@ -165,8 +165,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_slots_remove(&ctx->children, child->id);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
-    xl_account_drop(child->account);
-    child->account = NULL;
+    xl_account_unwanted(&child->account);
     /* One that is not its program yet still needs memory of ours: whoever reaps
      * it frees that. */
     if (xl_flights_settle(ctx, child))

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "child/cgroup_due.h"
 #include "child/cgroup_own.h"
 #include "child/family.h"
 #include "child/send.h"
@@ -352,9 +353,6 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
 {
     struct xl_family *family = xl_family_get(ctx, id);
     struct xl_cgroup *cgroup;
-    libxl_childproc_id child = 0;
-    int asked = *signo_io;
-    int rc;
 
     if (family == NULL)
         return ERROR_NOTFOUND;
@@ -366,20 +364,10 @@ static int send_now(libxl_ctx *ctx, libxl_family_id id, int *signo_io,
     if (cgroup == NULL ||
         (family->child != NULL && (family->child->pid < 0 ||
                                    family->child->setting_up != NULL)))
-        return xl_family_send(ctx, family, *signo_io);
+        return xl_family_send(family, *signo_io);
     xl_family_accounts_for(family);
-    xl_send_asked(family->child, asked);
-    if (family->child != NULL)
-        child = family->child->id;
-    xl_cgroup_hold(cgroup);
-    pthread_mutex_unlock(&ctx->lock);
-    XL_STOP_POINT("family: a cgroup");
-    rc = by_policy ? xl_cgroup_signal_or_kill(cgroup, signo_io)
-                   : xl_cgroup_signal(cgroup, *signo_io);
-    pthread_mutex_lock(&ctx->lock);
-    xl_cgroup_drop(cgroup);
-    xl_send_done(xl_child_get(ctx, child), asked, *signo_io, rc);
-    return rc;
+    return xl_cgroup_signal_now(ctx, cgroup, family->child, signo_io,
+                                by_policy);
 }
 
 int libxl_family_signal(libxl_ctx *ctx, libxl_family_id id, int signo)

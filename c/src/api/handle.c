@@ -100,8 +100,7 @@ static int detach(libxl_ctx *ctx, libxl_childproc_id id, int lingers)
     } else if (child->ended) {
         let_go_of_ended(ctx, child, lingers);
     } else {
-        xl_account_drop(child->account);
-        child->account = NULL;
+        xl_account_unwanted(&child->account);
         child->lingers = lingers;
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;

@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "child/cgroup_due.h"
 #include "child/flights.h"
-#include "kernel/stop_point.h"
 #include "loop/enter.h"
 #include "loop/registration.h"
 #include "child/send.h"
@@ -97,28 +97,6 @@ static struct xl_child *reachable(libxl_ctx *ctx, libxl_childproc_id id,
                : NULL;
 }
 
-/* The lock is given up meanwhile: the child may be gone afterwards. With a
- * policy, *signo_io is what they were sent in the end. */
-static int signal_cgroup(libxl_ctx *ctx, struct xl_child *child, int *signo_io,
-                         int by_policy)
-{
-    struct xl_cgroup *cgroup = child->cgroup;
-    libxl_childproc_id id = child->id;
-    int asked = *signo_io;
-    int rc;
-
-    xl_send_asked(child, asked);
-    xl_cgroup_hold(cgroup);
-    pthread_mutex_unlock(&ctx->lock);
-    XL_STOP_POINT("kill: a cgroup");
-    rc = by_policy ? xl_cgroup_signal_or_kill(cgroup, signo_io)
-                   : xl_cgroup_signal(cgroup, *signo_io);
-    pthread_mutex_lock(&ctx->lock);
-    xl_cgroup_drop(cgroup);
-    xl_send_done(xl_child_get(ctx, id), asked, *signo_io, rc);
-    return rc;
-}
-
 /* It is in its cgroup, as far as we know. */
 static int by_cgroup(const struct xl_child *child, libxl_kill_scope scope)
 {
@@ -145,7 +123,7 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
     if (child == NULL)
         rc = ERROR_NOTFOUND;
     else if (by_cgroup(child, scope))
-        rc = signal_cgroup(ctx, child, &signo, 0);
+        rc = xl_cgroup_signal_now(ctx, child->cgroup, child, &signo, 0);
     else
         rc = xl_send(child, signo, scope);
     saved = errno;
@@ -178,7 +156,7 @@ static int terminate_cgroup(libxl_ctx *ctx, struct xl_child *child,
     int rc;
 
     widen(child, policy);
-    rc = signal_cgroup(ctx, child, &signo, 1);
+    rc = xl_cgroup_signal_now(ctx, child->cgroup, child, &signo, 1);
     child = xl_child_get(ctx, id);
     if (child == NULL || child->ended)
         return rc;

@@ -40,8 +40,7 @@ static void leave_running(libxl_ctx *ctx, struct xl_operation *ao,
     child->guardian = NULL;
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
-    xl_account_drop(child->account); /* nobody will know the end */
-    child->account = NULL;
+    xl_account_unwanted(&child->account); /* nobody will know the end */
     xl_timer_disarm(&ctx->timers, &child->timer);
     xl_reaper_thread_let_go(ctx, child);
     result->id = child->id;

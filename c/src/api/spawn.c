@@ -382,8 +382,7 @@ static void leave_behind(libxl_ctx *ctx, struct xl_child *child)
     child->guardian = NULL;
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
-    xl_account_drop(child->account);
-    child->account = NULL;
+    xl_account_unwanted(&child->account);
     xl_notices_send(ctx, &child->notices, NULL);
 }
 
@@ -465,7 +464,7 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
         xl_account_exec(child->account);
     xl_child_started(ctx, child, request->pid, request->pidfd);
     if (spawn->family != NULL)
-        xl_family_started(ctx, child);
+        xl_family_started(child);
     xl_exit_watch_new(ctx, child);
     if (spawn->pending != NULL)
         hand_over(ctx, spawn);

@@ -184,6 +184,12 @@ void xl_account_drop(struct xl_account *account)
     xl_free(account);
 }
 
+void xl_account_unwanted(struct xl_account **account)
+{
+    xl_account_drop(*account);
+    *account = NULL;
+}
+
 void xl_account_base(struct xl_account *account)
 {
     if (account == NULL)

@@ -23,6 +23,8 @@ struct xl_account;
 /* Held by the child. cgroup: its own, or NULL. NULL: no memory. */
 struct xl_account *xl_account_new(struct xl_cgroup *cgroup);
 void xl_account_drop(struct xl_account *account);
+/* The child goes on without one. */
+void xl_account_unwanted(struct xl_account **account);
 void xl_account_base(struct xl_account *account);
 void xl_account_exec(struct xl_account *account);
 /* Signals that are sent from now on are sent for this reason. Returns what was

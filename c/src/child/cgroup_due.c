@@ -1,6 +1,7 @@
 /* cgroup_due.c - cgroups that have been asked for, signalled
  *
- * Called by enter.c, before the deferred calls. Next: cgroup.c; and where
+ * Called by enter.c, before the deferred calls; at once by kill.c and
+ * families.c. Next: cgroup.c; and where
  * nobody in a cgroup may be signalled, send.c for the child itself. A process's
  * number is not needed for any of it.
  */
@@ -53,4 +54,23 @@ int xl_cgroup_signal_due(libxl_ctx *ctx)
         xl_cgroup_drop(cgroup);
     }
     return 1;
+}
+
+int xl_cgroup_signal_now(libxl_ctx *ctx, struct xl_cgroup *cgroup,
+                         struct xl_child *child, int *signo_io, int by_policy)
+{
+    libxl_childproc_id id = child != NULL ? child->id : 0;
+    int asked = *signo_io;
+    int rc;
+
+    xl_send_asked(child, asked);
+    xl_cgroup_hold(cgroup);
+    pthread_mutex_unlock(&ctx->lock);
+    XL_STOP_POINT("cgroup: now");
+    rc = by_policy ? xl_cgroup_signal_or_kill(cgroup, signo_io)
+                   : xl_cgroup_signal(cgroup, *signo_io);
+    pthread_mutex_lock(&ctx->lock);
+    xl_cgroup_drop(cgroup);
+    xl_send_done(xl_child_get(ctx, id), asked, *signo_io, rc);
+    return rc;
 }

@@ -151,8 +151,7 @@ static void is_empty(libxl_ctx *ctx, struct xl_family *family)
     xl_timer_disarm(&ctx->timers, &family->look);
     xl_timer_disarm(&ctx->timers, &family->kill);
     unwatch(ctx, family);
-    if (family->pidfd >= 0)
-        xl_own_close(family->pidfd);
+    xl_own_close(family->pidfd);
     family->pidfd = -1;
     if (family->cgroup != NULL)
         xl_cgroup_ask_removal(family->cgroup);
@@ -286,9 +285,8 @@ static int group_send(const struct xl_family *family, int signo)
     return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
 }
 
-int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo)
+int xl_family_send(struct xl_family *family, int signo)
 {
-    (void)ctx;
     if (!family->expects || family->empty)
         return ERROR_NOTFOUND;
     xl_family_accounts_for(family);
@@ -308,8 +306,8 @@ int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo)
 
 static void kill_due(libxl_ctx *ctx, struct xl_timer *timer)
 {
-    (void)xl_family_send(ctx, xl_container(timer, struct xl_family, kill),
-                         SIGKILL);
+    (void)ctx;
+    (void)xl_family_send(xl_container(timer, struct xl_family, kill), SIGKILL);
 }
 
 void xl_family_kill_later(libxl_ctx *ctx, struct xl_family *family,
@@ -342,7 +340,7 @@ static void child_ended(libxl_ctx *ctx, struct xl_kin *kin,
         if (look(family) == 1)
             first = SIGKILL; /* to nobody */
         else
-            (void)xl_family_send(ctx, family, first);
+            (void)xl_family_send(family, first);
         if (first != SIGKILL)
             xl_family_kill_later(ctx, family, family->grace_ms);
     }
@@ -421,11 +419,10 @@ void xl_family_expects_none(struct xl_family *family)
     family->child = NULL;
 }
 
-void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
+void xl_family_started(struct xl_child *child)
 {
     struct xl_family *family = xl_container(child->kin, struct xl_family, kin);
 
-    (void)ctx;
     family->started = 1;
     family->pid = child->pid;
     /* by its number the rest can be reached before it is reaped, not later */
@@ -439,7 +436,7 @@ void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
 void xl_family_let_go(libxl_ctx *ctx, struct xl_family *family, int rc)
 {
     if (family->ending && !family->empty)
-        (void)xl_family_send(ctx, family, SIGKILL);
+        (void)xl_family_send(family, SIGKILL);
     xl_timer_disarm(&ctx->timers, &family->look);
     xl_timer_disarm(&ctx->timers, &family->kill);
     unwatch(ctx, family);

@@ -68,7 +68,7 @@ const char *xl_family_shapes(const struct xl_family *family,
                              libxl_childproc_spec *spec);
 void xl_family_expects(struct xl_family *family, struct xl_child *child);
 void xl_family_expects_none(struct xl_family *family);
-void xl_family_started(libxl_ctx *ctx, struct xl_child *child);
+void xl_family_started(struct xl_child *child);
 
 /* Whoever has asked is answered. */
 void xl_family_answer(libxl_ctx *ctx, struct xl_family *family, int rc);
@@ -80,7 +80,7 @@ void xl_family_wanted(libxl_ctx *ctx, struct xl_family *family);
 /* Its child's account is to say that this library signals it. */
 void xl_family_accounts_for(struct xl_family *family);
 /* ERROR_*, as libxl_family_signal, but for a cgroup: that is only asked for. */
-int xl_family_send(libxl_ctx *ctx, struct xl_family *family, int signo);
+int xl_family_send(struct xl_family *family, int signo);
 /* It is being ended: SIGKILL after the grace, unless that is due sooner. */
 void xl_family_kill_later(libxl_ctx *ctx, struct xl_family *family,
                           int grace_ms);
