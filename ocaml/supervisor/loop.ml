@@ -311,7 +311,7 @@ let kill_workers t ~group ~name ~run =
         | Ok child -> ignore (Xlchild.Child.kill_result child Sys.sigkill)
         | Result.Error _ -> ())
     workers;
-  List.exists (fun (w : Processes.worker) -> w.marked) workers
+  List.exists (fun (w : Processes.worker) -> w.marked || w.leaving) workers
 
 (* Whether anybody is in it; zombies count. *)
 let is_group group =

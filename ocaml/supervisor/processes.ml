@@ -51,22 +51,26 @@ let mark_of pid =
 
 let is_marked pid = mark_of pid <> None
 
-(* State, group and start time: the first, the third and the twentieth field
-   after the name, which may hold blanks and parentheses. *)
-let state_group_and_start pid =
+(* What stat says after the name, which may hold blanks and parentheses. *)
+let fields pid =
   let stat = first_line (Printf.sprintf "/proc/%d/stat" pid) in
   match String.rindex_opt stat ')' with
-  | None -> None
-  | Some i -> (
-      let rest = String.sub stat (i + 1) (String.length stat - i - 1) in
-      let fields = List.filter (( <> ) "") (String.split_on_char ' ' rest) in
-      match (List.nth_opt fields 0, List.nth_opt fields 2, List.nth_opt fields 19) with
-      | Some state, Some group, Some start ->
-          Option.bind (int_of_string_opt group) (fun group ->
-              Option.map
-                (fun start -> (state, group, start))
-                (int_of_string_opt start))
-      | _ -> None)
+  | None -> []
+  | Some i ->
+      String.sub stat (i + 1) (String.length stat - i - 1)
+      |> String.split_on_char ' '
+      |> List.filter (( <> ) "")
+
+(* The first, the third and the twentieth of them. *)
+let state_group_and_start pid =
+  let fields = fields pid in
+  match (List.nth_opt fields 0, List.nth_opt fields 2, List.nth_opt fields 19) with
+  | Some state, Some group, Some start ->
+      Option.bind (int_of_string_opt group) (fun group ->
+          Option.map
+            (fun start -> (state, group, start))
+            (int_of_string_opt start))
+  | _ -> None
 
 let group_and_start pid =
   Option.map
@@ -88,7 +92,17 @@ let all () =
   |> List.filter_map int_of_string_opt
   |> List.filter (fun pid -> pid > 1 && pid <> Unix.getpid ())
 
-type worker = { worker : Xlchild.Pid.t; since : int; marked : bool }
+type worker = { worker : Xlchild.Pid.t; since : int; marked : bool; leaving : bool }
+
+(* A process that ends gives up its memory, environment and mark with it, before
+   its files: it may hold a lock still. The seventh field has the kernel's
+   PF_EXITING. *)
+let is_exiting pid =
+  match fields pid with
+  | state :: _ as fields when state <> "Z" ->
+      Option.bind (List.nth_opt fields 6) int_of_string_opt
+      |> Option.fold ~none:false ~some:(fun flags -> flags land 4 <> 0)
+  | _ -> false
 
 let in_group ~group ~mark =
   List.filter_map
@@ -97,7 +111,8 @@ let in_group ~group ~mark =
       | Some (state, its_group, since)
         when its_group = group && state <> "Z" && state <> "X" ->
           let marked = mark_of pid = Some mark in
-          Some { worker = Xlchild.Pid.of_int pid; since; marked }
+          let leaving = (not marked) && is_exiting pid in
+          Some { worker = Xlchild.Pid.of_int pid; since; marked; leaving }
       | _ -> None)
     (all ())
 

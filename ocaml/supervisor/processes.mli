@@ -19,7 +19,12 @@ val find : folder:string -> found list
 (** Leaders of process groups that were started with such a mark, the oldest one
     of each run. [folder] is {!identity}'s. *)
 
-type worker = { worker : Xlchild.Pid.t; since : int; marked : bool }
+type worker = {
+  worker : Xlchild.Pid.t;
+  since : int;
+  marked : bool;
+  leaving : bool;  (** it ends, and has no mark any more *)
+}
 
 val in_group : group:int -> mark:string -> worker list
 (** Who lives in a process group, and whether with this mark. *)
