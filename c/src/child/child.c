@@ -131,6 +131,8 @@ void xl_child_started(libxl_ctx *ctx, struct xl_child *child, pid_t pid,
 
     child->pid = pid;
     child->number_taken = pidfd >= 0 && xl_own_is(pidfd);
+    if (child->number_taken)
+        xl_own_disturbed();
     child->pidfd = pidfd;
     xl_own_mark(pidfd);
     xl_list_remove(&child->link);

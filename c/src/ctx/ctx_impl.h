@@ -235,6 +235,7 @@ struct libxl_ctx {
     int batch_running;
     int fds_gone;          /* somebody else closed what it had open */
     int64_t fds_looked_at; /* in ms */
+    unsigned disturbances; /* the latest that is known (own.h) */
     int stat_fd;           /* /proc/self/status, for the ignored signals; -1 */
     struct xl_list all;    /* under the process lock (process.c) */
 };

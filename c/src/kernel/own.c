@@ -143,17 +143,22 @@ int xl_own_is(int fd)
     return marks(fd) != 0;
 }
 
-static atomic_int disturbed;
+static atomic_uint disturbed;
 static atomic_int copied;
 
 void xl_own_disturbed(void)
 {
-    atomic_store(&disturbed, 1);
+    atomic_fetch_add(&disturbed, 1);
+}
+
+unsigned xl_own_disturbances(void)
+{
+    return atomic_load_explicit(&disturbed, memory_order_relaxed);
 }
 
 int xl_own_is_disturbed(void)
 {
-    return atomic_load_explicit(&disturbed, memory_order_relaxed);
+    return xl_own_disturbances() != 0;
 }
 
 void xl_own_copied(void)

@@ -26,6 +26,8 @@ void xl_own_close(int fd);
  * then on a pidfd is looked at before it is reaped by. */
 void xl_own_disturbed(void);
 int xl_own_is_disturbed(void);
+/* How often it was said: who finds more than it knew of looks at its own. */
+unsigned xl_own_disturbances(void);
 /* Children are made that have copies of ours until they execute their programs,
  * while their parents go on: closing ours alone may leave an epoll watching
  * it. */

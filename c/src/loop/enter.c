@@ -32,8 +32,6 @@ void xl_enter_again(libxl_ctx *ctx)
 
 /* ---- fds that somebody else has closed ---------------------------------- */
 
-#define LOOK_LASTS_MS 10
-
 int xl_fds_gone(libxl_ctx *ctx)
 {
     struct xl_list *node;
@@ -61,21 +59,27 @@ int xl_fds_gone(libxl_ctx *ctx)
     return 1;
 }
 
+int xl_fds_stale(libxl_ctx *ctx)
+{
+    unsigned disturbances = xl_own_disturbances();
+    struct timespec now;
+    int64_t ms;
+
+    (void)xl_sys.clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (ms - ctx->fds_looked_at < XL_LOOK_LASTS_MS &&
+        ctx->disturbances == disturbances)
+        return 0;
+    ctx->fds_looked_at = ms;
+    ctx->disturbances = disturbances;
+    return 1;
+}
+
 /* A look is a system call: not at each call of the host's. What fails for want
  * of the fds is looked at anyway, by xl_leave. */
 static int gone_some_time_ago(libxl_ctx *ctx)
 {
-    struct timespec now;
-    int64_t ms;
-
-    if (ctx->fds_gone)
-        return 1;
-    (void)xl_sys.clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    if (ms - ctx->fds_looked_at < LOOK_LASTS_MS)
-        return 0;
-    ctx->fds_looked_at = ms;
-    return xl_fds_gone(ctx);
+    return ctx->fds_gone || (xl_fds_stale(ctx) && xl_fds_gone(ctx));
 }
 
 /* ---- entering ----------------------------------------------------------- */
@@ -92,6 +96,14 @@ int xl_enter(libxl_ctx *ctx)
         return ERROR_INVAL;
     xl_enter_again(ctx);
     return gone_some_time_ago(ctx) ? xl_leave(ctx, ERROR_FDS_CLOSED) : 0;
+}
+
+int xl_enter_to_exec(libxl_ctx *ctx)
+{
+    if (!may_enter(ctx))
+        return ERROR_INVAL;
+    xl_enter_again(ctx);
+    return xl_fds_gone(ctx) ? xl_leave(ctx, ERROR_FDS_CLOSED) : 0;
 }
 
 int xl_enter_to_free(libxl_ctx *ctx)

@@ -100,6 +100,8 @@ void xl_pump_once(libxl_ctx *ctx)
     for (round = 0; round < BATCHES_PER_PUMP; round++) {
         int n = xl_sys.epoll_wait(ctx->pump.epfd, events, BATCH, 0);
 
+        if (n < 0 && errno != EINTR)
+            (void)xl_fds_gone(ctx); /* else it says readable for ever */
         handle_all(ctx, events, n > 0 ? n : 0);
         if (n < BATCH)
             return;
@@ -278,6 +280,8 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
                  int timeout_ms, unsigned flags)
 {
     int64_t due;
+    int64_t doze;
+    int looked = 0;
     int rc = 0;
 
     xl_list_append(&ctx->pump.waiters, &waiter->link);
@@ -300,8 +304,21 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             rc = ERROR_TIMEDOUT;
             break;
         }
-        r = ctx->pump.leader == NULL ? lead(ctx, waiter, due)
-                                     : follow(ctx, waiter, due);
+        /* another's epoll would tell of nothing, and be slept on for ever:
+         * nobody sleeps long before there was a look, which the first
+         * milliseconds do not cost */
+        if (!looked && xl_fds_stale(ctx)) {
+            if (xl_fds_gone(ctx)) {
+                rc = ERROR_FDS_CLOSED;
+                break;
+            }
+            looked = 1;
+        }
+        doze = looked ? due : xl_after_ms(XL_LOOK_LASTS_MS);
+        if (doze > due)
+            doze = due;
+        r = ctx->pump.leader == NULL ? lead(ctx, waiter, doze)
+                                     : follow(ctx, waiter, doze);
         if (r == 0) {
             /* while we are busy with callbacks somebody else should wait */
             if (ctx->deferred.head != NULL)

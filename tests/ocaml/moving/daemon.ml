@@ -86,9 +86,15 @@ let close () =
   let run () = Xlchild.run_result ctx (Xlchild.command "/bin/true" []) in
   if Result.is_ok (run ()) then
     go_on () ~closed_at_once:(fun () ->
-        match run () with
-        | Error { code = Fds_closed; _ } -> print_endline "refused"
-        | Ok _ | Error _ -> ());
+        (* what ends before anybody looks is told, and right *)
+        let rec until_refused n =
+          match run () with
+          | Error { code = Fds_closed; _ } -> print_endline "refused"
+          | Ok o when Xlchild.Outcome.is_success o && n > 0 -> until_refused (n - 1)
+          | Ok o -> print_endline (Xlchild.Outcome.to_string o)
+          | Error e -> print_endline (Xlchild.Error.to_string e)
+        in
+        until_refused 100);
   use "again"
 
 let first () =
