@@ -190,7 +190,7 @@ RELEASING(libxl_childproc_sigchld_occurred)
 %ignore libxl_family_new;                /* Ctx._family_new */
 %ignore libxl_family_look;               /* Ctx._family_look */
 %ignore libxl_family_wait;               /* Ctx._family_wait */
-%ignore libxl_family_when_empty;         /* Python waits, or looks */
+%ignore libxl_family_when_empty;         /* Ctx._family_when_empty */
 
 %inline %{
 /* In a child that forked and will not exec: closes what the parent's ctxs

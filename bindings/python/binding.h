@@ -203,6 +203,8 @@ PyObject *xlpy_account(PyObject *self, PyObject *const *args, Py_ssize_t n);
 /* operations.c */
 PyObject *xlpy_run(PyObject *self, PyObject *const *args, Py_ssize_t n);
 PyObject *xlpy_exec(PyObject *self, PyObject *const *args, Py_ssize_t n);
+PyObject *xlpy_family_when_empty(PyObject *self, PyObject *const *args,
+                                 Py_ssize_t n);
 PyObject *xlpy_abort(PyObject *self, PyObject *const *args, Py_ssize_t n);
 /* The operation's tuple if the event is one's completion, and forgets it;
  * None for a completion of somebody else's. */

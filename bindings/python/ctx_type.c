@@ -323,6 +323,7 @@ static PyMethodDef ctx_methods[] = {
          ", end_when, first_signal, grace_ms, holds, cgroup_parent, cell"),
     FAST("_family_look", xlpy_family_look, ", id"),
     FAST("_family_wait", xlpy_family_wait, ", id, timeout_ms"),
+    FAST("_family_when_empty", xlpy_family_when_empty, ", id, callback, cell"),
     FAST("_run", xlpy_run, REQUEST),
     FAST("_exec", xlpy_exec, REQUEST ", started=False, cell=None"),
     FAST("_abort", xlpy_abort, ", number"),

@@ -4,7 +4,7 @@
  * the thread, which meanwhile polls what the ctx watches and so does the
  * ctx's work: signals interrupt it, other threads may do the same at once.
  * An asynchronous one completes as an event (events.c takes it, results.c
- * asks xlpy_op_complete).
+ * asks xlpy_op_complete), and so does the asking when a family is empty.
  */
 #include "binding.h"
 
@@ -33,6 +33,7 @@ struct xlpy_op {
     int rc;
     atomic_int done;
     int wake; /* eventfd of a blocking run; -1 */
+    int plain; /* no command: its completion is a code alone */
 };
 
 static struct xlpy_op *op_new(xlpy_ctx *self)
@@ -185,7 +186,8 @@ PyObject *xlpy_op_complete(xlpy_ctx *self, const libxl_event *event)
 
     if (!op)
         Py_RETURN_NONE;
-    value = outcome(op, event->u.operation_complete.rc);
+    value = op->plain ? PyLong_FromLong(event->u.operation_complete.rc)
+                      : outcome(op, event->u.operation_complete.rc);
     op_drop(op);
     return value;
 }
@@ -439,4 +441,79 @@ PyObject *xlpy_abort(PyObject *object, PyObject *const *args, Py_ssize_t n)
     if (rc && rc != ERROR_NOTFOUND && rc != ERROR_ABORTED)
         return xlpy_raise(rc, call.errnoval, "abort");
     return PyBool_FromLong(rc != ERROR_NOTFOUND);
+}
+
+/* ---- families that become empty ------------------------------------------- */
+
+/* Any thread, no GIL; once. */
+static void on_empty(libxl_ctx *ctx, int rc, void *for_callback)
+{
+    struct xlpy_op *op = for_callback;
+    PyObject *closure, *answer;
+    struct xlpy_gil gil;
+
+    (void)ctx;
+    xlpy_gil_take(&gil);
+    closure = op->stream_data;
+    Py_INCREF(closure);
+    op_drop(op);
+    answer = PyObject_CallFunction(closure, "i", rc);
+    Py_XDECREF(answer);
+    xlpy_keep_exception(&gil, closure);
+    Py_DECREF(closure);
+    xlpy_gil_give(&gil);
+}
+
+/* _family_when_empty(id, callback, cell) -> the number that its completion
+ * event carries, with the code as payload; also in cell. Not with a callback:
+ * that is called with the code instead, perhaps before this returns */
+PyObject *xlpy_family_when_empty(PyObject *object, PyObject *const *args,
+                                 Py_ssize_t n)
+{
+    struct xlpy_op *op = NULL;
+    PyObject *value = NULL;
+    libxl_asyncop_how how;
+    libxl_family_id id;
+    struct xlpy_call call;
+    int rc;
+
+    if (n != 3)
+        return PyErr_Format(PyExc_TypeError,
+                            "_family_when_empty needs 3 arguments");
+    id = PyLong_AsUnsignedLongLong(args[0]);
+    if (PyErr_Occurred() || xlpy_callable_or_none(args[1], "callback") ||
+        xlpy_begin(&call, object))
+        return NULL;
+    op = op_new((xlpy_ctx *)object);
+    if (!op)
+        goto out;
+    op->plain = 1;
+    value = PyLong_FromUnsignedLong(op->number);
+    if (!value) {
+        op_drop(op);
+        goto out;
+    }
+    if (args[1] == Py_None) {
+        op->how.u.for_event = op->number;
+    } else {
+        Py_INCREF(args[1]);
+        op->stream_data = args[1];
+        op->how.callback = on_empty;
+        op->how.u.for_callback = op;
+    }
+    how = op->how; /* it may be gone before the call returns */
+    xlpy_release(&call);
+    rc = libxl_family_when_empty(call.ctx, id, &how);
+    xlpy_acquire(&call);
+    if (rc) {
+        op_drop(op); /* no completion comes */
+        Py_CLEAR(value);
+        if (!xlpy_raise_kept(&call))
+            xlpy_raise(rc, call.errnoval, "libxl_family_when_empty");
+    } else if (xlpy_hand_over(args[2], value) || xlpy_raise_kept(&call)) {
+        Py_CLEAR(value);
+    }
+out:
+    xlpy_leave(&call);
+    return value;
 }

@@ -125,12 +125,17 @@ def judged(done, outcome, timeout, check, request):
     if code != 0:
         raise XlchildError(_libxl.libxl_strerror(code), code)
     if check:
-        try:
-            done.check_returncode()
-        except subprocess.CalledProcessError as error:
-            _accounted(error, done)
-            raise
+        checked(done)
     return done
+
+
+def checked(done):
+    """check_returncode; its error has the Account, too."""
+    try:
+        done.check_returncode()
+    except subprocess.CalledProcessError as error:
+        _accounted(error, done)
+        raise
 
 
 def _accounted(error, done):

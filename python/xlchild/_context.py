@@ -10,6 +10,7 @@ import time
 from _thread import allocate_lock
 
 from . import _libxl
+from ._awaited import MARK
 from ._cooperative import pause, sleeper
 from ._errors import XlchildError
 from ._events import Event
@@ -33,7 +34,6 @@ _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
 _FDS_CLOSED = -136
 _NOBODY = _libxl.libxl_sigchld_owner_none  # SigchldOwner.NONE
 _TOKEN = 1 << 63  # marks our own numbers among the users'
-_LAUNCH = 3 << 62  # … those of starts that are waited for by tasks
 
 
 def _log(level, errno, message):
@@ -79,7 +79,7 @@ class Context(_libxl.Ctx):
         self._left = []  # events that an interrupted call had taken
         self._adopted = {}  # Processes of interrupted adoptions
         self._accounts = None  # those of start(), if one was asked for
-        self._launches = {}  # starts that tasks wait for: see _launch.py
+        self._launches = {}  # what tasks wait for: see _awaited.py
         self._families = []  # those that were forgotten alive
         self._router = None
         return self
@@ -321,7 +321,7 @@ class Context(_libxl.Ctx):
         exit 4 exec
         """
         from ._launch import Launch
-        return await Launch(self, args, options, _LAUNCH).over()
+        return await Launch(self, args, options).over()
 
     def family(self, when="never", *, first_signal=0, grace=0.0, holds=None,
                cgroup_parent=None):
@@ -549,7 +549,7 @@ class Context(_libxl.Ctx):
     def _pass_on(self, taken):
         """What tasks wait for goes to them, and out of the list; how many."""
         ours = [item for item in taken
-                if type(item) is tuple and item[1] >= _LAUNCH]
+                if type(item) is tuple and item[1] >= MARK]
         for item in ours:
             launch = self._launches.get(item[1])
             if launch is not None:

@@ -2,6 +2,7 @@
 
 The library's side is xlchild/family.h; the extension's bindings/python/
 families.c. A start gets it as family=, which _spec.py hands to the extension.
+Who is told that it is empty is in _empty.py.
 """
 import contextlib
 import warnings
@@ -13,7 +14,7 @@ from ._errors import InvalidArgumentError, NotFoundError, UnavailableError, \
     XlchildError
 from ._process import milliseconds, signal_number
 
-__all__ = ["Family", "for_one_run", "make"]
+__all__ = ["Family", "LAST_WAIT", "for_one_run", "make", "of_its_own"]
 
 _WHEN = {"never": _libxl.LIBXL_FAMILY_NEVER,
          "timeout": _libxl.LIBXL_FAMILY_TIMEOUT,
@@ -21,7 +22,7 @@ _WHEN = {"never": _libxl.LIBXL_FAMILY_NEVER,
          "always": _libxl.LIBXL_FAMILY_ALWAYS}
 _HOLDS = {"group": 1 << _libxl.LIBXL_HOLD_GROUP,
           "cgroup": 1 << _libxl.LIBXL_HOLD_CGROUP}
-_LAST_WAIT_MS = 10000  # for who has been sent SIGKILL
+LAST_WAIT = 10.0  # seconds, for who has been sent SIGKILL
 _NOT_HERE = -4
 
 
@@ -65,7 +66,7 @@ def make(context, when, first_signal, grace, holds, cgroup_parent):
     cell = []  # has the answer, whatever a signal handler raises
     try:
         context._family_new(*options, cell)
-        return Family(context, *cell[0])
+        return Family(context, *cell[0], when)
     except BaseException as error:
         for number, _ in cell:
             _libxl.libxl_family_free(context, number)
@@ -80,6 +81,14 @@ def make(context, when, first_signal, grace, holds, cgroup_parent):
         raise
 
 
+def of_its_own(context, when):
+    """A Family for one child, by the name of its policy. It lets go of itself
+    when nobody has it and it is empty."""
+    family = make(context, when, 0, 0, None, None)
+    family._quiet = True
+    return family
+
+
 @contextlib.contextmanager
 def for_one_run(context, when):
     """A Family for one command, by the name of its policy; gone afterwards."""
@@ -92,7 +101,7 @@ def for_one_run(context, when):
             raise
         finally:
             if timed_out or family.ending:
-                family._wait(_LAST_WAIT_MS)
+                family._wait(int(LAST_WAIT * 1000))
 
 
 class Family:
@@ -101,9 +110,9 @@ class Family:
     Made by :meth:`Context.family` before the child, and given to one start as
     ``family=``. It is held by a cgroup v2 of its own, which nobody leaves, or
     else by the child's process group, which daemons leave: ``hold`` is
-    "cgroup" or "group". Close it, or use it as a context manager; it is closed
-    with its Context at the latest, and in a forked child never. Safe in
-    threads.
+    "cgroup" or "group", ``when`` its policy. Close it, or use it as a context
+    manager; it is closed with its Context at the latest, and in a forked child
+    never. Safe in threads.
 
     >>> import xlchild
     >>> with xlchild.Context() as ctx, ctx.family(when="always") as family:
@@ -114,12 +123,16 @@ class Family:
     0
     """
 
-    __slots__ = ("context", "cgroup", "_id", "__weakref__")
+    __slots__ = ("context", "cgroup", "when", "_id", "_asked_for", "_quiet",
+                 "__weakref__")
 
-    def __init__(self, context, number, cgroup):
+    def __init__(self, context, number, cgroup, when):
         self.context = context
         self.cgroup = cgroup
+        self.when = when
         self._id = number
+        self._asked_for = None  # see _empty.py
+        self._quiet = False  # may be forgotten
 
     def _named(self):
         """As the extension takes it with a start, for as long as that takes."""
@@ -217,6 +230,65 @@ class Family:
         """
         return self._wait(milliseconds(timeout))
 
+    async def wait_async(self, timeout=None):
+        """wait(), by a task of asyncio or trio: its loop goes on.
+
+        The loop watches the context meanwhile. May be cancelled, and raises
+        what wait() raises.
+
+        >>> import asyncio, xlchild
+        >>> async def main():
+        ...     with xlchild.Context() as ctx, ctx.family("always") as family:
+        ...         child = await ctx.spawn_async(
+        ...             ["sh", "-c", "sleep 1000 &"], family=family)
+        ...         return await family.wait_async(), child.poll()
+        >>> asyncio.run(main())
+        (True, <Status of ...: exit 0>)
+        """
+        from ._empty import Emptying  # few need it
+        return await Emptying(self).over(
+            None if timeout is None else max(0.0, timeout))
+
+    def when_empty(self, callback):
+        """Have callback(family, error) called once it is empty; once.
+
+        It is called by whatever pumps the context, in any thread, perhaps
+        before this returns: at once if it is empty, or never was started.
+        error is None, or what wait() would raise: NotFoundError if it was
+        closed meanwhile, itself or with its context. May be asked any number
+        of times.
+
+        >>> import xlchild
+        >>> with xlchild.Context() as ctx, ctx.family("always") as family:
+        ...     child = ctx.spawn(["sh", "-c", "sleep 1000 &"], family=family)
+        ...     told = []
+        ...     family.when_empty(lambda *answer: told.append(answer))
+        ...     while not told:
+        ...         taken = ctx.events(1)
+        ...     print(told[0][0] is family, told[0][1], child.wait())
+        True None exit 0
+        """
+        if not callable(callback):
+            raise TypeError("callback must be callable, not %.100s"
+                            % type(callback).__name__)
+        self._tell(callback)
+
+    def _tell(self, callback):
+        from ._empty import Asked
+        asked = self._asked_for
+        if asked is not None and asked.add(callback, self):
+            return
+        asked = Asked(self, callback)
+        self.context._family_when_empty(self._id, asked, None)
+        self._asked_for = asked
+
+    def _untell(self, callback):
+        if self._asked_for is not None:
+            self._asked_for.remove(callback)
+
+    def _wait_now(self):
+        return self.context._family_wait(self._id, 0)
+
     def _wait(self, ms):
         sleep = sleeper()
         if sleep is None or ms == 0:
@@ -244,6 +316,14 @@ class Family:
             return
         self._asked(_libxl.libxl_family_free)
 
+    def _give_up(self):
+        """Its child is being ended, as by a time-out."""
+        if self.when != "never" and not self.context.closed:
+            try:
+                self.end()
+            except XlchildError:
+                pass  # nobody can reach it, or may
+
     def __enter__(self):
         return self
 
@@ -270,8 +350,9 @@ class Family:
             return  # it is closed
         if alive:  # its policy stays in force
             context._families.append(self._id)
-            _warn("a family was not closed, and somebody is in it",
-                  ResourceWarning, source=self)
+            if not self._quiet:
+                _warn("a family was not closed, and somebody is in it",
+                      ResourceWarning, source=self)
         else:
             self._asked(_libxl.libxl_family_free)
 

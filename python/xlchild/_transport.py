@@ -17,7 +17,7 @@ from . import _libxl, _starts
 from ._completed import never_ran
 from ._cooperative import pause
 from ._popen import Popen, plain
-from ._spec import octets
+from ._spec import account_cell, octets
 
 __all__ = ["LoopPopen", "Process", "StreamProtocol", "Transport", "settled"]
 
@@ -75,6 +75,7 @@ class LoopPopen(Popen):
         # as asyncio, whose forgotten transports kill
         options["on_free"] = _KILL
         options["flags"] |= _NOWAIT
+        self._xl_account = account_cell(options)
         self._xl_asked = args, options
         try:
             self._xl_id, self.pid = self._xl_context._spawn(
@@ -136,6 +137,7 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
     """asyncio's transport around a LoopPopen, which is its ``popen``."""
 
     popen = None
+    family = None  # it was started with
     _popen_class = LoopPopen
 
     def __init__(self, loop, *args, hub, **options):
@@ -147,6 +149,7 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         super().__init__(loop, *args, **options)
 
     def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
+        self.family = options.get("family")
         self.popen = self._proc = self._popen_class(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
             bufsize=bufsize, hub=self._hub, reported=self._reported,
@@ -177,6 +180,9 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         popen, loop = self.popen, self._loop
         popen._xl_lost_raises = False  # nobody is there to catch it
         popen._xl_ended(result)
+        if popen._xl_account is not None:
+            from ._account import collect  # here since the start
+            collect(self._hub.context, result[0], popen._xl_account)
         if loop is None or loop.is_closed():
             self._returncode = popen.returncode
             return
@@ -302,8 +308,9 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         holds the other ends. Where the kill is refused, it is left running,
         and the PermissionError raised."""
         refused = None
+        early = self._returncode is None and self._failed is None
         try:
-            if self._returncode is None and self._failed is None:
+            if early:
                 self.popen.kill()
         except ProcessLookupError:
             pass
@@ -318,6 +325,8 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
                 except asyncio.CancelledError as error:
                     cancelled = error
             await settled(self._connected, raising=False)
+        if early and self.family is not None:
+            self.family._give_up()
         for number, proto in list(self._pipes.items()):
             if proto is not None and not proto.disconnected:
                 proto.pipe.abort() if number == 0 else proto.pipe.close()
@@ -392,7 +401,37 @@ class StreamProtocol(asyncio.subprocess.SubprocessStreamProtocol):
 
 
 class Process(asyncio.subprocess.Process):
-    """asyncio's; input may have items of any size."""
+    """asyncio.subprocess.Process, with more to ask.
+
+    Input may have items of any size.
+
+    >>> import asyncio
+    >>> from xlchild import aio
+    >>> async def main():
+    ...     p = await aio.create_subprocess_exec(
+    ...         "sh", "-c", "sleep 1000 & read x; exit $x", stdin=-1,
+    ...         account=True, family="always")
+    ...     print(p.status, p.account, await p.communicate(b"3"), p.status)
+    ...     print(await p.family.wait_async(), p.account.ended_by.name)
+    >>> asyncio.run(main())
+    None None (None, None) exit 3
+    True ITSELF
+    """
+
+    @property
+    def status(self):
+        """The Status, once it has ended."""
+        return self._transport.popen.status
+
+    @property
+    def account(self):
+        """The Account, once it has ended; None without account=True."""
+        return self._transport.popen.account
+
+    @property
+    def family(self):
+        """The Family that it was started with, or None."""
+        return self._transport.family
 
     async def communicate(self, input=None):
         """Send input, read to the end, wait: (stdout, stderr)."""

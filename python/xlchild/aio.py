@@ -19,15 +19,16 @@ import weakref
 from ._completed import CompletedProcess, judged
 from ._context import Decoded, forwarded
 from ._enums import FreePolicy
+from ._errors import SpawnError
 from ._hub import Hub
 from ._libxl import LIBXL_SPAWN_NOWAIT
 from ._spec import account_cell, native_options
 from ._status import Status
 from ._transport import Process, StreamProtocol, Transport, settled
 
-__all__ = ["create_subprocess_exec", "create_subprocess_shell", "run",
-           "subprocess_exec", "subprocess_shell", "install_child_watcher",
-           "new_child_watcher"]
+__all__ = ["Process", "create_subprocess_exec", "create_subprocess_shell",
+           "family", "run", "subprocess_exec", "subprocess_shell",
+           "install_child_watcher", "new_child_watcher"]
 
 _LIMIT = 2 ** 16
 _TIDY_SECONDS = 0.25  # as subprocess, after a Ctrl-C
@@ -86,9 +87,65 @@ async def _connect(factory, args, shell, stdin, stdout, stderr, options):
     bufsize = options.pop("bufsize", 0)
     if bufsize != 0:
         raise ValueError("bufsize must be 0")
+    own = _own_family(options)
     protocol = factory()
-    return await connected(Transport, loop, protocol, args, shell, stdin,
-                           stdout, stderr, 0, **options), protocol
+    try:
+        transport = await connected(Transport, loop, protocol, args, shell,
+                                    stdin, stdout, stderr, 0, **options)
+    except BaseException as error:
+        if own is not None and not isinstance(error, GeneratorExit):
+            own._give_up()
+            await _gone(own)
+        raise
+    return transport, protocol
+
+
+def _own_family(options):
+    """Where a policy is named, a Family for this start: it is returned, and
+    takes the name's place."""
+    if not isinstance(options.get("family"), str):
+        return None
+    from ._family import of_its_own  # few need it
+    hub = _hub_of(asyncio.get_running_loop())
+    own = options["family"] = of_its_own(hub.context, options["family"])
+    return own
+
+
+async def _gone(own):
+    """Whom its end is under way for has gone; then it goes itself, too."""
+    from ._family import LAST_WAIT
+    try:
+        if own.ending:
+            waiting = asyncio.ensure_future(own.wait_async(LAST_WAIT))
+            await settled(waiting)
+            waiting.exception()
+    finally:
+        own.close()
+
+
+def family(when="never", **options):
+    """A Family for one child to come of the running loop; see Context.family.
+
+    Give it to the start, or to run(), as family=, and wait for it with
+    Family.wait_async. A policy's name there ("always", …) makes one for that
+    child alone: run() returns when whom it ends has gone; the Process that
+    create_subprocess_exec returns has it as ``family``, which may be dropped.
+
+    >>> import asyncio
+    >>> from xlchild import aio
+    >>> async def main():
+    ...     with aio.family(when="failure", first_signal=15) as family:
+    ...         p = await aio.create_subprocess_shell(
+    ...             "sleep 1000 & exit 3", family=family)
+    ...         print(await p.wait(), await family.wait_async())
+    ...     done = await aio.run("sleep 1000 &", shell=True, family="always")
+    ...     print(done.returncode)
+    >>> asyncio.run(main())
+    3 True
+    0
+    """
+    context = _hub_of(asyncio.get_running_loop()).context
+    return context.family(when, **options)
 
 
 async def connected(kind, loop, protocol, *args, **options):
@@ -210,8 +267,8 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
               **options):
     """Run a command to completion; a CompletedProcess: Context.run, awaited.
 
-    Its options, and those of Popen. Timed out or cancelled, the child is
-    ended by the KillPolicy kill (SIGKILL at once) and waited for first; a
+    Its options, and those of Popen; family: see family(). Timed out or
+    cancelled, the child is ended by the KillPolicy kill (SIGKILL at once) and waited for first; a
     TimeoutExpired has the output so far. After a Ctrl-C it is given a moment
     to end by itself.
 
@@ -230,6 +287,15 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
         return await _run_forked(args, input, stdin, stdout, stderr,
                                  capture_output, timeout, check, shell,
                                  options)
+    own = _own_family(options)
+    if own is not None:
+        return await _run_with_family(
+            own, args, input=input, stdin=stdin, stdout=stdout, stderr=stderr,
+            capture_output=capture_output, timeout=timeout, check=check,
+            shell=shell, text=text, encoding=encoding, errors=errors,
+            universal_newlines=universal_newlines,
+            capture_limit=capture_limit, on_output=on_output,
+            linger_eof=linger_eof, kill=kill, **options)
     loop = asyncio.get_running_loop()
     decoded = Decoded(text, encoding, errors, universal_newlines)
     if input is None and stdin == subprocess.PIPE:
@@ -278,6 +344,22 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
     done = decoded.decode(CompletedProcess._of(args, outcome))
     done.account = accounts[0] if accounts else None
     return judged(done, outcome, timeout, check, request)
+
+
+async def _run_with_family(own, args, **options):
+    """run() with a Family of its own."""
+    try:
+        done = await run(args, **options)
+    except BaseException as error:
+        if isinstance(error, GeneratorExit):  # nothing can be awaited
+            own.close()
+            raise
+        if not isinstance(error, (subprocess.CalledProcessError, SpawnError)):
+            own._give_up()
+        await _gone(own)
+        raise
+    await _gone(own)
+    return done
 
 
 class _Passed:

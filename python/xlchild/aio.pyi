@@ -1,19 +1,31 @@
 """The types of xlchild.aio; checked against the code by the tests."""
 import sys
 from asyncio import SubprocessProtocol, SubprocessTransport
-from asyncio.subprocess import Process
+from asyncio import subprocess as _subprocess
 from typing import (Any, Callable, Iterable, Mapping, NoReturn, Optional,
                     Tuple, TypeVar, Union, overload)
 
-from . import (CompletedProcess, _Env, _File, _Id, _Ids, _Kill, _Limits,
-               _NotTrue, _Output, _Signals, _Text, _True, _Argv)
+from . import (Account, CompletedProcess, Family, Status, _Env, _File, _Id,
+               _Ids, _Kill, _Limits, _NotTrue, _Output, _Signals, _Text,
+               _True, _Argv)
 
-__all__ = ["create_subprocess_exec", "create_subprocess_shell", "run",
-           "subprocess_exec", "subprocess_shell", "install_child_watcher",
-           "new_child_watcher"]
+__all__ = ["Process", "create_subprocess_exec", "create_subprocess_shell",
+           "family", "run", "subprocess_exec", "subprocess_shell",
+           "install_child_watcher", "new_child_watcher"]
 
 _Protocol = TypeVar("_Protocol", bound=SubprocessProtocol)
 
+class Process(_subprocess.Process):
+    @property
+    def status(self) -> Optional[Status]: ...
+    @property
+    def account(self) -> Optional[Account]: ...
+    @property
+    def family(self) -> Optional[Family]: ...
+
+def family(when: str = ..., *, first_signal: int = ..., grace: float = ...,
+           holds: Union[None, str, Iterable[str]] = ...,
+           cgroup_parent: Optional[_Text] = ...) -> Family: ...
 async def create_subprocess_exec(
     program: _Text, *args: _Text, stdin: _File = ..., stdout: _File = ...,
     stderr: _File = ..., limit: Optional[int] = ..., env: _Env = ...,
@@ -28,7 +40,8 @@ async def create_subprocess_exec(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -47,7 +60,8 @@ async def create_subprocess_shell(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -67,7 +81,8 @@ async def subprocess_exec(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -87,7 +102,8 @@ async def subprocess_shell(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -113,7 +129,8 @@ async def run(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -139,7 +156,8 @@ async def run(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -166,7 +184,8 @@ async def run(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...

@@ -15,10 +15,10 @@ except ImportError as _error:
     raise ImportError("xlchild.anyio needs anyio: install it (Debian: "
                       "python3-anyio)") from _error
 
-from ._completed import CompletedProcess
+from ._completed import CompletedProcess, checked
 from ._spec import octets
 
-__all__ = ["Process", "open_process", "run_process"]
+__all__ = ["Process", "family", "open_process", "run_process"]
 
 _PIPE, _DEVNULL = subprocess.PIPE, subprocess.DEVNULL
 
@@ -194,6 +194,36 @@ class Process(anyio.abc.Process):
         return self._popen.status
 
     @property
+    def account(self):
+        """The Account, once it has ended; None without account=True.
+
+        >>> import anyio
+        >>> from xlchild.anyio import open_process
+        >>> async def main():
+        ...     process = await open_process(["false"], account=True)
+        ...     await process.wait()
+        ...     return process.account.ended_by.name
+        >>> anyio.run(main)
+        'ITSELF'
+        """
+        return self._popen.account
+
+    @property
+    def family(self):
+        """The Family that it was started with, or None.
+
+        >>> import anyio
+        >>> from xlchild.anyio import open_process
+        >>> async def main():
+        ...     process = await open_process("sleep 1000 &", family="always")
+        ...     await process.wait()
+        ...     return await process.family.wait_async()
+        >>> anyio.run(main, backend="trio")
+        True
+        """
+        return self._process.family
+
+    @property
     def stdin(self):
         """A ByteSendStream, or None."""
         return self._streams[0]
@@ -218,9 +248,12 @@ async def _open_in_trio(command, shell, options):
                    (process.stdin, process.stdout, process.stderr))]
 
     async def end():
-        if process.returncode is None:
+        early = process.returncode is None
+        if early:
             process.kill()
         await process.wait()
+        if early and process.family is not None:
+            process.family._give_up()
 
     return Process(process, process, end, *streams)
 
@@ -239,6 +272,33 @@ async def _open_in_asyncio(command, shell, options):
                    (process.stdin, process.stdout, process.stderr))]
     transport = process._transport
     return Process(process, transport.popen, transport.end, *streams)
+
+
+def family(when="never", **options):
+    """A Family for one child to come of the running loop; see Context.family.
+
+    Give it to the start as family=, and wait for it with Family.wait_async. A
+    policy's name there ("always", …) makes one for that child alone:
+    run_process returns when whom it ends has gone; the Process that
+    open_process returns has it as ``family``, which may be dropped.
+
+    >>> import anyio
+    >>> from xlchild.anyio import family, run_process
+    >>> async def main():
+    ...     with family("always", first_signal=15) as kin:
+    ...         done = await run_process("sleep 1000 &", stdout=None,
+    ...                                  stderr=None, family=kin)
+    ...         return await kin.wait_async(), done.returncode
+    >>> anyio.run(main)
+    (True, 0)
+    >>> anyio.run(main, backend="trio")
+    (True, 0)
+    """
+    if _library() == "trio":
+        from .trio import family as make
+    else:
+        from .aio import family as make
+    return make(when, **options)
 
 
 def _library():
@@ -319,6 +379,32 @@ async def run_process(command, *, input=None, stdin=None, stdout=_PIPE,
     process = await open_process(
         command, stdin=stdin, stdout=stdout, stderr=stderr, cwd=cwd, env=env,
         start_new_session=start_new_session, **options)
+    try:
+        await _looked_after(process, read, feed if input else None)
+    finally:
+        if isinstance(options.get("family"), str):
+            await _gone(process.family)
+    done = CompletedProcess(command, process.returncode, *kept,
+                            status=process.status)
+    done.account = process.account
+    if check:
+        checked(done)
+    return done
+
+
+async def _gone(own):
+    """Whom its end is under way for has gone; then it goes itself, too."""
+    from ._family import LAST_WAIT
+    try:
+        if own.ending:
+            with anyio.CancelScope(shield=True):
+                await own.wait_async(LAST_WAIT)
+    finally:
+        own.close()
+
+
+async def _looked_after(process, read, feed):
+    """Until it has ended, and has been read and fed."""
     async with process:
         try:
             async with anyio.create_task_group() as group:
@@ -326,7 +412,7 @@ async def run_process(command, *, input=None, stdin=None, stdout=_PIPE,
                     group.start_soon(read, 0, process.stdout)
                 if process.stderr is not None:
                     group.start_soon(read, 1, process.stderr)
-                if input and process.stdin is not None:
+                if feed is not None and process.stdin is not None:
                     group.start_soon(feed, process.stdin)
                 await process.wait()
         except BaseException:
@@ -334,9 +420,6 @@ async def run_process(command, *, input=None, stdin=None, stdout=_PIPE,
                 process.kill()
             except ProcessLookupError:
                 pass
+            if process.family is not None:
+                process.family._give_up()
             raise
-    done = CompletedProcess(command, process.returncode, *kept,
-                            status=process.status)
-    if check:
-        done.check_returncode()
-    return done

@@ -3,10 +3,10 @@ from typing import Any, Callable, Iterable, Mapping, Optional, Union
 
 import anyio.abc
 
-from . import (CompletedProcess, Status, _Env, _File, _Id, _Ids, _Kill,
-               _Limits, _Signals, _Text, _Argv)
+from . import (Account, CompletedProcess, Family, Status, _Env, _File, _Id,
+               _Ids, _Kill, _Limits, _Signals, _Text, _Argv)
 
-__all__ = ["Process", "open_process", "run_process"]
+__all__ = ["Process", "family", "open_process", "run_process"]
 
 class Process(anyio.abc.Process):
     def __init__(self, process: Any, popen: Any, end: Any,
@@ -25,12 +25,19 @@ class Process(anyio.abc.Process):
     @property
     def status(self) -> Optional[Status]: ...
     @property
+    def account(self) -> Optional[Account]: ...
+    @property
+    def family(self) -> Optional[Family]: ...
+    @property
     def stdin(self) -> Optional[anyio.abc.ByteSendStream]: ...
     @property
     def stdout(self) -> Optional[anyio.abc.ByteReceiveStream]: ...
     @property
     def stderr(self) -> Optional[anyio.abc.ByteReceiveStream]: ...
 
+def family(when: str = ..., *, first_signal: int = ..., grace: float = ...,
+           holds: Union[None, str, Iterable[str]] = ...,
+           cgroup_parent: Optional[_Text] = ...) -> Family: ...
 async def open_process(
     command: Union[_Text, _Argv], *, stdin: _File = ..., stdout: _File = ...,
     stderr: _File = ..., cwd: Optional[_Text] = ..., env: _Env = ...,
@@ -45,7 +52,8 @@ async def open_process(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -64,7 +72,8 @@ async def run_process(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...

@@ -10,7 +10,6 @@ needed (Debian: python3-trio).
 """
 import os
 import subprocess
-import warnings
 
 try:
     import trio
@@ -19,15 +18,15 @@ except ImportError as _error:
                       "python3-trio)") from _error
 
 from . import _libxl, _starts
-from ._completed import CompletedProcess, never_ran
+from ._completed import CompletedProcess, checked, never_ran
 from ._hub import Hub
 from ._popen import Popen
 from ._spec import octets
+from ._trio_tasks import Helpers, by_default, end, feed, read
 
-__all__ = ["Process", "open_process", "run_process"]
+__all__ = ["Process", "family", "open_process", "run_process"]
 
 _PIPE, _STDOUT = subprocess.PIPE, subprocess.STDOUT
-_GRACE = 5.0  # seconds, as trio gives after SIGTERM
 _BYTES_ONLY = ("universal_newlines", "text", "encoding", "errors", "bufsize")
 
 _NOWAIT = _libxl.LIBXL_SPAWN_NOWAIT | _libxl.LIBXL_SPAWN_REPORT_START
@@ -83,6 +82,8 @@ class Process:
     True 0 0 ['cat'] exit 0
     """
 
+    family = None  # the Family that it was started with
+
     def __init__(self, popen, hub, stdin, stdout, stderr):
         self._proc = popen
         self._hub = hub
@@ -125,11 +126,13 @@ class Process:
             await self._launched.wait()
         except BaseException:
             if deliver_cancel is not None:
-                await _end(self, deliver_cancel)
+                await end(self, deliver_cancel)
             else:
                 self._proc.kill()
                 with trio.CancelScope(shield=True):
                     await self._over()
+                if self.family is not None:
+                    self.family._give_up()
             raise
         if self._failed is not None:
             raise self._failed
@@ -162,6 +165,21 @@ class Process:
     def status(self):
         """The Status, once it has ended."""
         return self._proc.status
+
+    @property
+    def account(self):
+        """The Account, once it has ended; None without account=True.
+
+        >>> import trio
+        >>> from xlchild.trio import open_process
+        >>> async def main():
+        ...     process = await open_process(["false"], account=True)
+        ...     await process.wait()
+        ...     return process.account.ended_by.name
+        >>> trio.run(main)
+        'ITSELF'
+        """
+        return self._proc.account
 
     async def wait(self):
         """Until it has ended; the returncode.
@@ -235,6 +253,8 @@ class Process:
                 self.kill()
                 with trio.CancelScope(shield=True):
                     await self.wait()
+                if self.family is not None:
+                    self.family._give_up()
 
     async def __aenter__(self):
         return self
@@ -334,6 +354,10 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
     _check(command, options.get("shell"), options)
     await trio.lowlevel.checkpoint()
     hub = _hub_here()
+    own = None
+    if isinstance(options.get("family"), str):  # for this start alone
+        from ._family import of_its_own  # few need it
+        own = options["family"] = of_its_own(hub.context, options["family"])
     pipes = _Pipes()
     ours = {}
     process = None
@@ -355,6 +379,7 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
             popen._xl_take_over()
             starting = Process(popen, hub, *map(ours.get, (
                 "stdin", "stdout", "stderr")))
+            starting.family = options.get("family")
             hub.starting[number] = starting._runs
             hub.announce(popen, starting._reported, number)
             if forked:
@@ -371,8 +396,46 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
     finally:
         if process is None:
             pipes.close()
+            if own is not None:
+                await _gone(own)
         else:
             pipes.close_theirs()
+
+
+async def _gone(own):
+    """Whom its end is under way for has gone; then it goes itself, too."""
+    from ._family import LAST_WAIT
+    try:
+        if own.ending:
+            with trio.CancelScope(shield=True):
+                await own.wait_async(LAST_WAIT)
+    finally:
+        own.close()
+
+
+def family(when="never", **options):
+    """A Family for one child to come of this run; see Context.family.
+
+    Give it to the start as family=, and wait for it with Family.wait_async. A
+    policy's name there ("always", …) makes one for that child alone:
+    run_process returns when whom it ends has gone; the Process that
+    open_process returns has it as ``family``, which may be dropped.
+
+    >>> import trio
+    >>> from xlchild.trio import family, open_process, run_process
+    >>> async def main():
+    ...     with family(when="failure", first_signal=15) as kin:
+    ...         process = await open_process("sleep 1000 & exit 3", shell=True,
+    ...                                      family=kin)
+    ...         print(await process.wait(), await kin.wait_async())
+    ...     done = await run_process("sleep 1000 &", shell=True,
+    ...                              family="always")
+    ...     print(done.returncode)
+    >>> trio.run(main)
+    3 True
+    0
+    """
+    return _hub_here().context.family(when, **options)
 
 
 async def open_process(command, *, stdin=None, stdout=None, stderr=None,
@@ -396,98 +459,6 @@ async def open_process(command, *, stdin=None, stdout=None, stderr=None,
 
 
 # ---- running -----------------------------------------------------------------
-
-async def _deliver_cancel(process):
-    """SIGTERM, and SIGKILL 5 seconds later; what trio does by default."""
-    try:
-        process.terminate()
-        await trio.sleep(_GRACE)
-        warnings.warn("process %r ignored SIGTERM for %d seconds (a "
-                      "deliver_cancel of its own may suit it better): now it "
-                      "is killed" % (process, _GRACE), RuntimeWarning)
-        process.kill()
-    except OSError as error:
-        warnings.warn("process %r could not be killed: %r"
-                      % (process, error), RuntimeWarning)
-
-
-class _Helpers:
-    """Tasks that feed and read while the command runs. A cancellation does
-    not reach them: they end with their streams, or by stop()."""
-
-    def __init__(self, nursery):
-        self._nursery = nursery
-        self._scopes = []
-        self._left = 0
-        self._over = trio.Event()
-        self.error = None
-
-    def start(self, work, *args):
-        """Run it beside."""
-        self._left += 1
-        self._nursery.start_soon(self._do, work, args)
-
-    async def _do(self, work, args):
-        scope = trio.CancelScope(shield=True)
-        self._scopes.append(scope)
-        try:
-            with scope:
-                await work(*args)
-        except Exception as error:
-            self.error = self.error or error
-        finally:
-            self._left -= 1
-            if not self._left:
-                self._over.set()
-
-    async def over(self):
-        """Until all have ended."""
-        while self._left:
-            await self._over.wait()
-
-    async def stop(self):
-        """End them."""
-        with trio.CancelScope(shield=True):
-            while self._left:
-                for scope in self._scopes:
-                    scope.cancel()
-                await trio.lowlevel.checkpoint()
-
-
-async def _feed(stream, data):
-    async with stream:
-        try:
-            await stream.send_all(data)
-        except trio.BrokenResourceError:
-            pass  # it does not want more
-
-
-async def _read(stream, chunks):
-    async with stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-
-
-async def _end(process, deliver_cancel):
-    """Ended as deliver_cancel does it, which is over when it has ended; killed
-    if that fails."""
-    failed = []
-    with trio.CancelScope(shield=True):
-        async with trio.open_nursery() as nursery:
-            async def deliver():
-                try:
-                    await deliver_cancel(process)
-                except Exception as error:
-                    failed.append(error)
-                    process.kill()
-
-            nursery.start_soon(deliver)
-            await (process.wait() if process._handed_over
-                   else process._over())
-            nursery.cancel_scope.cancel()
-    if failed:
-        raise failed[0]
-
 
 def _redirected(stdin, capture_stdout, capture_stderr, direct, options):
     """What is wrong with what is asked, and options as open_process has
@@ -543,22 +514,41 @@ async def run_process(command, *, stdin=b"", capture_stdout=False,
         stdin, capture_stdout, capture_stderr,
         task_status is trio.TASK_STATUS_IGNORED, options)
     if deliver_cancel is None:
-        deliver_cancel = _deliver_cancel
-    out, err = [], []
-    failed = None
+        deliver_cancel = by_default
     process = await _open(command, deliver_cancel, **options)
+    out, err = [], []
+    try:
+        await _looked_after(process, data, deliver_cancel, task_status,
+                            out if capture_stdout else None,
+                            err if capture_stderr else None)
+    finally:
+        if isinstance(options.get("family"), str):
+            await _gone(process.family)
+    done = CompletedProcess(
+        process.args, process.returncode,
+        b"".join(out) if capture_stdout else None,
+        b"".join(err) if capture_stderr else None, status=process.status)
+    done.account = process.account
+    if check:
+        checked(done)
+    return done
+
+
+async def _looked_after(process, data, deliver_cancel, task_status, out, err):
+    """Until it has ended, and what it wrote is in the lists."""
+    failed = None
     try:
         async with trio.open_nursery() as nursery:
-            helpers = _Helpers(nursery)
+            helpers = Helpers(nursery)
             try:
                 if data is not None:
-                    helpers.start(_feed, process.stdin, data)
+                    helpers.start(feed, process.stdin, data)
                     process.stdin = process.stdio = None
-                if capture_stdout:
-                    helpers.start(_read, process.stdout, out)
+                if out is not None:
+                    helpers.start(read, process.stdout, out)
                     process.stdout = process.stdio = None
-                if capture_stderr:
-                    helpers.start(_read, process.stderr, err)
+                if err is not None:
+                    helpers.start(read, process.stderr, err)
                     process.stderr = None
                 task_status.started(process)
                 await process.wait()
@@ -567,7 +557,7 @@ async def run_process(command, *, stdin=b"", capture_stdout=False,
                 failed = error
                 if process.returncode is None:
                     try:
-                        await _end(process, deliver_cancel)
+                        await end(process, deliver_cancel)
                     except Exception as worse:
                         failed = worse
                 await helpers.stop()
@@ -578,10 +568,3 @@ async def run_process(command, *, stdin=b"", capture_stdout=False,
         failed = helpers.error
     if failed is not None:
         raise failed
-    done = CompletedProcess(
-        process.args, process.returncode,
-        b"".join(out) if capture_stdout else None,
-        b"".join(err) if capture_stderr else None, status=process.status)
-    if check:
-        done.check_returncode()
-    return done

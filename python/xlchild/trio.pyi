@@ -6,10 +6,10 @@ from typing_extensions import Self
 
 import trio
 
-from . import (CompletedProcess, Lost, Status, _Env, _File, _Id, _Ids, _Kill,
-               _Limits, _Signals, _Text, _Argv)
+from . import (Account, CompletedProcess, Family, Lost, Status, _Env, _File,
+               _Id, _Ids, _Kill, _Limits, _Signals, _Text, _Argv)
 
-__all__ = ["Process", "open_process", "run_process"]
+__all__ = ["Process", "family", "open_process", "run_process"]
 
 _Code = Union[int, Lost]
 
@@ -19,6 +19,7 @@ class Process:
     stderr: Optional[trio.abc.ReceiveStream]
     stdio: Optional[trio.StapledStream]
     args: Any
+    family: Optional[Family]
     @property
     def pid(self) -> int: ...
     def __init__(self, popen: Any, hub: Any,
@@ -30,6 +31,8 @@ class Process:
     def poll(self) -> Optional[_Code]: ...
     @property
     def status(self) -> Optional[Status]: ...
+    @property
+    def account(self) -> Optional[Account]: ...
     async def wait(self) -> _Code: ...
     def send_signal(self, sig: int) -> None: ...
     def terminate(self) -> None: ...
@@ -38,6 +41,9 @@ class Process:
     async def __aenter__(self) -> Self: ...
     async def __aexit__(self, *_: object) -> None: ...
 
+def family(when: str = ..., *, first_signal: int = ..., grace: float = ...,
+           holds: Union[None, str, Iterable[str]] = ...,
+           cgroup_parent: Optional[_Text] = ...) -> Family: ...
 async def open_process(
     command: Union[str, _Argv], *, stdin: _File = ..., stdout: _File = ...,
     stderr: _File = ..., shell: bool = ..., env: _Env = ...,
@@ -52,7 +58,8 @@ async def open_process(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...
@@ -75,7 +82,8 @@ async def run_process(
     nice: Optional[int] = ..., rlimits: _Limits = ..., sigmask: _Signals = ...,
     sigignore: _Signals = ..., pdeathsig: Optional[int] = ...,
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
-    report_stops: bool = ..., search_path: Optional[_Text] = ...,
+    family: Union[None, str, Family] = ..., report_stops: bool = ...,
+    account: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
     close_fds: bool = ..., preexec_fn: Optional[Callable[[], Any]] = ...,
     startupinfo: None = ..., creationflags: int = ..., pipesize: int = ...

@@ -769,7 +769,6 @@ def test_every_public_function_is_reachable():
     for name in by_hand - {"libxl_childproc_setmode", "libxl_event_check",
                            "libxl_event_wait",
                            "libxl_ctx_log",
-                           "libxl_family_when_empty",
                            "libxl_family_opts_init_sized",
                            "libxl_childproc_spec_init_sized",
                            "libxl_childproc_exec_opts_init_sized"}:
