@@ -29,6 +29,8 @@ INTERFACES = ("ocaml/lib/xlchild.mli", "ocaml/lwt/xlchild_lwt.mli",
               "ocaml/forkhelpers/xlchild_forkhelpers.mli",
               "ocaml/forkhelpers_mtime/xlchild_forkhelpers_mtime.mli",
               "ocaml/syslog/xlchild_syslog.mli")
+PARTS = {"ocaml/lib/xlchild.mli": (("Family", "ocaml/lib/family_type.ml"),
+                                   ("Account", "ocaml/lib/account.mli"))}
 LABELS = ("Before", "Effects", "Owns", "Calls", "Threads", "Signals", "Fork",
           "Returns")
 _FUNCTION = re.compile(
@@ -221,7 +223,16 @@ def python():
 
 
 def interface(path):
-    """(module path, declaration, comment) of each item of an .mli."""
+    """(module path, declaration, comment) of each item of an .mli, and of its
+    modules that have files of their own."""
+    return _items(path) + [
+        [".".join(filter(None, (module, inside))), *rest]
+        for module, part in PARTS.get(path, ())
+        for inside, *rest in _items(part)]
+
+
+def _items(path):
+    """Those of one file."""
     text = tree.text(path)
     inside = []
     before = None

@@ -7,7 +7,8 @@
  * stub_callback.c  from the library into OCaml (the only file that does)
  * stub_convert.c   errors, statuses, signals, events: C to OCaml and back
  * stub_command.c   a command record to a libxl_childproc_spec
- * stub_child.c, stub_event.c, stub_exec.c, stub_loop.c   the calls, by topic
+ * stub_child.c, stub_event.c, stub_exec.c, stub_family.c, stub_loop.c   the
+ *                  calls, by topic
  * stub_logger.c    the process that logs for a daemon
  * stub_keeper.c, keeper.c   the process that keeps pidfds for the next life
  * stub_bell.c      waiting for another thread
@@ -26,19 +27,28 @@
 #include <caml/signals.h>
 #include <caml/version.h>
 
+#include <xlchild/account.h>
 #include <xlchild/childproc.h>
 #include <xlchild/ctx.h>
 #include <xlchild/event.h>
 #include <xlchild/exec.h>
+#include <xlchild/family.h>
 #include <xlchild/osevent.h>
 
 /* Beside the library's codes: the context is closed. */
 #define XLO_CLOSED (-1000)
 
 /* What OCaml knows by number only, as the first member of what it is: an
- * evenable, a report, an operation, a registration with the host's loop. Kept
- * until it ends, or the ctx does. */
-enum xlo_kind { XLO_EVGEN, XLO_REPORT, XLO_OPERATION, XLO_FD, XLO_TIMEOUT };
+ * evenable, a report, an operation, a family's emptiness that is asked for, a
+ * registration with the host's loop. Kept until it ends, or the ctx does. */
+enum xlo_kind {
+    XLO_EVGEN,
+    XLO_REPORT,
+    XLO_OPERATION,
+    XLO_EMPTIED,
+    XLO_FD,
+    XLO_TIMEOUT
+};
 
 struct xlo_handle {
     struct xlo_handle *next, **link;
@@ -63,16 +73,30 @@ struct xlo_report {
     struct xlo_handle handle;
 };
 
+/* number is OCaml's here, too */
+struct xlo_emptied {
+    struct xlo_handle handle;
+};
+
 struct xlo_operation {
     struct xlo_handle handle;
     libxl_asyncop_how how;
     libxl_asyncprogress_how started;
     libxl_childproc_exec_result result;
+    int accounted; /* started with LIBXL_SPAWN_ACCOUNT */
 };
 
 /* Fields of Children.Child.t that C fills in, so that what was started is known
  * there before anything can raise. */
-enum xlo_child_field { XLO_CHILD_CONTEXT, XLO_CHILD_ID, XLO_CHILD_PID };
+enum xlo_child_field {
+    XLO_CHILD_CONTEXT,
+    XLO_CHILD_ID,
+    XLO_CHILD_PID,
+    XLO_CHILD_ACCOUNT
+};
+
+/* Fields of Raw.family, likewise. */
+enum xlo_family_field { XLO_FAMILY_CONTEXT, XLO_FAMILY_ID, XLO_FAMILY_CGROUP };
 
 struct xlo_ctx {
     libxl_ctx *ctx;      /* NULL once closed */
@@ -107,6 +131,8 @@ struct xlo_frame {
  * XLO_CLOSED. Runtime lock held. */
 int xlo_begin(value t, struct xlo_frame *frame);
 void xlo_end(struct xlo_frame *frame);
+/* What t is of; never to be used but by a call that has begun. */
+struct xlo_ctx *xlo_ctx_of(value t);
 /* The same for a finaliser, on whatever thread the collector came: nobody made
  * that call, and close waits for its end instead of being refused. */
 #define XLO_OF_COLLECTOR (1LL << 32)
@@ -145,6 +171,14 @@ value xlo_errno_option(int errnoval);
 value xlo_status(int wait_status); /* a Unix.process_status */
 value xlo_ended(const libxl_childproc_result *result);
 value xlo_event(const libxl_event *event);
+value xlo_rusage(const struct rusage *usage);
+value xlo_account(const libxl_childproc_account *account);
+
+/* ---- accounts: stub_account.c ---- */
+
+/* Takes that of a child; without the runtime lock. 0, or a code. */
+int xlo_take_account(libxl_ctx *ctx, libxl_childproc_id id,
+                     libxl_childproc_account *ret);
 
 /* ---- blocking: stub_event.c ---- */
 
@@ -192,10 +226,11 @@ void *xlo_arena_alloc(struct xlo_arena *arena, size_t size); /* NULL: none */
 char *xlo_arena_string(struct xlo_arena *arena, value v, int *ret_rc);
 void xlo_arena_free(struct xlo_arena *arena);
 
-/* Copies a command out of the heap. 0, or a code with *ret_failure set. A start
- * that waits long asks xlo_interrupted with frame (NULL: none does). */
-int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
-                struct xlo_command *ret,
+/* Copies a command out of the heap, for a start of x. 0, or a code with
+ * *ret_failure set. A start that waits long asks xlo_interrupted with frame
+ * (NULL: none does). */
+int xlo_command(struct xlo_arena *arena, value v, struct xlo_ctx *x,
+                struct xlo_frame *frame, struct xlo_command *ret,
                 libxl_childproc_failure *ret_failure);
 int xlo_interrupted(void *frame);
 libxl_kill_policy xlo_kill_policy(value v);
@@ -218,8 +253,12 @@ int xlo_predicate(const libxl_event *event, void *user);
 void xlo_report(libxl_ctx *ctx, const libxl_childproc_result *result,
                 void *user);
 
-/* user is the struct xlo_operation; completed frees it */
-value xlo_outcome(int rc, const libxl_childproc_exec_result *result);
+/* user is the struct xlo_emptied, freed by the call */
+void xlo_emptied(libxl_ctx *ctx, int rc, void *user);
+
+/* user is the struct xlo_operation; completed frees it. account may be NULL */
+value xlo_outcome(int rc, const libxl_childproc_exec_result *result,
+                  const libxl_childproc_account *account);
 void xlo_started(libxl_ctx *ctx, libxl_event *event, void *user);
 void xlo_stream_data(libxl_ctx *ctx, int stream, const void *data,
                      size_t length, void *user);

@@ -27,6 +27,7 @@ enum call_tag {
     CALL_STARTED,
     CALL_STREAM,
     CALL_COMPLETED,
+    CALL_EMPTIED,
     CALL_FD_REGISTER,
     CALL_FD_MODIFY,
     CALL_FD_DEREGISTER,
@@ -346,10 +347,12 @@ static value captured(const libxl_captured *c)
     CAMLreturn(record);
 }
 
-value xlo_outcome(int rc, const libxl_childproc_exec_result *result)
+value xlo_outcome(int rc, const libxl_childproc_exec_result *result,
+                  const libxl_childproc_account *account)
 {
     CAMLparam0();
     CAMLlocal5(record, ended, out, err, late);
+    CAMLlocal1(cost);
 
     ended = xlo_ended(&result->child);
     out = captured(&result->out);
@@ -360,7 +363,10 @@ value xlo_outcome(int rc, const libxl_childproc_exec_result *result)
         late = caml_alloc_small(1, 0);
         Field(late, 0) = record;
     }
-    record = caml_alloc_small(8, 0);
+    cost = Val_int(0);
+    if (account)
+        cost = xlo_ok(xlo_account(account)); /* Some */
+    record = caml_alloc_small(9, 0);
     Field(record, 0) = ended;
     Field(record, 1) = Val_int(rc);
     Field(record, 2) = Val_bool(result->timed_out);
@@ -369,25 +375,46 @@ value xlo_outcome(int rc, const libxl_childproc_exec_result *result)
     Field(record, 5) = out;
     Field(record, 6) = err;
     Field(record, 7) = late;
+    Field(record, 8) = cost;
     CAMLreturn(record);
 }
 
 void xlo_completed(libxl_ctx *ctx, int rc, void *user)
 {
     struct xlo_operation *op = user;
+    libxl_childproc_id id = op->result.child.id;
+    libxl_childproc_account account;
     struct entry e;
+    int has_account =
+        op->accounted && id && !xlo_take_account(ctx, id, &account);
 
-    (void)ctx;
     xlo_handle_unlink(&op->handle);
     if (enter(&e, op->handle.x)) {
         dispatch(&e,
                  block_with(CALL_COMPLETED, 1, FIELDS(op->handle.number),
-                            xlo_outcome(rc, &op->result)),
+                            xlo_outcome(rc, &op->result,
+                                        has_account ? &account : NULL)),
                  0);
         leave(&e);
     }
     libxl_childproc_exec_result_dispose(&op->result);
     free(op);
+}
+
+void xlo_emptied(libxl_ctx *ctx, int rc, void *user)
+{
+    struct xlo_emptied *emptied = user;
+    struct entry e;
+
+    (void)ctx;
+    if (enter(&e, emptied->handle.x)) {
+        dispatch(&e,
+                 block(CALL_EMPTIED, 2, FIELDS(emptied->handle.number, rc)),
+                 0);
+        leave(&e);
+    }
+    xlo_handle_unlink(&emptied->handle);
+    free(emptied);
 }
 
 /* Of a call that waits for it, on whatever thread that is told. */

@@ -163,7 +163,7 @@ value xlchild_ml_spawn(value t, value command_v, value report_v, value child)
     exception = Val_unit;
     frame.exception = &exception;
     xlo_arena_init(&arena);
-    rc = xlo_command(&arena, command_v, &frame, &command, &failure);
+    rc = xlo_command(&arena, command_v, frame.x, &frame, &command, &failure);
     if (rc || (rc = report_of(frame.x, report_v, &report, &made)))
         goto out;
     xlo_release();
@@ -212,7 +212,8 @@ value xlchild_ml_spawn_many(value t, value batch)
     for (i = 0; i < n; i++) {
         value pair = Field(batch, i);
 
-        rc = xlo_command(&arena, Field(pair, 0), NULL, &commands[i], &failure);
+        rc = xlo_command(&arena, Field(pair, 0), frame.x, NULL, &commands[i],
+                         &failure);
         if (rc ||
             (rc = report_of(frame.x, Field(pair, 1), &reports[i], &made[i])))
             goto out;

@@ -37,7 +37,8 @@ enum command_field {
     CGROUP,
     ON_FREE,
     KILL,
-    EXITED_GRACE
+    EXITED_GRACE,
+    FAMILY
 };
 
 /* ---- the arena ---- */
@@ -229,6 +230,19 @@ static int copy_signals(value v, sigset_t *set, const sigset_t **ret)
     return 0;
 }
 
+/* One that was closed is known to be no more by its number. */
+static int copy_family(value v, const struct xlo_ctx *x,
+                       libxl_childproc_spec *spec)
+{
+    if (!Is_block(v))
+        return 0;
+    v = Field(v, 0);
+    spec->family = Long_val(Field(v, XLO_FAMILY_ID));
+    if (!spec->family || xlo_ctx_of(Field(v, XLO_FAMILY_CONTEXT)) != x)
+        return ERROR_INVAL;
+    return 0;
+}
+
 libxl_kill_policy xlo_kill_policy(value v)
 {
     value signo = Field(v, 0);
@@ -242,8 +256,9 @@ libxl_kill_policy xlo_kill_policy(value v)
 
 /* ---- the whole ---- */
 
-int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
-                struct xlo_command *ret, libxl_childproc_failure *ret_failure)
+int xlo_command(struct xlo_arena *arena, value v, struct xlo_ctx *x,
+                struct xlo_frame *frame, struct xlo_command *ret,
+                libxl_childproc_failure *ret_failure)
 {
     libxl_childproc_spec *spec = &ret->spec;
     int rc;
@@ -276,6 +291,8 @@ int xlo_command(struct xlo_arena *arena, value v, struct xlo_frame *frame,
         ret_failure->argument = "sigignore";
     else if ((rc = copy_string_option(arena, Field(v, CGROUP), &spec->cgroup)))
         ret_failure->argument = "cgroup";
+    else if ((rc = copy_family(Field(v, FAMILY), x, spec)))
+        ret_failure->argument = "family";
     if (rc) {
         if (rc == ERROR_NOMEM)
             *ret_failure = (libxl_childproc_failure){

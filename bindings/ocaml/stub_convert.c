@@ -95,7 +95,7 @@ static double seconds(struct timeval t)
     return t.tv_sec + t.tv_usec / 1e6;
 }
 
-static value usage(const struct rusage *r)
+value xlo_rusage(const struct rusage *r)
 {
     CAMLparam0();
     CAMLlocal3(record, user, system);
@@ -130,7 +130,7 @@ value xlo_ended(const libxl_childproc_result *result)
     }
     rusage = Val_int(0);
     if (result->has_rusage) {
-        record = usage(&result->rusage);
+        record = xlo_rusage(&result->rusage);
         rusage = some(record);
     }
     failure = Val_int(0);

@@ -75,6 +75,11 @@ void xlo_end(struct xlo_frame *frame)
     atomic_fetch_sub(&frame->x->uses, frame->weight);
 }
 
+struct xlo_ctx *xlo_ctx_of(value t)
+{
+    return Ctx_val(Field(t, 0));
+}
+
 void xlo_release(void)
 {
     caml_enter_blocking_section_no_pending();

@@ -113,10 +113,11 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
     libxl_asyncop_how how = {.callback = xlo_waited};
     libxl_childproc_failure failure = {.stage = LIBXL_STAGE_NONE};
     libxl_childproc_exec_opts opts;
+    libxl_childproc_account account;
     struct xlo_command command;
     struct xlo_arena arena;
     struct xlo_frame frame;
-    int gone = 0;
+    int gone = 0, has_account = 0;
     int rc = xlo_begin(t, &frame);
 
     if (rc)
@@ -133,9 +134,10 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
     exception = Val_unit;
     frame.exception = &exception;
     xlo_arena_init(&arena);
-    rc = xlo_command(&arena, command_v, &frame, &command, &failure);
+    rc = xlo_command(&arena, command_v, frame.x, &frame, &command, &failure);
     if (rc)
         goto out;
+    w->op.accounted = (command.spec.flags & LIBXL_SPAWN_ACCOUNT) != 0;
     w->waited.wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->waited.wake < 0) {
         failure.stage = LIBXL_STAGE_PREPARE;
@@ -155,6 +157,12 @@ value xlchild_ml_exec(value t, value command_v, value options_v, value token)
     xlo_retake();
     if (!rc)
         rc = wait_for_it(&frame, &how, &w->waited, &exception, &gone);
+    if (!gone && w->op.accounted && w->op.result.child.id) {
+        xlo_release();
+        has_account = !xlo_take_account(frame.x->ctx, w->op.result.child.id,
+                                        &account);
+        xlo_retake();
+    }
 out:
     if (w->waited.wake >= 0 && !gone)
         close(w->waited.wake);
@@ -172,7 +180,8 @@ out:
         caml_raise(exception);
     }
     if (!rc || w->op.result.child.id)
-        outcome = xlo_ok(xlo_outcome(rc, &w->op.result));
+        outcome = xlo_ok(xlo_outcome(rc, &w->op.result,
+                                     has_account ? &account : NULL));
     else
         outcome = xlo_error(rc, &failure);
     libxl_childproc_exec_result_dispose(&w->op.result);
@@ -205,12 +214,13 @@ value xlchild_ml_exec_start(value t, value command_v, value options_v,
     op->how.callback = xlo_completed;
     op->how.u.for_callback = op;
     how = op->how; /* op may be gone before the call returns */
-    rc = xlo_command(&arena, command_v, NULL, &command, &failure);
+    rc = xlo_command(&arena, command_v, frame.x, NULL, &command, &failure);
     if (!rc && (rc = copy_options(&arena, options_v, op, &opts))) {
         failure.stage = LIBXL_STAGE_ARGUMENT;
         failure.argument = "stream";
     }
     if (!rc) {
+        op->accounted = (command.spec.flags & LIBXL_SPAWN_ACCOUNT) != 0;
         xlo_release();
         rc = libxl_childproc_exec(frame.x->ctx, &command.spec, &opts,
                                   &op->result, &failure, &how);

@@ -2,6 +2,7 @@
 
 open Types
 open Errors
+open Handover
 
 type report =
   | Hold
@@ -16,7 +17,14 @@ module Child = struct
   let id (child : t) = child.id
   let context (child : t) = child.context
 
+  (* It is taken once, by whichever thread comes first, and kept here. Letting
+     go of the child would drop it. *)
+  let take_account (child : t) =
+    if child.accounted && child.child_account = None then
+      ignore (Raw.account_take child.context child)
+
   let known (child : t) ended =
+    take_account child;
     child.child_ended <- Some ended;
     (* whoever waits, too, finds it here *)
     if not child.kept then ignore (Raw.detach child.context child.id)
@@ -50,6 +58,21 @@ module Child = struct
     | Result.Error { code = Timed_out; _ } -> None
     | Result.Error e -> raise (Error e)
 
+  (* Another thread has taken it, and is on its way back. *)
+  let rec when_taken (child : t) looks =
+    if child.child_account = None && looks > 0 then begin
+      ignore (Raw.poll [||] 1);
+      when_taken child (looks - 1)
+    end
+
+  let most_looks = 1000 (* a millisecond each *)
+
+  let account (child : t) =
+    take_account child;
+    if child.accounted && child.child_ended <> None then
+      when_taken child most_looks;
+    child.child_account
+
   let kill_result ?(scope = Process) (child : t) signal =
     plain (Raw.kill child.context child.id signal scope)
 
@@ -71,13 +94,17 @@ module Child = struct
 end
 
 (* The report as C takes it, and the number of its closure. *)
-let raw_report (t : Raw.t) : report -> Raw.report * int = function
+let raw_report (t : Raw.t) child : report -> Raw.report * int = function
   | Hold -> (Raw.Hold, 0)
   | Silent -> (Raw.Silent, 0)
   | Event tag -> (Raw.Event tag, 0)
   | Callback f ->
       let number = Raw.fresh () in
-      Raw.add t.reports number f;
+      Raw.add t.reports number
+        (if not child.Raw.accounted then f
+        else fun ended ->
+          Child.take_account child;
+          f ended);
       (Raw.Callback number, number)
 
 let drop_report (t : Raw.t) number =
@@ -97,18 +124,21 @@ let let_dropped_go (t : Raw.t) =
       (fun id -> ignore (Raw.detach t id))
       (Atomic.exchange t.dropped [])
 
-let new_child context : Raw.child =
-  { context; id = 0; pid = 0; report_number = 0; child_ended = None;
-    kept = false }
+let new_child ?(accounted = false) context : Raw.child =
+  { context; id = 0; pid = 0; child_account = None; accounted;
+    report_number = 0; child_ended = None; kept = false }
 
-let held_child context =
-  let child = new_child context in
+let held_child context accounted =
+  let child = new_child context ~accounted in
   Gc.finalise let_go child;
   child
 
-let child_for t : report -> Raw.child = function
-  | Hold -> held_child t
-  | Silent | Event _ | Callback _ -> new_child t
+let child_for ?(accounted = false) t : report -> Raw.child = function
+  | Hold -> held_child t accounted
+  | Silent | Event _ | Callback _ -> new_child t ~accounted
+
+let child_of t command report =
+  child_for t report ~accounted:(Command.is_accounted command)
 
 (* Of one that is started nobody knows when this is called: it is ended. *)
 let abandon (child : Raw.child) =
@@ -117,7 +147,7 @@ let abandon (child : Raw.child) =
 
 let start_into child t command report =
   let_dropped_go t;
-  let raw, number = raw_report t report in
+  let raw, number = raw_report t child report in
   child.Raw.report_number <- number;
   match Raw.spawn t command raw child with
   | Ok () -> Ok ()
@@ -125,29 +155,12 @@ let start_into child t command report =
       drop_report t number;
       about command (checked t e)
 
-(* [into] makes [child] a process's. Whatever is raised meanwhile, [undo] comes
-   first; the answer is there before, so that nothing is raised after. *)
-let handed_over_result child ~undo into =
-  let ok = Ok child in
-  try match into child with Ok () -> ok | Result.Error _ as e -> e
-  with exn ->
-    undo child;
-    raise exn
-
-let handed_over child ~undo into =
-  try
-    get (into child);
-    child
-  with exn ->
-    undo child;
-    raise exn
-
 let start_result ?(report = Hold) t command =
-  handed_over_result (child_for t report) ~undo:abandon (fun child ->
+  handed_over_result (child_of t command report) ~undo:abandon (fun child ->
       start_into child t command report)
 
 let start ?(report = Hold) t command =
-  handed_over (child_for t report) ~undo:abandon (fun child ->
+  handed_over (child_of t command report) ~undo:abandon (fun child ->
       start_into child t command report)
 
 let not_started command (ended : ended) =
@@ -204,14 +217,15 @@ let with_child t command f =
 let start_many t batch =
   let_dropped_go t;
   let children =
-    Array.of_list (List.map (fun (_, report) -> child_for t report) batch)
+    Array.of_list
+      (List.map (fun (command, report) -> child_of t command report) batch)
   in
   try
     let prepared =
       Array.of_list
         (List.mapi
            (fun i (command, report) ->
-             let raw, number = raw_report t report in
+             let raw, number = raw_report t children.(i) report in
              children.(i).report_number <- number;
              (command, raw, children.(i)))
            batch)
@@ -269,7 +283,7 @@ let pid_of_pidfd fd =
 
 let adopt_into child (t : Raw.t) identity report =
   let_dropped_go t;
-  let raw, number = raw_report t report in
+  let raw, number = raw_report t child report in
   child.Raw.report_number <- number;
   let pid, ticks, pidfd =
     match identity with

@@ -56,6 +56,9 @@ let bit_of_flag = function
   | Hold_pid -> Raw.bit 18
   | Nowait -> Raw.bit 19
 
+let account_bit = Raw.bit 21
+let is_accounted (c : command) = c.flags land account_bit <> 0
+
 let nowait (c : command) : command =
   { c with flags = c.flags lor bit_of_flag Nowait }
 
@@ -86,7 +89,7 @@ let folder_of = function
 let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
     ?(fds = Fd_map.empty) ?(flags = []) ?(session = Same_session) ?ctty ?uid
     ?gid ?groups ?umask ?nice ?pdeathsig ?(rlimits = []) ?sigmask ?sigignore
-    ?cgroup ?(on_close = Detach) ?(kill = default_kill) ?exited_grace program
+    ?cgroup ?family ?(account = false) ?(on_close = Detach) ?(kill = default_kill) ?exited_grace program
     arguments : command =
   let given bit_number option =
     match option with None -> 0 | Some _ -> Raw.bit bit_number
@@ -118,6 +121,7 @@ let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
       List.fold_left
         (fun bits flag -> bits lor bit_of_flag flag)
         ((if search then Raw.bit 0 else 0)
+        lor (if account then account_bit else 0)
         lor session_bit lor given 8 uid lor given 9 gid lor given 10 groups
         lor given 11 umask lor given 12 nice lor given 13 pdeathsig
         lor given 14 ctty)
@@ -138,4 +142,5 @@ let command ?path ?argv0 ?(search = true) ?search_path ?env ?cwd ?cwd_fd
     kill;
     exited_grace_ms =
       (match exited_grace with None -> -1 | Some s -> milliseconds s);
+    family;
   }

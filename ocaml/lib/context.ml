@@ -37,6 +37,8 @@ let unopened log : t =
     reports = Atomic.make Raw.Numbers.empty;
     operations = Atomic.make Raw.Numbers.empty;
     dropped = Atomic.make [];
+    emptied = Atomic.make Raw.Numbers.empty;
+    forgotten = Atomic.make [];
     registrations = Atomic.make Raw.Numbers.empty;
   }
 
@@ -81,6 +83,7 @@ let close_result (t : t) =
       Atomic.set t.stash [];
       Atomic.set t.reports Raw.Numbers.empty;
       Atomic.set t.operations Raw.Numbers.empty;
+      Atomic.set t.emptied Raw.Numbers.empty;
       Atomic.set t.registrations Raw.Numbers.empty;
       Raw.raise_kept t;
       Ok ()

@@ -13,32 +13,6 @@ let bit n = 1 lsl n
 type ctx
 (* a custom block *)
 
-(* Read by position in stub_command.c. *)
-type command = {
-  path : string option;
-  argv : string array;
-  env : string array option;
-  search_path : string option;
-  cwd : string option;
-  fds : (int * fd_source) array;
-  flags : int;
-  group : int;
-  uid : int;
-  gid : int;
-  groups : int array;
-  umask : int;
-  nice : int;
-  pdeathsig : int;
-  ctty : Unix.file_descr option;
-  rlimits : rlimit array;
-  sigmask : int array option;
-  sigignore : int array option;
-  cgroup : string option;
-  on_close : on_close;
-  kill : kill_policy;
-  exited_grace_ms : int;
-}
-
 type report = Hold | Silent | Event of int | Callback of int
 
 (* kind, descriptor, path or data, limit *)
@@ -70,6 +44,25 @@ type raw_outcome = {
   raw_out : captured;
   raw_err : captured;
   late : failure option;  (* why it could not be started after all *)
+  raw_account : account option;
+}
+
+(* Read by position in stub_family.c: signals are the system's. *)
+type family_opts = {
+  end_when : int;
+  end_signal : int;
+  end_grace_ms : int;
+  holds : int;  (* bits; 0: any *)
+  cgroup_parent : string option;
+}
+
+type family_state = {
+  held_by : int;
+  no_better : string option;
+  was_started : bool;
+  is_empty : bool;
+  is_ending : bool;
+  of_pid : int;
 }
 
 type raw_diagnosis = {
@@ -98,6 +91,7 @@ type call =
   | Op_started of int * int * Pid.t
   | Op_stream of int * int * string
   | Op_completed of int * raw_outcome
+  | Emptied of int * int
   | Fd_register of int * Unix.file_descr * int
   | Fd_modify of int * int
   | Fd_deregister of int
@@ -139,7 +133,44 @@ type t = {
   reports : (ended -> unit) Numbers.t Atomic.t;
   operations : operation Numbers.t Atomic.t;
   dropped : int list Atomic.t;  (* held children that nobody can ask for *)
+  emptied : (int -> unit) Numbers.t Atomic.t;  (* told a code *)
+  forgotten : int list Atomic.t;  (* families that nobody can ask for *)
   registrations : registration Numbers.t Atomic.t;
+}
+
+(* Made before its child. C sets [family_id] and [family_cgroup] when there is
+   one. *)
+type family = {
+  of_context : t;
+  mutable family_id : int;  (* 0: there is none, or it was closed *)
+  mutable family_cgroup : string option;
+}
+
+(* Read by position in stub_command.c. *)
+type command = {
+  path : string option;
+  argv : string array;
+  env : string array option;
+  search_path : string option;
+  cwd : string option;
+  fds : (int * fd_source) array;
+  flags : int;
+  group : int;
+  uid : int;
+  gid : int;
+  groups : int array;
+  umask : int;
+  nice : int;
+  pdeathsig : int;
+  ctty : Unix.file_descr option;
+  rlimits : rlimit array;
+  sigmask : int array option;
+  sigignore : int array option;
+  cgroup : string option;
+  on_close : on_close;
+  kill : kill_policy;
+  exited_grace_ms : int;
+  family : family option;  (* of the context that starts it *)
 }
 
 (* A started child. C sets [id] and [pid] when there is one: whatever is raised
@@ -148,6 +179,8 @@ type child = {
   context : t;
   mutable id : int;  (* 0: there is none *)
   mutable pid : int;
+  mutable child_account : account option;  (* C sets it, too; known for ever *)
+  accounted : bool;
   mutable report_number : int;  (* of a callback; 0 *)
   mutable child_ended : ended option;  (* known for ever *)
   mutable kept : bool;  (* after its end, for the sake of its group *)
@@ -241,6 +274,33 @@ external adopt :
   child ->
   (unit, failure) result
   = "xlchild_ml_adopt_bytecode" "xlchild_ml_adopt"
+
+external account_take : t -> child -> int = "xlchild_ml_account_take"
+
+external family_new : t -> family_opts -> family -> (unit, failure) result
+  = "xlchild_ml_family_new"
+
+external family_free : t -> int -> (unit, failure) result
+  = "xlchild_ml_family_free"
+
+external family_sweep : t -> int -> bool = "xlchild_ml_family_sweep"
+
+external family_look : t -> int -> (family_state, failure) result
+  = "xlchild_ml_family_look"
+
+external family_wait : t -> int -> int -> (unit, failure) result
+  = "xlchild_ml_family_wait"
+
+external family_when_empty : t -> int -> int -> (unit, failure) result
+  = "xlchild_ml_family_when_empty"
+
+external family_hold_name : int -> string = "xlchild_ml_family_hold_name"
+
+external family_signal : t -> int -> int -> (unit, failure) result
+  = "xlchild_ml_family_signal"
+
+external family_end : t -> int -> int -> int -> (unit, failure) result
+  = "xlchild_ml_family_end"
 
 external diagnose : t -> (raw_diagnosis, failure) result
   = "xlchild_ml_diagnose"
@@ -399,6 +459,13 @@ let run t = function
       | Some operation ->
           remove t.operations number;
           operation.on_complete outcome;
+          0)
+  | Emptied (number, rc) -> (
+      match Numbers.find_opt number (Atomic.get t.emptied) with
+      | None -> 0
+      | Some f ->
+          remove t.emptied number;
+          f rc;
           0)
   | Fd_register (number, fd, events) -> (
       match t.loop with

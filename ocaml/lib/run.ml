@@ -53,6 +53,7 @@ let outcome_of command (o : Raw.raw_outcome) =
     stdin_written = o.written;
     out = o.raw_out;
     err = o.raw_err;
+    account = o.raw_account;
   }
 
 (* A command under way: the streams' closures, and the first that raised. *)
@@ -99,7 +100,7 @@ let raise_stream running =
   | None -> ()
   | Some (exn, backtrace) -> Printexc.raise_with_backtrace exn backtrace
 
-let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
+let run_alone ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
     ?timeout ?(until_eof = false) ?started (t : Raw.t) command =
   Raw.raise_kept t;
   let out = closure_of (stdout :> [ output | `Merge ]) in
@@ -131,12 +132,59 @@ let run_result ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
       | { ending = Not_started e; _ } -> Result.Error e
       | outcome -> Ok outcome)
 
-let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command =
-  get (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command)
+(* ---- with a family of its own ---- *)
+
+let last_wait = 10. (* for who has been sent SIGKILL *)
+
+(* Of a run that did not complete the kill policy has ended the family. *)
+let is_ending policy family (result : (outcome, error) result) =
+  let cut_short =
+    match result with
+    | Ok { ending = Timeout | Abort | Out_of_memory; _ } ->
+        policy <> Family.Never
+    | Ok _ | Result.Error _ -> false
+  in
+  cut_short
+  || match Family.look_result family with
+     | Ok state -> state.ending
+     | Result.Error _ -> false
+
+let wait_for_the_last family =
+  ignore (Family.wait_result ~timeout:last_wait family)
+
+let in_family policy t (command : Raw.command) f =
+  if command.family <> None then Family.wrong "family"
+  else
+    Family.with_family ~policy t @@ fun family ->
+    match f { command with family = Some family } with
+    | result ->
+        if is_ending policy family result then wait_for_the_last family;
+        result
+    | exception exn ->
+        let backtrace = Printexc.get_raw_backtrace () in
+        if policy <> Family.Never then begin
+          ignore (Family.stop_result family);
+          wait_for_the_last family
+        end;
+        Printexc.raise_with_backtrace exn backtrace
+
+let run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t
+    command =
+  let go =
+    run_alone ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t
+  in
+  match family with
+  | None -> go command
+  | Some policy -> in_family policy t command go
+
+let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t command =
+  get
+    (run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t
+       command)
 
 type operation = { op_context : Raw.t; op_number : int }
 
-let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
+let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
     ?(stderr = `Inherit) ?timeout ?(until_eof = false) ?started (t : Raw.t) command
     complete =
   let stdout = (stdout :> [ output | `Merge ]) in
@@ -168,11 +216,47 @@ let run_async_result ?(stdin = `Null) ?(stdout = `Inherit)
       Raw.remove t.operations number;
       about command (checked t e)
 
-let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t command
-    complete =
+(* The outcome comes when it is empty, or nobody can tell. *)
+let when_over policy family complete outcome =
+  let close () = ignore (Family.close_result family) in
+  let finish _ =
+    close ();
+    complete outcome
+  in
+  if not (is_ending policy family (Ok outcome)) then finish ()
+  else
+    match Family.when_empty_result family finish with
+    | Ok () -> ()
+    | Result.Error _ -> finish ()
+
+let run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
+    ?family t (command : Raw.command) complete =
+  let go = run_async_alone ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t in
+  match family with
+  | None -> go command complete
+  | Some _ when command.family <> None -> Family.wrong "family"
+  | Some policy -> (
+      match Family.create_result ~policy t with
+      | Result.Error _ as e -> e
+      | Ok family -> (
+          match
+            go
+              { command with family = Some family }
+              (when_over policy family complete)
+          with
+          | Ok _ as ok -> ok
+          | Result.Error _ as e ->
+              Family.abandon family;
+              e
+          | exception exn ->
+              Family.abandon family;
+              raise exn))
+
+let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t
+    command complete =
   get
-    (run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t
-       command complete)
+    (run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
+       ?family t command complete)
 
 let abort_result op = plain (Raw.abort op.op_context op.op_number)
 let abort op = get (abort_result op)

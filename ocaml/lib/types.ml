@@ -132,6 +132,52 @@ type ended = {
           why *)
 }
 
+(** {1 What it cost} *)
+
+(** Who ended a child. The kernel does not tell who sent a signal; it is known
+    what this library sent, and what the memory killer counted. *)
+type ended_by =
+  | By_unknown  (** the status is lost, or there is none *)
+  | By_itself  (** it exited, whatever it was sent before *)
+  | By_timeout  (** of its run *)
+  | By_abort  (** {!Xlchild.abort}, or its output could not be kept *)
+  | By_kill
+      (** {!Xlchild.Child.kill} or [terminate], or with its family
+          ({!Xlchild.Family.signal}, [stop]) *)
+  | By_memory_killer
+      (** SIGKILL, not ours, and in its own cgroup the kernel has killed for want
+          of memory *)
+  | By_others
+      (** a signal that this library did not send: of another process, of itself
+          ([abort]), or of the kernel (SIGSEGV) *)
+
+(** Why a child died, and what it cost: of one that was started with
+    [~account:true]. [None] is "not known". *)
+type account = {
+  ended_by : ended_by;
+  perhaps : bool;  (** [ended_by] is likely, and not proved *)
+  core_dumped : bool option;
+  sent : (ended_by * int) option;
+      (** the last signal of ours that the kernel took for it, whatever came of
+          that: why, and which, in OCaml's numbering *)
+  exec_time : float option;
+      (** seconds since the start was asked for, until it had become its program
+          … *)
+  end_time : float option;  (** … and until its end was noticed *)
+  usage : rusage option;
+      (** of the child and what it waited for; only where the library reaped it *)
+  memory_kills : int option;
+      (** of its own cgroup, as all that follow: processes killed for want of
+          memory since the start *)
+  cpu_time : float option;  (** seconds since the start *)
+  memory_peak : int option;  (** bytes, since the cgroup was made … *)
+  pids_peak : int option;  (** … threads at a time … *)
+  memory_stall : float option;
+      (** … and for how many seconds somebody in it waited for memory … *)
+  cpu_stall : float option;  (** … for a processor … *)
+  io_stall : float option;  (** … for a device *)
+}
+
 (** {1 Events} *)
 
 (** The tag is what the host gave when it asked for the event. *)
@@ -234,6 +280,7 @@ type outcome = {
   stdin_written : int;  (** bytes of the input that the child's pipe took *)
   out : captured;
   err : captured;
+  account : account option;  (** where the command asked for it *)
 }
 
 (** {1 Diagnosis} *)

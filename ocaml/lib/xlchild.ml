@@ -5,6 +5,7 @@ module Pid = Pid
 include Errors
 include Context
 module Environment = Environment
+module Family = Family
 include Command
 include Children
 include Events
@@ -14,5 +15,6 @@ module Status = Show.Status
 module Error = Show.Error
 module Ended = Show.Ended
 module Outcome = Show.Outcome
+module Account = Account
 module Rlimit = Limits
 include Diagnosis

@@ -197,6 +197,10 @@ type flag =
       (** the start returns once there is a process, whatever keeps its program
           from being executed; see {!not_started} *)
 
+(** A child's whole family, held: whoever the child has started, and they in turn.
+    A thing of its own, made before its child, and outliving it. *)
+module Family : Family_type.S with type context := t
+
 type session =
   | Same_session
   | New_session
@@ -228,6 +232,8 @@ val command :
   ?sigmask:int list ->
   ?sigignore:int list ->
   ?cgroup:string ->
+  ?family:Family.t ->
+  ?account:bool ->
   ?on_close:on_close ->
   ?kill:kill_policy ->
   ?exited_grace:float ->
@@ -251,6 +257,13 @@ val command :
 
     [pdeathsig] is sent when the {e thread} that started the child ends.
 
+    [family] holds the child and whom it starts: one of the context that starts
+    it, and that has had no child yet; else the start raises [Error] with
+    [Invalid] and argument [family]. It may say what the cgroup and the kill
+    policy's scope are, and makes the child lead a group. With [account] it is
+    told why the child died, and what it cost: {!Child.account}, and [account] of
+    outcomes; not with report [Silent].
+
     A NUL inside a string is refused at the start, naming the member. *)
 
 val with_fds : (int * fd_source) list -> command -> command
@@ -267,6 +280,9 @@ val kill_at_once : scope -> kill_policy
 
 val default_kill : kill_policy
 (** SIGTERM, 5 seconds, SIGKILL, to the process alone. *)
+
+(** Why a child died, and what it cost, where the command asked for that. *)
+module Account = Account
 
 (** {1 Starting children} *)
 
@@ -304,6 +320,12 @@ module Child : sig
 
   val poll : t -> ended option
   (** How it ended, if it has; as {!wait}. *)
+
+  val account : t -> Account.t option
+  (** Why it died, and what it cost: of one whose command has [~account:true],
+      once its end has been noticed; the same for ever. Of a child whose report is
+      an [Event] it is kept with the context until this asks for it. [None] after
+      {!detach}, and of one that {!find} found. *)
 
   (** {2 Killing} *)
 
@@ -481,6 +503,7 @@ val run :
   ?timeout:float ->
   ?until_eof:bool ->
   ?started:(Pid.t -> unit) ->
+  ?family:Family.policy ->
   t ->
   command ->
   outcome
@@ -492,6 +515,20 @@ val run :
     {!val-wait}; one that raises ends the child by its policy, and is raised
     when that is reaped.
 
+    With [family] the command has a {!Family} of its own that is ended by that
+    policy, with SIGKILL: [~family:Always] leaves nothing behind, where a cgroup
+    may be made, and nothing of the command's group elsewhere. Whoever has been
+    sent SIGKILL is waited for, for at most 10 seconds.
+    {[
+      let () =
+        Xlchild.with_context @@ fun ctx ->
+        let leaves = Xlchild.command "sh" [ "-c"; "sleep 1000 &" ] in
+        let o =
+          Xlchild.run ctx ~family:Xlchild.Family.Always ~stdout:`Null leaves
+        in
+        assert (Xlchild.Outcome.is_success o)
+    ]}
+
     Raises [Error] where the command could not be started; a command that fails
     is an outcome. *)
 
@@ -502,6 +539,7 @@ val run_result :
   ?timeout:float ->
   ?until_eof:bool ->
   ?started:(Pid.t -> unit) ->
+  ?family:Family.policy ->
   t ->
   command ->
   (outcome, error) result
@@ -517,6 +555,7 @@ val run_async :
   ?timeout:float ->
   ?until_eof:bool ->
   ?started:(Pid.t -> unit) ->
+  ?family:Family.policy ->
   t ->
   command ->
   (outcome -> unit) ->
@@ -524,7 +563,8 @@ val run_async :
 (** The same, without waiting: [started] is called with the pid, and the last
     closure once with the outcome, both maybe before the call returns. A start
     that fails later than the call returns is an outcome, too: its [ending] is
-    [Not_started]. *)
+    [Not_started]. With [family] the outcome comes when whoever was ended is
+    gone. *)
 
 val run_async_result :
   ?stdin:input ->
@@ -533,6 +573,7 @@ val run_async_result :
   ?timeout:float ->
   ?until_eof:bool ->
   ?started:(Pid.t -> unit) ->
+  ?family:Family.policy ->
   t ->
   command ->
   (outcome -> unit) ->

@@ -23,14 +23,8 @@ NOT_BOUND = {
         "behind libxl_childproc_spec_init",
     "libxl_ctx_log":
         "a host of OCaml's has its own log, and knows what it logs",
-    "libxl_childproc_account_take":
-        "accounts are not bound here yet",
-    **dict.fromkeys(
-        ("libxl_family_end", "libxl_family_free", "libxl_family_hold_name",
-         "libxl_family_look", "libxl_family_new", "libxl_family_opts_init",
-         "libxl_family_opts_init_sized", "libxl_family_signal",
-         "libxl_family_wait", "libxl_family_when_empty"),
-        "families are not bound here yet"),
+    "libxl_family_opts_init_sized":
+        "behind libxl_family_opts_init",
     "libxl_event_wait":
         "wait is a loop of its own, which handlers and closures that raise end",
     "libxl_childproc_setmode":

@@ -33,4 +33,6 @@ let () =
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);
       ("groups", Test_groups.cases);
+      ("family", Test_family.cases);
+      ("account", Test_account.cases);
     ]
