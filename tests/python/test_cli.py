@@ -289,7 +289,7 @@ def test_tags(style):
     done = out(style, "--tag", "-j1", "seq", ":::", "30000")
     assert done == b"".join(b"30000\t%d\n" % n for n in range(1, 30001))
     assert sorted(out(style, "--tag", "echo", ":::", "a", "b", ":::", "c")
-                  .splitlines()) == [b"a\tc\ta c", b"b\tc\tb c"]
+                  .splitlines()) == [b"a c\ta c", b"b c\tb c"]
 
 
 def test_results_stay_in_files(tmp_path):

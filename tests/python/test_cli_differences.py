@@ -12,6 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from clitools import in_folder, programs
 from conftest import ROOT
 
 from xlchild.cli._options import Wrong, parsed
@@ -59,19 +60,7 @@ def rows():
 
 def run(command, folder, path):
     """(exit status, output, errors) in a folder with the files."""
-    folder.mkdir(parents=True)
-    for name, text in FILES.items():
-        (folder / name).write_text(text)
-    env = dict(os.environ, LC_ALL="C.UTF-8", HOME=str(folder),
-               PATH="%s:%s" % (path, os.environ["PATH"]))
-    for name in ("PYTHONPATH", "MAKEFLAGS", "PARALLEL"):
-        env.pop(name, None)
-    done = subprocess.run(["bash", "-c", command], env=env, cwd=folder,
-                          stdin=subprocess.DEVNULL, timeout=SECONDS,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          start_new_session=True)
-    return (done.returncode, done.stdout.decode(errors="replace"),
-            done.stderr.decode(errors="replace"))
+    return in_folder(command, folder, path, FILES, SECONDS)
 
 
 def compared(row, folder, path):
@@ -99,22 +88,8 @@ def compared(row, folder, path):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     """Every row, run."""
-    for program in ("xargs", "parallel"):
-        assert shutil.which(program), "%s is not installed" % program
     folder = tmp_path_factory.mktemp("rows")
-    path = folder / "bin"
-    path.mkdir()
-    script = path / "xlchild"
-    script.write_text(
-        "#!%s\nimport sys\nsys.path.insert(0, %r)\n"
-        "from xlchild.cli import main\nsys.exit(main())\n"
-        % (sys.executable, str(ROOT / "build/python")))
-    script.chmod(0o755)
-    # it asks once in each home to be cited
-    quiet = path / "parallel"
-    quiet.write_text("#!/bin/sh\nexec %s --will-cite \"$@\"\n"
-                     % shutil.which("parallel"))
-    quiet.chmod(0o755)
+    path = programs(folder)
     with ThreadPoolExecutor(2) as executor:
         return list(executor.map(
             lambda numbered: compared(
@@ -128,7 +103,7 @@ def test_nothing_differs_in_silence(outcomes):
              if row.found != row.verdict]
     assert wrong == []
     found = [row.verdict for row in outcomes]
-    assert len(found) == 130 and found.count("same") >= 80
+    assert len(found) == 170 and found.count("same") >= 100
     for row in outcomes:
         assert bool(row.why) == (row.verdict == "different"), row
         assert row.verdict != "refused" or len(row.words) > 20, row

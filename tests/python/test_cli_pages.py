@@ -102,7 +102,7 @@ def test_version():
 def test_values_that_say_what_they_need():
     """Each option that takes a value names itself where it is wrong."""
     for option in TABLE:
-        if option.convert is None:
+        if option.convert is None or option.dest == "tag":  # any text
             continue
         name = option.shown
         with pytest.raises(Wrong) as wrong:

@@ -23,10 +23,11 @@ class Commands:
 
     wanted(command, seq) says whether one is to be run. The numbers of those
     that are run, and the tags, are kept until taken. fed: rows are blocks of
-    bytes for standard input.
+    bytes for standard input. The number of rows is known if they are a list.
     """
 
     def __init__(self, rows, template, wanted=None, tag=None, fed=False):
+        self.rows = len(rows) if isinstance(rows, list) else None
         self._rows = iter(rows)
         self._template = template
         self._wanted = wanted
@@ -83,7 +84,7 @@ class Commands:
         if self._seq != self._index + 1:
             self._seqs[self._index] = self._seq
         if self._tag is not None:
-            self._tags[self._index] = "\t".join(values) \
+            self._tags[self._index] = " ".join(values) \
                 if self._tag is True else self._tag.text(values, self._seq)
         self._index += 1
         return (command, row) if self._fed and shown is command else command
@@ -232,8 +233,9 @@ def commands_of(options, wanted):
         names = []
     else:
         rows, names = rows_of(options)
-    context = options.pack == "X" or "context" in options.given \
-        and options.pack != "m"
+    given = options.given
+    context = options.pack == "X" or "context" in given \
+        or "lines" in given and options.pack is None
     template = Template(options.command, options.replace, options.shell,
                         context, names)
     if options.pipe and template.takes_values:
@@ -245,9 +247,11 @@ def commands_of(options, wanted):
             options.max_args if "max_args" in options.given else 0,
             options.max_chars,
             options.jobs if options.pack in ("m", "X") else 0, options.exit)
+    if options.halt.endswith("%"):  # of all of them
+        rows = list(rows)
     tag = options.tag
     if isinstance(tag, str):
-        tag = Template([tag], options.replace, False, False, names)
+        tag = Template([tag], options.replace, False, context, names)
         if tag.has_slot:
             raise ValueError("--tagstring: {%} is not known there")
     return Commands(rows, template, wanted, tag, options.pipe)

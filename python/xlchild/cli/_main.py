@@ -309,6 +309,7 @@ def run(options, signals):
         signals.pool = pool = pool_of(options, printer, stack, bar)
         if signals.first is not None:  # and what it raised was lost
             raise KeyboardInterrupt
+        pool._total = commands.rows
         pool._prepare = preparation(options, commands, printer, pool)
         printer.meanwhile(signals.meanwhile)
         stack.callback(printer.close)
@@ -323,12 +324,13 @@ def run(options, signals):
             failed = tally.failed
             for result in batch:
                 seq = commands.seq(result.index)
+                wrote = 0
                 if prints:
-                    printer.put(result)
+                    wrote = printer.put(result)
                     commands.over(result.index)
                 tally.add(result, seq)
                 for account in accounts:
-                    account.add(result, seq)
+                    account.add(result, seq, wrote)
             printer.flush()
             for account in accounts:
                 account.flush()

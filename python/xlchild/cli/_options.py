@@ -127,7 +127,7 @@ def _take(options, option, name, value, words, at):
                 getattr(options, option.dest).append(value)
         else:
             setattr(options, option.dest, value)
-            if option.const:  # how -N differs from -n
+            if option.const:  # how -N and -L differ from -n
                 options.given.add(option.const)
         options.given.add(option.dest)
         if option.dest == "completion":
@@ -243,6 +243,8 @@ def _contradiction(o):
         return "--shell and -q contradict each other"
     if (o.resume or o.resume_failed) and not (o.report or o.joblog):
         return "--resume and --resume-failed need --report or --joblog"
+    if o.colsep and "trim" not in o.given:
+        o.trim = True, True
     if o.end == "":
         o.end = None  # as xargs -E '' has it
     if o.tty:
@@ -293,6 +295,7 @@ def _contradiction_of_pipe(o, many):
                                              o.pack or o.max_chars),
                         ("--scheduler", o.scheduler), ("-I", o.replace),
                         ("-E", o.end is not None),
+                        ("--halt N%", o.halt.endswith("%")),
                         ("--resume", o.resume or o.resume_failed),
                         ("--trim", o.trim != (False, False))):
         if wrong:

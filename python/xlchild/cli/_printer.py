@@ -62,30 +62,39 @@ class Printer(_Writer):
         self._echo = echo
 
     def put(self, result):
-        """Write what it wrote, stdout first."""
+        """Write what it wrote, stdout first. Returns how many bytes of
+        stdout that was, without tags."""
         files, result.files = result.files, None
         tag = None if self._tag is None else _tag_of(self._tag, result)
+        sizes = [0, 0]
         if self._echo:
-            self._sinks[0].write(_line_of(result))
+            line = _line_of(result)
+            sizes[0] = len(line)
+            self._sinks[0].write(line if tag is None else tag + line)
         try:
             for at, data in enumerate((result.stdout, result.stderr)):
                 if data:
+                    sizes[at] += len(data)
                     self._sinks[at].write(
                         data if tag is None else _tagged(data, tag))
                 elif files is not None and files[at] is not None:
-                    self._copy(files[at], self._sinks[at], tag)
+                    sizes[at] += self._copy(files[at], self._sinks[at], tag)
         finally:
             _spool.close(files)
+        return sizes[0]
 
     @staticmethod
     def _copy(file, sink, tag):
         fresh = True  # at the beginning of a line
+        size = 0
         for data in file.pieces():
+            size += len(data)
             if tag is not None:
                 ended = data.endswith(b"\n")
                 data = _tagged(data, tag, fresh)
                 fresh = ended
             sink.write(data)
+        return size
 
 
 def _tagged(data, tag, fresh=True):
@@ -152,9 +161,12 @@ class LineBuffer(_Writer):
         self._turn = 0 if order else None
         self._folder = folder
         self._waiting = {}
+        self._sizes = {}
 
     def __call__(self, result, stream, data):
         key = result.index, stream
+        self._sizes[result.index] = self._sizes.get(result.index, 0) \
+            + len(data)
         data = self._rests.pop(key, b"") + data
         cut = data.rfind(b"\n") + 1
         if not cut and len(data) > _LONGEST:
@@ -166,7 +178,9 @@ class LineBuffer(_Writer):
 
     def begin(self, result):
         """It is about to start: the command goes before its output."""
-        self._give(result.index, 0, _line_of(result))
+        line = _line_of(result)
+        self._sizes[result.index] = len(line)
+        self._write(result, 1, line)
 
     def _write(self, result, stream, data):
         if self._tag is not None:
@@ -188,14 +202,18 @@ class LineBuffer(_Writer):
         waiting.add(at, data)
 
     def put(self, result):
-        """A command has ended: the last line may have no end."""
+        """A command has ended: the last line may have no end. Returns how
+        many bytes of it there were, without tags."""
         for stream in (1, 2):
             rest = self._rests.pop((result.index, stream), None)
             if rest:
                 self._write(result, stream, rest + b"\n")
         self._tags.pop(result.index, None)
-        if self._turn is None:
-            return
+        if self._turn is not None:
+            self._pass_turn(result)
+        return self._sizes.pop(result.index, 0)
+
+    def _pass_turn(self, result):
         if result.index != self._turn:
             self._waiting.setdefault(
                 result.index, _Waiting(self._folder)).ended = True

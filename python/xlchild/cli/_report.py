@@ -52,7 +52,7 @@ class Report:
         if resume and not _ends_a_line(self._fd):
             self._rows.append("\n")
 
-    def add(self, result, seq):
+    def add(self, result, seq, _wrote=0):
         """A command has ended."""
         self._rows.append(json.dumps(row_of(result, seq)) + "\n")
 
@@ -78,15 +78,17 @@ class Joblog(Report):
         if os.fstat(self._fd).st_size == 0:
             self._rows = [self.HEAD]
 
-    def add(self, result, seq):
-        """A command has ended; of what was ended early there is no line, so
+    def add(self, result, seq, wrote=0):
+        """A command has ended that wrote so many bytes; of what was ended early there is no line, so
         that --resume runs it again."""
         if result.cancelled:
             return
         status = result.status
-        self._rows.append("%d\t%s\t%.3f\t%10.3f\t0\t0\t%d\t%d\t%s\n" % (
+        self._rows.append("%d\t%s\t%.3f\t%10.3f\t%d\t%d\t%d\t%d\t%s\n" % (
             seq, result.host or ":", result.started, result.seconds,
-            (status.exitcode or 0) if status is not None else -1,
+            len(result._input or b""), wrote,
+            (status.exitcode or 0)
+            if status is not None and not result.timed_out else -1,
             (status.signal or 0) if status is not None else 0,
             shlex.join(result.args).replace("\n", " ")))
 

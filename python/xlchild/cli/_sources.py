@@ -13,6 +13,7 @@ import stat
 __all__ = ["Blocks", "Lines", "Rows", "open_input", "rows_of"]
 
 _PIECE = 1 << 16
+_BLANKS = " \t\n\r\f\v"
 
 
 def open_input(name):
@@ -65,19 +66,17 @@ class _Reader:
 class Lines(_Reader):
     """Tuples of ``count`` lines of a file, the last one maybe shorter.
 
-    end: what ends a line; last: the line that ends the input; trim: (left,
-    right), where blanks are cut off.
+    end: what ends a line; last: the line that ends the input.
     """
 
     def __init__(self, fd, end=b"\n", count=1, name="standard input",
-                 last=None, trim=(False, False), owned=False):
+                 last=None, owned=False):
         super().__init__(fd, name, owned)
         self._end = end
         self._count = count
         self._lines = collections.deque()
         self._rest = b""
         self._last = last
-        self._trim = trim
         self.total = None  # of the tuples, where it is known
 
     def _enough(self):
@@ -93,8 +92,6 @@ class Lines(_Reader):
         if self._last is not None and self._last in lines:
             del lines[lines.index(self._last):]
             self._over = True
-        if self._trim != (False, False):
-            lines = [_trimmed(line, self._trim) for line in lines]
         self._lines.extend(lines)
 
     def __next__(self):
@@ -128,10 +125,12 @@ class Lines(_Reader):
             return None
 
 
-def _trimmed(text, sides):
+def _trimmed(rows, sides):
+    """The rows, with the blanks cut off their values."""
     left, right = sides
-    text = text.lstrip(" \t") if left else text
-    return text.rstrip(" \t") if right else text
+    cut = str.strip if left and right else str.lstrip if left else str.rstrip
+    for row in rows:
+        yield tuple([cut(value, _BLANKS) for value in row])
 
 
 class Blocks(_Reader):
@@ -244,15 +243,16 @@ def _rows_of_one(options, source, end, group):
     """(rows, names, reader or None) of one source."""
     if source is not None and source.values is not None:
         values = source.values
+        if options.delimiter and not options.null:
+            mark = os.fsdecode(options.delimiter)
+            values = [part for value in values for part in value.split(mark)]
         if options.end is not None and options.end in values:
             values = values[:values.index(options.end)]
-        if options.trim != (False, False):
-            values = [_trimmed(value, options.trim) for value in values]
         reader, rows = None, [(value,) for value in values]
     else:
         fd, name = open_input(source and source.file)
         rows = reader = Lines(fd, end, 1 if options.header else group, name,
-                              options.end, options.trim, fd > 2)
+                              options.end, fd > 2)
     if options.colsep is not None:
         cut = options.colsep.split
         rows = (tuple(cut(row[0])) for row in rows) if reader is not None \
@@ -265,6 +265,10 @@ def _rows_of_one(options, source, end, group):
             rows = list(rows)
         else:
             reader._count = group
+    if options.trim != (False, False):
+        rows = _trimmed(rows, options.trim)
+        if reader is None:
+            rows = list(rows)
     if reader is None:
         total = -(-len(rows) // group)
         if group > 1:

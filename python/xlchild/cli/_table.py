@@ -60,7 +60,9 @@ TABLE = _table(
     ("-0 --null", "flag", "null", "lines end with a null byte"),
     ("-d --delimiter", "value", "delimiter", r"lines end with C (\n)", "C",
      v.delimiter),
-    ("-E --eof", "value", "end", "the line END ends the input", "END"),
+    ("-E", "value", "end", "the line END ends the input", "END"),
+    ("--eof", "maybe", "end", "the same; without END: none does", "END",
+     {"const": ""}),
     ("-C --colsep", "value", "colsep", "lines are cut at what the regular "
      "expression matches: {1} {2} ...", "REGEX", v.regex,
      {"hidden": ("--col-sep",)}),
@@ -69,7 +71,7 @@ TABLE = _table(
     ("--link", "flag", "link", "sources go side by side, not each value "
      "with every other", {"hidden": ("--xapply",)}),
     ("--trim", "value", "trim", "cut blanks off values: n none, l left, r "
-     "right, lr both (n)", "HOW", v.trim, "n"),
+     "right, lr both (n; with --colsep lr)", "HOW", v.trim, "n"),
     ("--shuf", "flag", "shuf", "in a random order; all lines are read "
      "first"),
     ("-r --no-run-if-empty", "same", None, "no input, no command: always so",
@@ -85,8 +87,10 @@ TABLE = _table(
     ("-N --max-replace-args", "value", "max_args", "the same, x{} becoming "
      "x1 x2; with --pipe: N lines a job", "N", v.count,
      {"const": "context", "hidden": ("--maxreplaceargs",)}),
-    ("-L --max-lines", "value", "max_args", "the same as -n; with --pipe as "
-     "-N", "N", v.count, {"hidden": ("--maxlines",)}),
+    ("-L", "value", "max_args", "the same as -N", "N", v.count,
+     {"const": "lines"}),
+    ("--max-lines", "value", "max_args", "the same as -n; with --pipe as -N",
+     "N", v.count, {"hidden": ("--maxlines",)}),
     ("-m", "const", "pack", "as many lines a command as fit, shared among "
      "the jobs", {"const": "m"}),
     ("-X", "const", "pack", "the same, x{} becoming x1 x2",
@@ -169,7 +173,7 @@ TABLE = _table(
     ("--tag", "const", "tag", "put what {} stands for before each line of "
      "output", {"const": True}),
     ("--tagstring", "value", "tag", "put TEXT there, in which {} and its kin "
-     "are replaced", "TEXT", {"hidden": ("--tag-string",)}),
+     "are replaced", "TEXT", v.tag, {"hidden": ("--tag-string",)}),
     ("--results", "value", "results", "keep output in DIR/JOB/stdout and "
      "DIR/JOB/stderr, too", "DIR", v.results,
      {"complete": FOLDER, "hidden": ("--result", "--res")}),

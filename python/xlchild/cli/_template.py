@@ -29,12 +29,22 @@ def _form(value, form):
     if not form:
         return value
     if form == "//":
-        return os.path.dirname(value) or "."
+        return _folder(value)
     if form in ("/", "/."):
         value = os.path.basename(value)
-    if form in (".", "/."):
-        value = os.path.splitext(value)[0]
+    if form in (".", "/."):  # of .bashrc nothing is left
+        before, dot, after = value.rpartition(".")
+        value = before if dot and "/" not in after else value
     return value
+
+
+def _folder(value):
+    """As dirname(1) has it."""
+    path = value.rstrip("/")
+    if not path:
+        return "/" if value else "."
+    folder, slash, _ = path.rpartition("/")
+    return folder.rstrip("/") or slash or "."
 
 
 def joined(words):
@@ -204,6 +214,9 @@ class Template:
         at = field.number
         if -len(values) <= at < len(values):
             return field.quote(_form(values[at], field.form))
+        if at < 0 and values:
+            raise ValueError("{%d} stands for nothing: of values there are "
+                             "%d here" % (at, len(values)))
         return ""
 
     def cost(self, values):

@@ -6,7 +6,7 @@ would have been right. Named in _table.py, called by _options.py.
 import os
 
 __all__ = ["count", "delimiter", "halt", "header", "jobs", "load", "regex",
-           "results", "seconds", "shell", "size", "style", "termseq",
+           "results", "seconds", "shell", "size", "style", "tag", "termseq",
            "timeout", "trim", "variable", "whole"]
 
 MOST_JOBS = 1000
@@ -153,6 +153,15 @@ def trim(text):
     if text not in ("n", "l", "r", "lr", "rl"):
         raise ValueError("needs n, l, r or lr, not %r" % text)
     return "l" in text, "r" in text
+
+
+def tag(text):
+    """Text, in which \\t, \\n, \\r and octal numbers are what they are."""
+    import re  # slow to import
+    known = {"t": "\t", "n": "\n", "r": "\r"}
+    return re.sub(r"\\([tnr]|[0-7]{3}|[0-7])", lambda found: known.get(
+        found.group(1)) or os.fsdecode(bytes([int(found.group(1), 8) % 256])),
+        text)
 
 
 def variable(text):

@@ -13,7 +13,8 @@ class Halt:
 
     WHEN is ``soon`` (nothing more starts, what runs goes on) or ``now`` (what
     runs is ended too); WHAT is ``fail``, ``success`` or ``done``; N is a
-    count, or a percentage (of the commands ended so far, from the third on).
+    count, or a percentage (of the commands ended so far, from the third on;
+    or of all of them, where of() has said how many).
 
     >>> from xlchild.pool import Halt
     >>> halt = Halt("soon,fail=2")
@@ -42,6 +43,18 @@ class Halt:
             self._share = int(number) / 100
         else:
             self._count = int(number)
+
+    def of(self, total):
+        """There are so many commands: a percentage is one of all of them.
+
+        >>> from xlchild.pool import Halt
+        >>> halt = Halt("now,fail=50%")
+        >>> halt.of(2)
+        >>> halt.after(False)
+        'now'
+        """
+        if self._share is not None:
+            self._count = self._share * total
 
     def after(self, success):
         """A command ended: None, or ``soon`` or ``now``: stop."""

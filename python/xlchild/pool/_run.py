@@ -36,6 +36,8 @@ class Run:
         self._next_index = 0
         self._next_start = 0.0
         self.halt = Halt(pool.halt)
+        if pool._total is not None:
+            self.halt.of(pool._total)
         self.until = float("inf") if pool.total_timeout is None \
             else time.monotonic() + pool.total_timeout
 

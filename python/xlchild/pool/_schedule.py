@@ -127,6 +127,8 @@ class Pool:
         self._gate = None
         # a command may take so many times the median of those before it
         self._share = None
+        # how many commands there are, for a halt at a percentage of them
+        self._total = None
         self._run_now = None
 
     def __enter__(self):
