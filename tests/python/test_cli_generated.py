@@ -165,8 +165,8 @@ def comparable(found, tool, command, exit_status):
                  for name, text in files.items()}
     if re.search(r"--lb", command) and output and output[-1] != "\n":
         output += "\n"
-    if "--shuf" in command or not re.search(
-            r" (-k|-j1|-P1|--max-procs=1) ", command):
+    jobs = re.findall(r" (?:-[jP] ?|--max-procs[ =])(\d)", command)
+    if "--shuf" in command or " -k " not in command and jobs[-1:] != ["1"]:
         output = sorted(output.splitlines())
     if "--halt" in command or tool == "xargs" and code == 123:
         code = exit_status
