@@ -224,3 +224,58 @@ XT_TEST(who_ends_in_time_leaves_its_group, "C27")
     all_gone(&eof);
     xt_ctx_free(ctx);
 }
+
+/* The leaders of many groups have ended, and nobody has asked for them: who is
+ * left of each is reached, of the first, which have their pidfds still, and of
+ * the last, which have none for want of descriptors. */
+static void many_groups(unsigned flags)
+{
+    enum { N = 100 };
+    libxl_childproc_spec spec =
+        xt_spec(XT_CHILD("grandchild-pause", "last", "exit", "5"));
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_fd fds[1];
+    libxl_childproc_id id[N];
+    libxl_event *event;
+    pid_t pid[N];
+    char text[4096];
+    int out[2];
+
+    xt_pipe(out);
+    fds[0] = (libxl_childproc_fd){1, out[1]};
+    spec.fds = fds;
+    spec.nfds = 1;
+    spec.flags = flags;
+    spec.kill = (libxl_kill_policy){0, 0, LIBXL_KILL_GROUP};
+    for (int k = 0; k < N; k++)
+        id[k] = xt_spawn(ctx, &spec, NULL, &pid[k]);
+    close(out[1]);
+    xh_await_zombie_or_gone(pid, N);
+    for (int k = 0; k < 3; k++) /* it may see to so many at a time */
+        XT_RC(libxl_event_wait_many(ctx, &event, 1, 0, 0, 0), ERROR_TIMEDOUT);
+    for (int k = 0; k < N; k++)
+        XT_OK(libxl_childproc_kill(ctx, id[k], SIGKILL, LIBXL_KILL_GROUP));
+    while (XT_SYS(read(out[0], text, sizeof(text))) > 0)
+        ; /* the end comes when nobody is left */
+    close(out[0]);
+    for (int k = 0; k < N; k++) {
+        libxl_childproc_result r = xt_wait(ctx, id[k]);
+
+        XT_EXITED(&r, 5);
+    }
+    XH_NO_CHILDREN();
+    xt_ctx_free(ctx);
+}
+
+XT_TEST_SLOW(what_many_leaders_leave, "C27 C29", 60)
+{
+    many_groups(LIBXL_SPAWN_NEW_GROUP);
+    many_groups(LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_HOLD_PID);
+}
+
+XT_TEST_SLOW(what_many_leaders_leave_on_an_older_kernel, "C27 C29", 60)
+{
+    age_the_kernel();
+    many_groups(LIBXL_SPAWN_NEW_GROUP);
+    many_groups(LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_HOLD_PID);
+}

@@ -144,6 +144,27 @@ static rlim_t in_use(int resource)
     return (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE);
 }
 
+/* The C libraries disagree about the type of a resource. */
+static int get_limit(int resource, struct rlimit *limit)
+{
+    return prlimit(0, resource, NULL, limit);
+}
+
+static int set_limit(int resource, const struct rlimit *limit)
+{
+    return prlimit(0, resource, limit, NULL);
+}
+
+/* A stack that must grow where there is no room for it is a SIGSEGV of the
+ * kernel's, and no call that fails: it has its room before. */
+__attribute__((noinline)) static void grow_stack(void)
+{
+    volatile char room[256 << 10];
+
+    for (size_t i = 0; i < sizeof room; i += 1024)
+        room[i] = 0;
+}
+
 /* In a process of its own: _exit with the outcome. */
 static void try_once(const struct sweep *s, int n)
 {
@@ -152,13 +173,14 @@ static void try_once(const struct sweep *s, int n)
     struct rlimit limit, old;
     enum outcome outcome;
 
-    XT_SYS(getrlimit((__rlimit_resource_t)s->resource, &old));
+    grow_stack();
+    XT_SYS(get_limit(s->resource, &old));
     limit = old;
     limit.rlim_cur = in_use(s->resource) + s->from + s->step * (rlim_t)n;
-    XT_SYS(setrlimit((__rlimit_resource_t)s->resource, &limit));
+    XT_SYS(set_limit(s->resource, &limit));
     outcome =
         s->operation ? one_operation(ctx, s->errs) : one_start(ctx, s->errs);
-    XT_SYS(setrlimit((__rlimit_resource_t)s->resource, &old));
+    XT_SYS(set_limit(s->resource, &old));
     XT_EQ_INT(libxl_childproc_count(ctx), 0);
     if (outcome == REFUSED) /* what worked has filled its caches */
         XT_STATE_SAME(before);

@@ -399,6 +399,18 @@ let restarted () =
       (next ())
   done
 
+let unasked () =
+  let out, _ =
+    Support.output_of "/bin/sh"
+      [
+        "-c";
+        "ulimit -n 256; exec \"$0\" unasked 600";
+        Filename.concat (Sys.getenv "XLCHILD_ROOT")
+          "build/ocaml/default/test/moving/daemon.exe";
+      ]
+  in
+  check_string "each its own status" "600 right\n" out
+
 let forked () =
   with_syslog @@ fun next ->
   let out, _ = daemon "fork" [ !Xlchild_syslog.socket ] in
@@ -457,6 +469,7 @@ let cases =
     case "C26 all descriptors closed" all_closed;
     case "lines of the first command are whole" first_lines;
     case "names of descriptors" names;
+    case "C29 600 of whom none is asked, with 256 descriptors" unasked;
     case "waitpid, again" asked_again;
     case "dontwaitpid, again" let_go;
     case "C13 kill by handle" killed_by_handle;

@@ -37,7 +37,7 @@ static int ended(libxl_ctx *ctx, void *user)
     if (!child->ended)
         return 0;
     *r->ret_result = child->box.event.u.childproc_exit;
-    xl_child_asked(child);
+    xl_child_asked(ctx, child);
     if (!r->keep)
         xl_child_forget(ctx, child);
     r->rc = 0;

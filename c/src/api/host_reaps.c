@@ -69,7 +69,7 @@ int libxl_childproc_exited(libxl_ctx *ctx, pid_t pid, int status)
     rc = 0;
     if (child->ended) {
         /* kept unreaped, in an earlier mode: its number is free now */
-        xl_child_asked(child);
+        xl_child_asked(ctx, child);
     } else if (WIFEXITED(status) || WIFSIGNALED(status)) {
         xl_send_rest_late(child);
         xl_child_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_PASSED,

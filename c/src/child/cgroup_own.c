@@ -38,10 +38,8 @@ static char *joined(const char *a, const char *b)
     if (na + nb >= LONGEST)
         return NULL;
     path = xl_sys.malloc(na + nb + 1);
-    if (path != NULL) {
-        memcpy(path, a, na);
-        memcpy(path + na, b, nb + 1);
-    }
+    if (path != NULL)
+        snprintf(path, na + nb + 1, "%s%s", a, b);
     return path;
 }
 

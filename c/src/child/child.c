@@ -219,11 +219,36 @@ static int pidfd_names_group(const struct xl_child *child)
     return atomic_load(&known) == 1;
 }
 
-/* Who is left of its group can only be reached by its number. */
-static int group_needs_number(const struct xl_child *child)
+/* Ended ones have so many descriptors by now that the next gets none; but where
+ * pidfd_open is refused nothing else would prove whose the number is. */
+static int is_dear(const libxl_ctx *ctx, const struct xl_child *child)
 {
-    return child->leads_group && child->kill.scope == LIBXL_KILL_GROUP &&
-           !pidfd_names_group(child);
+    int saved = errno;
+    int fd;
+
+    if (child->pidfd < 0 || child->kept_fd || ctx->nkept_fds < MAX_KEPT_FDS)
+        return 0;
+    fd = xl_sys.pidfd_open(child->pid, 0);
+    xl_close(fd);
+    errno = saved;
+    return fd >= 0;
+}
+
+static void keep_fd(libxl_ctx *ctx, struct xl_child *child)
+{
+    ctx->nkept_fds += !child->kept_fd;
+    child->kept_fd = 1;
+}
+
+/* Who is left of its group can only be reached by its number. */
+static int group_needs_number(const libxl_ctx *ctx,
+                              const struct xl_child *child)
+{
+    if (!child->leads_group)
+        return 0;
+    if (pidfd_names_group(child))
+        return is_dear(ctx, child);
+    return child->kill.scope == LIBXL_KILL_GROUP;
 }
 
 int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
@@ -237,11 +262,11 @@ int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
     if (child->lingers)
         wanted = 1;
     else if (child->guardian != NULL)
-        wanted = group_needs_number(child);
+        wanted = group_needs_number(ctx, child);
     else
-        wanted =
-            child->report == LIBXL_REPORT_HOLD &&
-            ((child->hold_pid && !child->asked) || group_needs_number(child));
+        wanted = child->report == LIBXL_REPORT_HOLD &&
+                 ((child->hold_pid && !child->asked) ||
+                  group_needs_number(ctx, child));
     return wanted && xl_registry_is_unreaped(&child->reg);
 }
 
@@ -249,23 +274,20 @@ int xl_child_keeps_number(const libxl_ctx *ctx, const struct xl_child *child)
  * soon. */
 static void keep_number(libxl_ctx *ctx, struct xl_child *child)
 {
-    int close_it = child->pidfd >= 0 && !child->leads_group &&
-                   ctx->nkept_fds >= MAX_KEPT_FDS;
+    int close_it = is_dear(ctx, child);
 
     child->kept = 1;
     xl_numbers_keep(&child->reg, close_it);
-    if (close_it) {
+    if (close_it)
         close_pidfd(ctx, child);
-    } else if (child->pidfd >= 0) {
-        child->kept_fd = 1;
-        ctx->nkept_fds++;
-    }
+    else if (child->pidfd >= 0)
+        keep_fd(ctx, child);
 }
 
-void xl_child_asked(struct xl_child *child)
+void xl_child_asked(libxl_ctx *ctx, struct xl_child *child)
 {
     child->asked = 1;
-    if (child->ended && child->kept && !group_needs_number(child)) {
+    if (child->ended && child->kept && !group_needs_number(ctx, child)) {
         child->kept = 0;
         xl_numbers_reap_kept(&child->reg);
     }
@@ -400,11 +422,16 @@ static void not_started(libxl_ctx *ctx, const struct xl_child *child,
  * may be wanted. */
 static void keep_remains(libxl_ctx *ctx, struct xl_child *child)
 {
-    if (!child->kept && !(child->leads_group && pidfd_names_group(child)))
+    int group = child->leads_group && pidfd_names_group(child);
+
+    if (!child->kept && (!group || is_dear(ctx, child))) {
         close_pidfd(ctx, child);
-    else if (child->pidfd >= 0) /* it would go on telling what we know */
+    } else if (child->pidfd >= 0) {
+        keep_fd(ctx, child);
+        /* it would go on telling what we know */
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);
+    }
     xl_list_append(&ctx->held, &child->link);
 }
 

@@ -135,7 +135,7 @@ void xl_child_linger_over(libxl_ctx *ctx, int64_t now);
 /* When the next one's comes; XL_NEVER: there is none. */
 int64_t xl_child_linger_due(const libxl_ctx *ctx);
 /* Its result has been asked for: the number may go. */
-void xl_child_asked(struct xl_child *child);
+void xl_child_asked(libxl_ctx *ctx, struct xl_child *child);
 /* Its child is the host's alone from now on, and may read it for as long as it
  * takes: it goes some time later. */
 void xl_child_leave_start(struct xl_setting_up *setting_up);

@@ -18,9 +18,8 @@ static int member(const char *pid, pid_t group)
 {
     char path[64];
     char line[512];
-    const char *at;
+    char *at;
     char state;
-    long pgrp;
     FILE *f;
     size_t n;
 
@@ -32,8 +31,11 @@ static int member(const char *pid, pid_t group)
     (void)fclose(f);
     line[n] = '\0';
     at = strrchr(line, ')'); /* a program's name may have one, too */
-    if (at == NULL || sscanf(at, ") %c %*d %ld", &state, &pgrp) != 2 ||
-        pgrp != group)
+    if (at == NULL || strlen(at) < 4)
+        return -1;
+    state = at[2];
+    (void)strtol(at + 3, &at, 10); /* its parent */
+    if (strtol(at, NULL, 10) != group)
         return -1;
     return state != 'Z' && state != 'X';
 }

@@ -221,7 +221,7 @@ struct libxl_ctx {
     int nbackground;       /* … and those of them the reaper thread watches */
     int thorough;          /* the looks of a tick: is it the child still? */
     int64_t audit_at;      /* when pidfds are next looked at: reap.c */
-    int nkept_fds;         /* ended, unreaped ones with an open pidfd */
+    int nkept_fds;         /* ended ones that have their pidfd still */
     struct xl_list minded; /* under the reaper thread's lock: it looks here */
     int64_t mind_at;       /* under the same: when next; XL_NEVER */
     int mind_all;          /* under the same: at those it watches, too */

@@ -5,7 +5,8 @@
    restart SOCKET  starts a command that logs, and ends while that goes on
    fork SOCKET     uses all, forks, goes on in the child with files of its own
    close SOCKET    uses all, and goes on itself with files of its own
-   first SOCKET    logs half a line of its first command, and another's *)
+   first SOCKET    logs half a line of its first command, and another's
+   unasked N       starts N, asks for none before all have ended *)
 
 open Xlchild_forkhelpers
 
@@ -108,6 +109,37 @@ let first () =
   Unix.close w;
   ignore (waitpid half)
 
+(* What has ended is a zombie until it is asked for: its number is nobody else's,
+   and it costs no descriptor. *)
+let is_zombie pid =
+  match open_in (Printf.sprintf "/proc/%d/stat" pid) with
+  | exception Sys_error _ -> false
+  | file ->
+      Fun.protect ~finally:(fun () -> close_in file) @@ fun () ->
+      let line = input_line file in
+      line.[String.rindex line ')' + 2] = 'Z'
+
+let unasked n =
+  let r, w = Unix.pipe ~cloexec:true () in
+  let start k =
+    safe_close_and_exec None (Some w) None [] "/bin/sh"
+      [ "-c"; Printf.sprintf "exit %d" (k mod 200) ]
+  in
+  let all = List.init n (fun k -> (k, start k)) in
+  Unix.close w;
+  ignore (Unix.read r (Bytes.create 1) 0 1 (* all have closed it *));
+  List.iter
+    (fun (_, p) ->
+      while not (is_zombie (getpid p)) do
+        Unix.kill (getpid p) 0;
+        Thread.yield ()
+      done)
+    all;
+  let right =
+    List.filter (fun (k, p) -> snd (waitpid p) = Unix.WEXITED (k mod 200)) all
+  in
+  Printf.printf "%d right\n%!" (List.length right)
+
 let () =
   match Array.to_list Sys.argv with
   | [ _; "cgroup"; folder ] -> cgroup folder
@@ -123,4 +155,5 @@ let () =
   | [ _; "first"; socket ] ->
       set_syslog_socket socket;
       first ()
+  | [ _; "unasked"; n ] -> unasked (int_of_string n)
   | _ -> exit 2
