@@ -36,6 +36,7 @@ complete -c xlchild -l timeout -x -d 'end a command after TIME, or N% of what ot
 complete -c xlchild -l total-timeout -x -d 'end everything after TIME'
 complete -c xlchild -l kill-after -x -d 'SIGKILL so long after SIGTERM (2)'
 complete -c xlchild -l termseq -x -d 'how a command is ended: SIGNAL, or SIGNAL,MILLISECONDS,KILL'
+complete -c xlchild -l family -x -d 'end whoever a command leaves behind, and wait for that: always, on-failure, on-timeout, never (never)'
 complete -c xlchild -l retries -x -d 'run a failing command up to N times (1)'
 complete -c xlchild -l backoff -x -d 'TIME before the second run, doubled each time (0.1)'
 complete -c xlchild -l halt -xa 'soon,fail=1 now,fail=1 soon,success=1 now,success=1 soon,done=1 now,done=1 never' -d 'stop early: soon or now, at so many fail, success or done, or N%'

@@ -1,6 +1,6 @@
 """Families of children that a loop has: aio, trio, anyio, and spawn_async.
 
-Whoever a command leaves behind is made by the helper stray, in one of six
+Whoever a command leaves behind is made by the helper stray, in one of several
 ways, and found by a mark in its command line.
 """
 import asyncio
@@ -18,7 +18,7 @@ import xlchild
 from xlchild import aio
 
 STRAY = str(HELPERS / "stray")
-WAYS = ["and", "nohup", "setsid", "twice", "closed", "flee"]
+WAYS = ["and", "nohup", "setsid", "twice", "closed"]
 
 
 @pytest.fixture(autouse=True)

@@ -142,6 +142,8 @@ def pool_of(options, printer, stack, bar):
         "kill": policy_of(options), "cwd": options.cwd, "nice": options.nice,
         "sigignore": ignored_signals() or None,
     }
+    if options.family != "never":
+        settings["family"] = options.family
     if options.tty:
         settings["stdin"] = fd = terminal()
         stack.callback(os.close, fd)

@@ -248,6 +248,8 @@ def _contradiction(o):
     if o.end == "":
         o.end = None  # as xargs -E '' has it
     if o.tty:
+        if o.family != "never":  # it may need a process group of its own
+            return "--tty and --family contradict each other"
         if o.show:
             return "--tty and --%s contradict each other" % o.show
         if o.scheduler is not None or o.pipe:

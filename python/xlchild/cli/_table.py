@@ -131,6 +131,9 @@ TABLE = _table(
     ("--termseq", "value", "termseq", "how a command is ended: SIGNAL, or "
      "SIGNAL,MILLISECONDS,KILL", "SEQ", v.termseq,
      {"hidden": ("--term-seq",)}),
+    ("--family", "value", "family", "end whoever a command leaves behind, "
+     "and wait for that: always, on-failure, on-timeout, never (never)",
+     "WHEN", v.family, "never"),
     ("--retries", "value", "retries", "run a failing command up to N times "
      "(1)", "N", v.count, 1),
     ("--backoff", "value", "backoff", "TIME before the second run, doubled "

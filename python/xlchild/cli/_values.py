@@ -5,9 +5,9 @@ would have been right. Named in _table.py, called by _options.py.
 """
 import os
 
-__all__ = ["count", "delimiter", "halt", "header", "jobs", "load", "regex",
-           "results", "seconds", "shell", "size", "style", "tag", "termseq",
-           "timeout", "trim", "variable", "whole"]
+__all__ = ["count", "delimiter", "family", "halt", "header", "jobs", "load",
+           "regex", "results", "seconds", "shell", "size", "style", "tag",
+           "termseq", "timeout", "trim", "variable", "whole"]
 
 MOST_JOBS = 1000
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -29,6 +29,16 @@ def count(text):
     if not number:
         raise ValueError("needs a number of 1 or more, not %r" % text)
     return number
+
+
+def family(text):
+    """When what a command leaves behind is ended, as the library has it."""
+    try:
+        return {"always": "always", "on-failure": "failure",
+                "on-timeout": "timeout", "never": "never"}[text]
+    except KeyError:
+        raise ValueError("needs always, on-failure, on-timeout or never, not "
+                         "%r" % text)
 
 
 def whole(text):

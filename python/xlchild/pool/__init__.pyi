@@ -4,7 +4,7 @@ from typing import (Any, Callable, Iterable, Iterator, List, Mapping,
 
 from typing_extensions import Self
 
-from .. import (Lost, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
+from .. import (Account, Lost, Status, _Env, _File, _Id, _Ids, _Kill, _Limits,
                 _Signals, _Text, _Argv)
 
 __all__ = ["Halt", "Pool", "Result", "run_many"]
@@ -46,6 +46,7 @@ class Result:
     started: float
     seconds: float
     host: Optional[str]
+    account: Optional[Account]
     files: Optional[Tuple[Optional[_SpoolFile], Optional[_SpoolFile]]]
     def __init__(self, index: int, args: Any,
                  given: Optional[bytes] = ...) -> None: ...
@@ -89,7 +90,8 @@ class Pool:
         cgroup: Optional[_Text] = ..., report_stops: bool = ...,
         search_path: Optional[_Text] = ...,
         exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
-        close_fds: bool = ...
+        close_fds: bool = ..., family: Optional[str] = ...,
+        account: bool = ...
     ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(self, *_: object) -> None: ...
@@ -130,5 +132,5 @@ def run_many(
     ctty_fd: Optional[int] = ..., cgroup: Optional[_Text] = ...,
     report_stops: bool = ..., search_path: Optional[_Text] = ...,
     exited_grace_ms: Optional[int] = ..., restore_signals: bool = ...,
-    close_fds: bool = ...
+    close_fds: bool = ..., family: Optional[str] = ..., account: bool = ...
 ) -> List[Result]: ...

@@ -17,7 +17,7 @@ from .._context import Context
 from .._errors import (
     NotFoundError, SpawnError, XlchildError, raised_by_others,
 )
-from .._spec import spec_options
+from .._spec import account_cell, spec_options
 from .._process import milliseconds
 from .._status import Status
 from . import _spool
@@ -42,11 +42,21 @@ class _Local:
     times_out = False  # the scheduler watches the time
 
     def __init__(self, treaty, kill, options):
+        when = None
+        if "family" in options:  # few need it
+            from ._families import Families, policy_named
+            when = policy_named(options)
         self._options = spec_options(kill=kill, **options)
-        if self._options["flags"] & _libxl.LIBXL_SPAWN_ACCOUNT:
-            raise TypeError("account is not possible in a pool")
+        self._accounts = account_cell(self._options) is not None
         self._options["flags"] |= _NOWAIT
         self.context = Context(**treaty)
+        self._families = None
+        if when is not None:
+            try:
+                self._families = Families(self.context, when, kill)
+            except BaseException:
+                self.context.close()
+                raise
         self._running = {}
         self._left = []
         self._spool = None
@@ -78,8 +88,23 @@ class _Local:
                 except (XlchildError, OSError):
                     pass  # it has ended, or is another user's now
 
+    def hurry(self):
+        """Whoever is being ended with its job is killed at once."""
+        if self._families is not None:
+            self._families.hurry()
+
+    def _over(self, ended):
+        """Those that are over: all that have ended, but for families."""
+        return ended if self._families is None else self._families.ended(ended)
+
+    def _account(self, result, payload):
+        """Its account, if that was asked for."""
+        if self._accounts:
+            from .._account import account_of
+            result.account = account_of(self.context, payload[0])
+
     def __len__(self):
-        return len(self._running)
+        return len(self._running) + len(self._families or ())
 
     def __iter__(self):
         return iter(list(self._running.values()))
@@ -101,6 +126,9 @@ class _Local:
                 poll.register(fd, select.POLLIN)
             poll.poll(None if timeout is None else milliseconds(timeout))
             timeout = 0
+        own, families = mask, self._families
+        if families is not None:
+            mask |= _COMPLETE
         now = None
         taken = self._left  # kept where a handler's exception cannot lose it
         if not taken:
@@ -112,6 +140,10 @@ class _Local:
                 result = self._running.get(ticket)
                 if result is not None:
                     result._child = payload[0]
+                del taken[0]
+                continue
+            if families is not None and 1 << kind == _COMPLETE and (
+                    families.empty(ticket) or not own & _COMPLETE):
                 del taken[0]
                 continue
             result = running.pop(ticket, None)
@@ -153,16 +185,18 @@ class InFiles(_Local):
             for result in results:
                 options = self._options if result._options is None \
                     else self._own(result._options)
-                if self._spool is not None or result._input is not None:
-                    try:
+                try:
+                    if self._spool is not None or result._input is not None:
                         options = self._connected(result, options, lent)
-                    except OSError as error:
-                        if raised_by_others(error):
-                            raise
-                        self._drop(result)
-                        result.error = error
-                        failed.append(result)
-                        continue
+                    if self._families is not None:
+                        options = self._families.join(result, options)
+                except (OSError, XlchildError) as error:
+                    if raised_by_others(error):
+                        raise
+                    self._drop(result)
+                    result.error = error
+                    failed.append(result)
+                    continue
                 self._tickets = result._ticket = ticket = self._tickets + 1
                 result.started = wall
                 result._begun = now
@@ -179,6 +213,8 @@ class InFiles(_Local):
                 else:
                     self._running.pop(result._ticket, None)
                     self._drop(result)
+                    if self._families is not None:
+                        self._families.drop(result)
                     result.error = answer
                     failed.append(result)
             if failed and self._spool is not None:
@@ -242,13 +278,14 @@ class InFiles(_Local):
                 ended.append(result)
                 continue
             result.status = Status(payload)
+            self._account(result, payload)
             if result.files is not None:
                 if not looked:
                     looked = True
                     self._look(result)
                 self._read(result)
             ended.append(result)
-        return ended
+        return self._over(ended)
 
     def _look(self, ended):
         """If there is no room, what anybody writes now is cut."""
@@ -285,10 +322,12 @@ class InFiles(_Local):
         """End it early; False if it has ended."""
         if result._child is None:
             return False
+        before, result._ended_early = result._ended_early, True
         try:
             _libxl.libxl_childproc_terminate(self.context, result._child,
                                              policy)
         except NotFoundError:
+            result._ended_early = before
             return False
         return True
 
@@ -323,13 +362,17 @@ class InPipes(_Local):
                     options["fds"] = list(fds.items())
             cell = []
             try:
+                if self._families is not None:
+                    options = self._families.join(result, options)
                 self.context._exec(
                     result.args, options, stdin, pipe, pipe, -1,
                     _libxl.LIBXL_LINGER_DRAIN, self._passing(result), True,
                     cell)
-            except _WRONG as error:
+            except (*_WRONG, XlchildError) as error:
                 if raised_by_others(error):
                     raise
+                if self._families is not None:
+                    self._families.drop(result)
                 result.error = error
                 failed.append(result)
             finally:  # also of a handler's exception: what runs is known
@@ -361,10 +404,11 @@ class InPipes(_Local):
                 ended.append(result)
                 continue
             result.status = Status(outcome[1])
+            self._account(result, outcome[1])
             if code not in (0, _libxl.ERROR_ABORTED):
                 result.error = XlchildError(_libxl.libxl_strerror(code), code)
             ended.append(result)
-        return ended
+        return self._over(ended)
 
     def signal(self, signo):
         """Send it to the groups of all that run."""
@@ -379,8 +423,10 @@ class InPipes(_Local):
 
     def stop(self, result, policy=None):
         """End it early; False if it has ended."""
+        before, result._ended_early = result._ended_early, True
         if result._ticket not in self._running \
                 or not self.context.abort(result._ticket):
+            result._ended_early = before
             return False
         if policy is not None:  # other than what it was started with
             self._meet()

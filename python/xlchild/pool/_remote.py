@@ -11,6 +11,7 @@ import time
 from .._errors import XlchildError
 from .._libxl import ERROR_TIMEDOUT
 from .._status import Status
+from ._families import policy_named
 from ._result import ExecutorGone
 
 __all__ = ["ByExecutor", "run_task"]
@@ -34,6 +35,7 @@ class ByExecutor:
         address = getattr(getattr(executor, "scheduler", None), "address",
                           None)
         self._address = " " + address if address else ""
+        policy_named(dict(options))  # or it raises what is wrong
         # dask would run equal commands once
         self._more = {"pure": False} if self._dask else {}
         self._keywords = dict(options, kill=tuple(map(float, kill)))
@@ -50,6 +52,9 @@ class ByExecutor:
 
     def close(self):
         """The executor is the caller's; nothing of ours runs any more."""
+
+    def hurry(self):
+        """Families are ended where their commands run."""
 
     def start(self, results):
         """Submit them; those that could not be are returned."""
@@ -138,7 +143,7 @@ def _fill(result, future, dask, gone):
     result.seconds = time.monotonic() - result._begun
     try:
         (result.host, raw, result.stdout, result.stderr, result.timed_out,
-         result.started, result.seconds, result.error) = \
+         result.started, result.seconds, result.error, result.account) = \
             _answer(future, gone) if dask else future.result()
     except BaseException as error:  # CancelledError is no Exception
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -173,29 +178,40 @@ def run_task(args, given, capture, timeout, keywords):
 
     A killed worker takes the child along: it would be run twice otherwise.
     """
+    import contextlib
     import os
     import signal
     import subprocess
 
+    from .._account import account_of
     from .._context import default_context
+    from .._family import for_one_run
     keep, limit = capture
     signo, grace, scope = keywords["kill"]
     keywords = dict(keywords)
     del keywords["kill"]
     keywords.setdefault("pdeathsig", signal.SIGKILL)
     begun, started = time.monotonic(), time.time()
-    raw = out = err = error = None
+    raw = out = err = error = account = None
     late = False
     try:
         context = default_context()
-        outcome = context._run(*context._request(
-            args, subprocess.DEVNULL if given is None else None, given, None,
-            None, keep, timeout, limit, None, False,
-            (int(signo), grace, int(scope)), keywords))
+        with contextlib.ExitStack() as stack:
+            if keywords.get("family") is not None:
+                keywords["family"] = family = stack.enter_context(
+                    for_one_run(context, keywords["family"]))
+            outcome = context._run(*context._request(
+                args, subprocess.DEVNULL if given is None else None, given,
+                None, None, keep, timeout, limit, None, False,
+                (int(signo), grace, int(scope)), keywords))
+            if outcome[2] and keywords.get("family") is not None:
+                family._give_up()
+        if keywords.get("account"):
+            account = account_of(context, outcome[1][0])
         raw, late, out, err = outcome[1], bool(outcome[2]), *outcome[5:7]
         if outcome[0] not in (0, ERROR_TIMEDOUT):
             error = XlchildError("the command was ended", outcome[0])
     except (OSError, ValueError, TypeError, MemoryError) as caught:
         error = caught
     return (os.uname().nodename, raw, out, err, late, started,
-            time.monotonic() - begun, error)
+            time.monotonic() - begun, error, account)

@@ -28,6 +28,7 @@ class Result:
     ``host`` names the machine if it ran by an executor. ``files`` are the
     SpoolFiles of what is large, with a spool: None or a pair with None for
     what ``stdout`` or ``stderr`` has; whoever takes the result closes them.
+    ``account`` is the Account (account=True), or None.
 
     >>> from xlchild.pool import run_many
     >>> good, bad = run_many([["echo", "x"], ["/nonexistent"]])
@@ -39,15 +40,16 @@ class Result:
 
     __slots__ = ("index", "args", "status", "error", "stdout", "stderr",
                  "timed_out", "cancelled", "attempts", "started", "seconds",
-                 "host", "files", "_input", "_ticket", "_child", "_begun",
-                 "_due", "_slot", "_options", "_lost")
+                 "host", "files", "account", "_input", "_ticket", "_child",
+                 "_begun", "_due", "_slot", "_options", "_lost", "_family",
+                 "_ended_early")
 
     def __init__(self, index, args, given=None):
         self.index = index
         self.args = args
         self._input = given
         self.status = self.error = self.stdout = self.stderr = None
-        self.host = self.files = None
+        self.host = self.files = self.account = None
         self.timed_out = self.cancelled = False
         self.attempts = 0
         self.started = self.seconds = 0.0
@@ -56,6 +58,8 @@ class Result:
         self._due = None  # when it is late
         self._slot = 0  # among those that run, from 1
         self._options = None  # of its own
+        self._family = None  # its own, while it has one
+        self._ended_early = False  # it is being ended, or was
         self._lost = None  # why what it writes may not be all there
 
     @property

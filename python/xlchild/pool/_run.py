@@ -127,7 +127,7 @@ class Run:
         _spool.close(result.files)
         result.status = result.error = result.files = None
         result.stdout = result.stderr = result._child = None
-        result._due = result._lost = None
+        result._due = result._lost = result.account = None
         result.timed_out = False
         due = time.monotonic() + seconds
         heapq.heappush(self._waiting, (due, result.index, result))

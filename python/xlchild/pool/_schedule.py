@@ -41,15 +41,19 @@ class Pool:
     in parallel (0: none). executor: a concurrent.futures.Executor or a
     dask.distributed.Client whose workers run the commands. owner,
     childproc_exited_callback: as for the Context that the pool runs in.
+    family: the name of a policy; each command has a Family of its own then
+    (see Context.family). Where that is ended, with the kill policy's signal
+    and grace, the command is over when nobody is left of it.
     options: as for Context.spawn; stdin is /dev/null if not given.
     ``out_of_time`` is True once the total timeout has passed.
 
     A command has ended when its process has: what it left in the background
-    is not waited for. Where a process, memory or a file is wanting for a
-    start, it waits until another command has ended (ten seconds at most if
-    none runs) and is no attempt. Where the disk is full that output waits on,
-    the error of a Result says so, and it is no success. A dask scheduler that is
-    gone for good ends what it had, and what comes after that, with an error.
+    is not waited for, but by family. Where a process, memory or a file is
+    wanting for a start, it waits until another command has ended (ten seconds
+    at most if none runs) and is no attempt. Where the disk is full that output
+    waits on, the error of a Result says so, and it is no success. A dask
+    scheduler that is gone for good ends what it had, and what comes after
+    that, with an error.
     Use the pool as a context manager, or call close(). It is for one thread;
     cancel() and stop() may be called by any, and by signal handlers.
 
@@ -59,6 +63,10 @@ class Pool:
     ...                           for n in range(3)]))
     >>> [result.returncode for result in done]
     [0, 1, 2]
+    >>> with Pool(family="always", account=True) as pool:
+    ...     done = list(pool.map([["sh", "-c", "sleep 1000 &"]]))
+    >>> done[0].returncode, done[0].account.ended_by.name
+    (0, 'ITSELF')
     """
 
     def __init__(self, jobs=16, *, capture=True, capture_limit=0,
@@ -86,7 +94,7 @@ class Pool:
         self._closed = False
         # whoever ends commands marks them before their ends are looked at
         self._ending_them = _lock()
-        self._cancelled = self._stopped = False
+        self._cancelled = self._stopped = self._hurried = False
         self._halted = None
         self._horizon = None
         self._hooks()
@@ -196,6 +204,7 @@ class Pool:
         True False
         False True
         """
+        self._hurried = self._hurried or at_once
         self._cancelled = True
         self._end_all(self._at_once if at_once else None)
 
@@ -336,7 +345,7 @@ class Pool:
             if not self._ending:
                 ended = self._begin(run, now)
                 if self._cancelled:  # meanwhile, by a signal handler
-                    self._end_all()
+                    self._end_all(self._at_once if self._hurried else None)
             if not ended:
                 if not len(runner) and (self._ending or run.exhausted):
                     break
@@ -422,6 +431,8 @@ class Pool:
             for result in self._runner:
                 if self._runner.stop(result, policy):
                     result.cancelled = True
+            if policy is not None:
+                self._runner.hurry()
 
 
 def _lock():
