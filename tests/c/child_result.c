@@ -399,7 +399,7 @@ XT_TEST(a_kept_number_is_passed_on_after_a_change_of_mode, "C29 C2 C5")
     xt_ctx_free(ctx);
 }
 
-/* ---- many of them --------------------------------------------------------- */
+/* ---- many of them -------------------------------------------------------- */
 
 static const struct {
     unsigned flags;
