@@ -220,8 +220,12 @@ def test_in_tasks():
     asyncio.run(main())
 
 
-def test_a_pool_has_none():
-    """C34: nobody would take them there; it says so."""
+def test_each_of_a_pool_has_its_own():
+    """C32, C34: a result's account is that of its command, where asked for."""
     from xlchild import pool
-    with pytest.raises(TypeError, match="account"):
-        list(pool.run_many([["true"]], account=True))
+    commands = [["true"], ["sh", "-c", "kill -9 $$"], ["false"]]
+    results = list(pool.run_many(commands, account=True))
+    assert [r.account.ended_by for r in sorted(results, key=lambda r: r.index)] \
+        == [EndedBy.ITSELF, EndedBy.OTHERS, EndedBy.ITSELF]
+    assert len({id(r.account) for r in results}) == 3
+    assert [r.account for r in pool.run_many(commands)] == [None] * 3
