@@ -141,7 +141,8 @@ LIBXL_API int libxl_family_wait(libxl_ctx *ctx, libxl_family_id id,
  * Before:   none
  * Effects:  an operation that completes once, with the answer that
  *           libxl_family_wait would give: 0, ERROR_NOTFOUND, ERROR_NI. May be
- *           asked any number of times. Needs pumping. libxl_ctx_free drops it
+ *           asked any number of times. Needs pumping. libxl_ctx_free answers
+ *           what is still asked with ERROR_NOTFOUND
  * Owns:     how is copied
  * Calls:    how->callback, or an OPERATION_COMPLETE event; may come before
  *           this returns
