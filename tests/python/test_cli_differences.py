@@ -45,11 +45,12 @@ class Row:
 
     @property
     def words(self):
-        """What ours said."""
-        for line in self.ours[2].splitlines():
-            if line.startswith("xlchild: "):
-                return line[len("xlchild: "):]
-        return ""
+        """What ours said; of several jobs, which end as they like, the first."""
+        said = [line[len("xlchild: "):] for line in self.ours[2].splitlines()
+                if line.startswith("xlchild: ")]
+        if said and said[0].startswith("job "):
+            return min(said)
+        return said[0] if said else ""
 
 
 def rows():
