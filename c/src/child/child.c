@@ -422,9 +422,7 @@ static void not_started(libxl_ctx *ctx, const struct xl_child *child,
  * may be wanted. */
 static void keep_remains(libxl_ctx *ctx, struct xl_child *child)
 {
-    int group = child->leads_group && pidfd_names_group(child);
-
-    if (!child->kept && (!group || is_dear(ctx, child))) {
+    if (!child->kept && !(child->leads_group && pidfd_names_group(child))) {
         close_pidfd(ctx, child);
     } else if (child->pidfd >= 0) {
         keep_fd(ctx, child);
