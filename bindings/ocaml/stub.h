@@ -167,6 +167,8 @@ value xlo_ok(value v);
 /* Error (rc, stage, Unix.error option, argument option) */
 value xlo_error(int rc, const libxl_childproc_failure *failure);
 value xlo_system_error(int rc, int errnoval); /* errnoval 0: none */
+/* rc and errno of a call that was just made, as a (unit, …) result */
+value xlo_answer(int rc, int errnoval);
 value xlo_errno_option(int errnoval);
 value xlo_status(int wait_status); /* a Unix.process_status */
 value xlo_ended(const libxl_childproc_result *result);

@@ -12,14 +12,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* rc and errno of a call that was just made, as a result. */
-static value answer(int rc, int errnoval)
-{
-    if (rc)
-        return xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0);
-    return xlo_ok(Val_unit);
-}
-
 /* The frame of nearly every call: begin, release, CALL into rc, retake, end. */
 #define PUMP(t, CALL)                                                          \
     struct xlo_frame frame;                                                    \
@@ -56,7 +48,7 @@ value xlchild_ml_setmode(value t, value owner, value forks, value strangers)
     errnoval = errno;
     xlo_retake();
     xlo_end(&frame);
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* exited : t -> int -> Unix.process_status -> (int, …) result */
@@ -74,7 +66,7 @@ value xlchild_ml_exited(value t, value pid_v, value status_v)
         status = (xlo_signal_to_c(Val_int(n)) & 0xff) << 8 | 0x7f;
     PUMP(t, libxl_childproc_exited(ctx, pid, status));
     if (rc == XLO_CLOSED)
-        CAMLreturn(answer(rc, errnoval));
+        CAMLreturn(xlo_answer(rc, errnoval));
     CAMLreturn(xlo_ok(Val_int(rc)));
 }
 
@@ -82,7 +74,7 @@ value xlchild_ml_sigchld_occurred(value t)
 {
     CAMLparam1(t);
     PUMP(t, (libxl_childproc_sigchld_occurred(ctx), 0));
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* postfork_child_noexec : unit -> unit; of every ctx, hence of none */
@@ -257,7 +249,7 @@ value xlchild_ml_set_starters(value t, value n_v)
     CAMLparam1(t);
     int n = Int_val(n_v);
     PUMP(t, libxl_childproc_set_starters(ctx, n));
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* ---- living children ---- */
@@ -292,7 +284,7 @@ value xlchild_ml_wait(value t, value id_v, value timeout_v)
     xlo_end(&frame);
     if (exception != Val_unit)
         caml_raise(exception);
-    CAMLreturn(rc ? answer(rc, errnoval) : xlo_ok(xlo_ended(&result)));
+    CAMLreturn(rc ? xlo_answer(rc, errnoval) : xlo_ok(xlo_ended(&result)));
 }
 
 value xlchild_ml_kill(value t, value id_v, value signo_v, value scope_v)
@@ -301,7 +293,7 @@ value xlchild_ml_kill(value t, value id_v, value signo_v, value scope_v)
     libxl_childproc_id id = Long_val(id_v);
     int signo = xlo_signal_to_c(signo_v), scope = Int_val(scope_v);
     PUMP(t, libxl_childproc_kill(ctx, id, signo, scope));
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* terminate : t -> int -> kill_policy option -> (unit, …) result */
@@ -316,7 +308,7 @@ value xlchild_ml_terminate(value t, value id_v, value policy_v)
         given = &policy;
     }
     PUMP(t, libxl_childproc_terminate(ctx, id, given));
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 value xlchild_ml_detach(value t, value id_v)
@@ -324,7 +316,7 @@ value xlchild_ml_detach(value t, value id_v)
     CAMLparam1(t);
     libxl_childproc_id id = Long_val(id_v);
     PUMP(t, libxl_childproc_detach(ctx, id));
-    CAMLreturn(answer(rc, errnoval));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* let_go : t -> int -> unit; detach, for a finaliser */
@@ -378,7 +370,7 @@ value xlchild_ml_lookup(value t, value pid_v)
     libxl_childproc_id id = 0;
     pid_t pid = Int_val(pid_v);
     PUMP(t, libxl_childproc_lookup(ctx, pid, &id));
-    CAMLreturn(rc ? answer(rc, errnoval) : xlo_ok(Val_long(id)));
+    CAMLreturn(rc ? xlo_answer(rc, errnoval) : xlo_ok(Val_long(id)));
 }
 
 /* count : t -> (int, …) result */
@@ -386,7 +378,7 @@ value xlchild_ml_count(value t)
 {
     CAMLparam1(t);
     PUMP(t, libxl_childproc_count(ctx));
-    CAMLreturn(rc < 0 ? answer(rc, errnoval) : xlo_ok(Val_int(rc)));
+    CAMLreturn(rc < 0 ? xlo_answer(rc, errnoval) : xlo_ok(Val_int(rc)));
 }
 
 /* start_time : int -> (int, …) result */
@@ -400,7 +392,7 @@ value xlchild_ml_start_time(value pid_v)
     rc = libxl_childproc_start_time(pid, &ticks);
     errnoval = errno;
     xlo_retake();
-    return rc ? answer(rc, errnoval) : xlo_ok(Val_long(ticks));
+    return rc ? xlo_answer(rc, errnoval) : xlo_ok(Val_long(ticks));
 }
 
 /* adopt : t -> int -> int -> Unix.file_descr option -> report -> Child.t
@@ -433,7 +425,7 @@ value xlchild_ml_adopt(value t, value pid_v, value ticks_v, value pidfd_v,
         set_child(child, id, pid);
 out:
     xlo_end(&frame);
-    CAMLreturn(rc ? answer(rc, errnoval) : xlo_ok(Val_unit));
+    CAMLreturn(rc ? xlo_answer(rc, errnoval) : xlo_ok(Val_unit));
 }
 
 /* Bytecode calls what has more than five arguments so. */
@@ -455,7 +447,7 @@ value xlchild_ml_diagnose(value t)
     PUMP(t, libxl_childproc_diagnose(ctx, &d, &words));
 
     if (rc)
-        CAMLreturn(answer(rc, errnoval));
+        CAMLreturn(xlo_answer(rc, errnoval));
     words_v = caml_copy_string(words ? words : "");
     free(words);
     reason = Val_int(0);

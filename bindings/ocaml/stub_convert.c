@@ -73,6 +73,13 @@ value xlo_system_error(int rc, int errnoval)
     return xlo_error(rc, &failure);
 }
 
+value xlo_answer(int rc, int errnoval)
+{
+    if (rc)
+        return xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0);
+    return xlo_ok(Val_unit);
+}
+
 value xlo_status(int status)
 {
     value v;

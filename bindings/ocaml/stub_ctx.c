@@ -301,7 +301,7 @@ value xlchild_ml_alloc(value t, value weak, value min_level, value logged)
     if (rc) {
         x->ctx = NULL;
         caml_remove_generational_global_root(&x->weak);
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
+        CAMLreturn(xlo_answer(rc, errnoval));
     }
     atomic_store(&x->uses, 0);
     CAMLreturn(xlo_ok(Val_unit));
@@ -385,8 +385,7 @@ value xlchild_ml_fileno(value t)
     errnoval = errno;
     xlo_retake();
     xlo_end(&frame);
-    CAMLreturn(rc < 0 ? xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0)
-                      : xlo_ok(Val_int(rc)));
+    CAMLreturn(rc < 0 ? xlo_answer(rc, errnoval) : xlo_ok(Val_int(rc)));
 }
 
 /* disaster_latched : t -> (int, …) result */

@@ -173,7 +173,7 @@ value xlchild_ml_take(value t, value max_v, value mask_v, value timeout_v)
     if (exception != Val_unit)
         caml_raise(exception);
     if (rc < 0 && rc != ERROR_TIMEDOUT && rc != ERROR_INTERRUPTED)
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
+        CAMLreturn(xlo_answer(rc, errnoval));
     CAMLreturn(xlo_ok(Val_unit));
 }
 
@@ -225,7 +225,7 @@ value xlchild_ml_match(value t, value mask_v, value predicate, value block)
     if (exception != Val_unit)
         caml_raise(exception);
     if (rc && rc != ERROR_NOT_READY)
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
+        CAMLreturn(xlo_answer(rc, errnoval));
     CAMLreturn(xlo_ok(Val_unit));
 }
 

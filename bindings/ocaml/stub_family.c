@@ -28,9 +28,7 @@ static value left(struct xlo_frame *frame, int rc)
 
     xlo_retake();
     xlo_end(frame);
-    if (rc)
-        return xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0);
-    return xlo_ok(Val_unit);
+    return xlo_answer(rc, errnoval);
 }
 
 /* ---- making and letting go ---- */
@@ -76,8 +74,7 @@ value xlchild_ml_family_new(value t, value opts_v, value family_v)
         Store_field(family_v, XLO_FAMILY_CGROUP, path);
     }
 out:
-    answer = rc ? xlo_system_error(rc, rc == ERROR_SYSTEM ? errno : 0)
-                : xlo_ok(Val_unit);
+    answer = xlo_answer(rc, errno);
     xlo_arena_free(&arena);
     xlo_end(&frame);
     CAMLreturn(answer);
@@ -176,9 +173,7 @@ value xlchild_ml_family_wait(value t, value id_v, value timeout_v)
     xlo_end(&frame);
     if (exception != Val_unit)
         caml_raise(exception);
-    if (rc)
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
-    CAMLreturn(xlo_ok(Val_unit));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* family_when_empty : t -> int -> int -> (unit, …) result; the number is of

@@ -37,9 +37,7 @@ value xlchild_ml_register_loop(value t, value hooked)
     errnoval = errno;
     xlo_retake();
     xlo_end(&frame);
-    if (rc)
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
-    CAMLreturn(xlo_ok(Val_unit));
+    CAMLreturn(xlo_answer(rc, errnoval));
 }
 
 /* occurred_fd : t -> int -> int -> int -> (unit, …) result; harmless when the
@@ -128,7 +126,7 @@ value xlchild_ml_beforepoll(value t, value timeout_v)
     }
     free(fds);
     if (rc)
-        CAMLreturn(xlo_system_error(rc, rc == ERROR_SYSTEM ? errnoval : 0));
+        CAMLreturn(xlo_answer(rc, errnoval));
     CAMLreturn(xlo_ok(both));
 }
 

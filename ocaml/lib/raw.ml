@@ -402,10 +402,11 @@ let kind_of_type = function
   | 35 -> Some Continued_event
   | _ -> None
 
-let run_registration t number f =
-  match Numbers.find_opt number (Atomic.get t.registrations) with
-  | Some registration -> f registration
-  | None -> ()
+(* Whoever has the number, if anybody still has. *)
+let with_number cell number f =
+  Option.iter f (Numbers.find_opt number (Atomic.get cell))
+
+let run_registration t number f = with_number t.registrations number f
 
 let forget_registration t number =
   run_registration t number (fun registration ->
@@ -413,6 +414,10 @@ let forget_registration t number =
       match registration with
       | Watch { forget; _ } -> forget ()
       | Timer { cancel; _ } -> cancel ())
+
+let told cell number f =
+  with_number cell number f;
+  0
 
 let run t = function
   | Fork -> (
@@ -434,39 +439,24 @@ let run t = function
   | Disaster (kind, error, message) ->
       Option.iter (fun f -> f (kind_of_type kind) error message) t.disaster;
       0
-  | Report (number, ended) -> (
-      match Numbers.find_opt number (Atomic.get t.reports) with
-      | None -> 0
-      | Some f ->
+  | Report (number, ended) ->
+      told t.reports number (fun f ->
           remove t.reports number;
-          f ended;
-          0)
-  | Op_started (number, id, pid) -> (
-      match Numbers.find_opt number (Atomic.get t.operations) with
-      | None -> 0
-      | Some operation ->
-          operation.on_started id pid;
-          0)
-  | Op_stream (number, stream, data) -> (
-      match Numbers.find_opt number (Atomic.get t.operations) with
-      | None -> 0
-      | Some operation ->
-          operation.on_data stream data;
-          0)
-  | Op_completed (number, outcome) -> (
-      match Numbers.find_opt number (Atomic.get t.operations) with
-      | None -> 0
-      | Some operation ->
+          f ended)
+  | Op_started (number, id, pid) ->
+      told t.operations number (fun operation ->
+          operation.on_started id pid)
+  | Op_stream (number, stream, data) ->
+      told t.operations number (fun operation ->
+          operation.on_data stream data)
+  | Op_completed (number, outcome) ->
+      told t.operations number (fun operation ->
           remove t.operations number;
-          operation.on_complete outcome;
-          0)
-  | Emptied (number, rc) -> (
-      match Numbers.find_opt number (Atomic.get t.emptied) with
-      | None -> 0
-      | Some f ->
+          operation.on_complete outcome)
+  | Emptied (number, rc) ->
+      told t.emptied number (fun f ->
           remove t.emptied number;
-          f rc;
-          0)
+          f rc)
   | Fd_register (number, fd, events) -> (
       match t.loop with
       | None -> 1
