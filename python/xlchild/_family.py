@@ -14,7 +14,7 @@ from ._errors import InvalidArgumentError, NotFoundError, UnavailableError, \
     XlchildError
 from ._process import milliseconds, signal_number
 
-__all__ = ["Family", "LAST_WAIT", "for_one_run", "make", "of_its_own"]
+__all__ = ["Family", "LAST_WAIT", "for_one_run", "gone", "make", "of_its_own"]
 
 _WHEN = {"never": _libxl.LIBXL_FAMILY_NEVER,
          "timeout": _libxl.LIBXL_FAMILY_TIMEOUT,
@@ -87,6 +87,17 @@ def of_its_own(context, when):
     family = make(context, when, 0, 0, None, None)
     family._quiet = True
     return family
+
+
+async def gone(own, shield):
+    """Whom its end is under way for has gone; then it goes itself, too. shield
+    is a scope that no cancellation enters."""
+    try:
+        if own.ending:
+            with shield:
+                await own.wait_async(LAST_WAIT)
+    finally:
+        own.close()
 
 
 @contextlib.contextmanager

@@ -268,9 +268,9 @@ async def run(args, *, input=None, stdin=None, stdout=None, stderr=None,
     """Run a command to completion; a CompletedProcess: Context.run, awaited.
 
     Its options, and those of Popen; family: see family(). Timed out or
-    cancelled, the child is ended by the KillPolicy kill (SIGKILL at once) and waited for first; a
-    TimeoutExpired has the output so far. After a Ctrl-C it is given a moment
-    to end by itself.
+    cancelled, the child is ended by the KillPolicy kill (SIGKILL at once) and
+    waited for first; a TimeoutExpired has the output so far. After a Ctrl-C it
+    is given a moment to end by itself.
 
     >>> import asyncio
     >>> from xlchild import aio

@@ -393,14 +393,8 @@ async def run_process(command, *, input=None, stdin=None, stdout=_PIPE,
 
 
 async def _gone(own):
-    """Whom its end is under way for has gone; then it goes itself, too."""
-    from ._family import LAST_WAIT
-    try:
-        if own.ending:
-            with anyio.CancelScope(shield=True):
-                await own.wait_async(LAST_WAIT)
-    finally:
-        own.close()
+    from ._family import gone  # few need it
+    await gone(own, anyio.CancelScope(shield=True))
 
 
 async def _looked_after(process, read, feed):

@@ -403,14 +403,8 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
 
 
 async def _gone(own):
-    """Whom its end is under way for has gone; then it goes itself, too."""
-    from ._family import LAST_WAIT
-    try:
-        if own.ending:
-            with trio.CancelScope(shield=True):
-                await own.wait_async(LAST_WAIT)
-    finally:
-        own.close()
+    from ._family import gone  # few need it
+    await gone(own, trio.CancelScope(shield=True))
 
 
 def family(when="never", **options):

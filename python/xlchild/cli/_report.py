@@ -79,8 +79,8 @@ class Joblog(Report):
             self._rows = [self.HEAD]
 
     def add(self, result, seq, wrote=0):
-        """A command has ended that wrote so many bytes; of what was ended early there is no line, so
-        that --resume runs it again."""
+        """A command has ended that wrote so many bytes; of what was ended
+        early there is no line, so that --resume runs it again."""
         if result.cancelled:
             return
         status = result.status
