@@ -32,6 +32,8 @@ void xl_enter_again(libxl_ctx *ctx)
 
 /* ---- fds that somebody else has closed ---------------------------------- */
 
+#define LOOK_LASTS_MS 10
+
 int xl_fds_gone(libxl_ctx *ctx)
 {
     struct xl_list *node;
@@ -67,7 +69,7 @@ int xl_fds_stale(libxl_ctx *ctx)
 
     (void)xl_sys.clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-    if (ms - ctx->fds_looked_at < XL_LOOK_LASTS_MS &&
+    if (ms - ctx->fds_looked_at < LOOK_LASTS_MS &&
         ctx->disturbances == disturbances)
         return 0;
     ctx->fds_looked_at = ms;

@@ -10,8 +10,6 @@
 
 #include "ctx/ctx_impl.h"
 
-#define XL_LOOK_LASTS_MS 10
-
 /* 0 and the lock is held; or ERROR_INVAL: no ctx, the parent's, or called
  * from a hook that may not re-enter; or ERROR_FDS_CLOSED. */
 int xl_enter(libxl_ctx *ctx);
@@ -23,8 +21,8 @@ int xl_enter_to_free(libxl_ctx *ctx);
 /* Has somebody else closed its fds? Looks; and then none of the numbers is
  * used, or closed, any more. */
 int xl_fds_gone(libxl_ctx *ctx);
-/* The last look was more than XL_LOOK_LASTS_MS ago, or somebody has found since
- * that the host closes what is not its own: the caller looks. */
+/* The last look was some milliseconds ago, or somebody has found since that the
+ * host closes what is not its own: the caller looks. */
 int xl_fds_stale(libxl_ctx *ctx);
 /* For a second part of a call whose first part has entered, and left. */
 void xl_enter_again(libxl_ctx *ctx);

@@ -275,6 +275,8 @@ static int follow(libxl_ctx *ctx, struct xl_waiter *waiter, int64_t due)
     return n < 0 ? -1 : 0;
 }
 
+#define DOZE_MS 100
+
 int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
                  int (*done)(libxl_ctx *ctx, void *user), void *user,
                  int timeout_ms, unsigned flags)
@@ -305,8 +307,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             break;
         }
         /* another's epoll would tell of nothing, and be slept on for ever:
-         * nobody sleeps long before there was a look, which the first
-         * milliseconds do not cost */
+         * nobody sleeps long before there was a look, which most are spared */
         if (!looked && xl_fds_stale(ctx)) {
             if (xl_fds_gone(ctx)) {
                 rc = ERROR_FDS_CLOSED;
@@ -314,7 +315,7 @@ int xl_pump_wait(libxl_ctx *ctx, struct xl_waiter *waiter,
             }
             looked = 1;
         }
-        doze = looked ? due : xl_after_ms(XL_LOOK_LASTS_MS);
+        doze = looked ? due : xl_after_ms(DOZE_MS);
         if (doze > due)
             doze = due;
         r = ctx->pump.leader == NULL ? lead(ctx, waiter, doze)
