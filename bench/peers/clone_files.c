@@ -62,6 +62,7 @@ static void *starter_thread(void *data)
     char *const argv[] = {(char *)bench_options.child, NULL};
 
     pidfd_loop_open(&s->loop, 1);
+    s->loop.copied = 1; /* by the others' children */
     while (s->children || s->in_flight) {
         while (s->children && s->in_flight < s->concurrency) {
             if (pidfd_loop_start(&s->loop, argv) < 0)

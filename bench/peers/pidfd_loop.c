@@ -42,6 +42,7 @@ static int child(void *data)
 void pidfd_loop_open(struct pidfd_loop *loop, int share_files)
 {
     loop->share_files = share_files;
+    loop->copied = !share_files;
     loop->stack_size = STACK_SIZE;
     loop->stack = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
@@ -78,10 +79,11 @@ static int status_of(const siginfo_t *info)
 
 /* A child that copied the fd table holds every pidfd until its exec closes
  * them, which is after the parent has gone on: closing ours alone would leave
- * the epoll watching it. */
+ * the epoll watching it. So does one of another thread, for a moment: the
+ * kernel copies the first 64 before it leaves out what was not wanted. */
 static void forget(struct pidfd_loop *loop, int pidfd)
 {
-    if (!loop->share_files &&
+    if (loop->copied &&
         epoll_ctl(loop->epoll, EPOLL_CTL_DEL, pidfd, NULL))
         bench_die("epoll_ctl");
     close(pidfd);

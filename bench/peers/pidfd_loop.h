@@ -14,6 +14,7 @@
 struct pidfd_loop {
     int epoll;
     int share_files; /* CLONE_FILES, unshared by the child's close_range */
+    int copied;      /* children have copies of the pidfds, for a while */
     char *stack;
     size_t stack_size;
 };
