@@ -65,6 +65,10 @@ let nowait (c : command) : command =
 let default_kill =
   { first_signal = Sys.sigterm; grace_ms = 5000; scope = Process }
 
+let in_family family (c : command) : command =
+  if c.family = None then { c with family = Some family }
+  else get (Family.wrong "family")
+
 let with_fds fds (c : command) : command =
   let fds = Fd_map.of_list fds in
   let others =

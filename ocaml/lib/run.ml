@@ -152,7 +152,7 @@ let is_ending policy family (result : (outcome, error) result) =
 let wait_for_the_last family =
   ignore (Family.wait_result ~timeout:last_wait family)
 
-let in_family policy t (command : Raw.command) f =
+let in_one_of_its_own policy t (command : Raw.command) f =
   if command.family <> None then Family.wrong "family"
   else
     Family.with_family ~policy t @@ fun family ->
@@ -175,7 +175,7 @@ let run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t
   in
   match family with
   | None -> go command
-  | Some policy -> in_family policy t command go
+  | Some policy -> in_one_of_its_own policy t command go
 
 let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t command =
   get

@@ -270,6 +270,10 @@ val with_fds : (int * fd_source) list -> command -> command
 (** The same command with these descriptors, in place of what it had there.
     Raises [Invalid_argument] as {!Fd_map.of_list}. *)
 
+val in_family : Family.t -> command -> command
+(** The same command with this family. Raises [Error] with [Invalid] and argument
+    [family] where it has one. *)
+
 val kill_policy :
   ?signal:int -> ?grace:float -> ?scope:scope -> unit -> kill_policy
 (** [signal] (SIGTERM), then SIGKILL after [grace] seconds (5), to [scope] (the

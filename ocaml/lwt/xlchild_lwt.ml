@@ -1,96 +1,69 @@
 (* xlchild_lwt.ml - promises over Xlchild
 
-   One watch on the context's descriptor pumps it; reports and completions
-   resolve promises from there. *)
+   pumped.ml has the context in Lwt's loop, families.ml those of its families. *)
 
 open Lwt.Infix
+open Pumped
 
-type t = {
-  ctx : Xlchild.t;
-  watch : Lwt_engine.event;
-  owner : int;  (* the pid of the process that made it *)
-  due : (unit -> unit) Queue.t;
-      (* promises to resolve once the call of the library is over: what waits
-         for them may close the context *)
-}
+type t = Pumped.t
 
-let resolve_due due =
-  while not (Queue.is_empty due) do
-    (Queue.take due) ()
-  done
-
-let is_usable ctx =
-  match Xlchild.count ctx with _ -> true | exception Xlchild.Error _ -> false
-
-(* What a closure raised is told, and it goes on; so is, once, the refusal of a
-   context that cannot be used any more. *)
-let rec pump ctx due ~stop =
-  match Xlchild.check ctx with
-  | Some _ -> pump ctx due ~stop
-  | None -> resolve_due due
-  | exception Xlchild.Error { code = Closed; _ } -> resolve_due due
-  | exception exn ->
-      let usable = is_usable ctx in
-      if not usable then stop ();
-      !Lwt.async_exception_hook exn;
-      if usable then pump ctx due ~stop
-
-let create ?owner ?min_level ?log () =
-  let ctx = Xlchild.create ?owner ?min_level ?log () in
-  let due = Queue.create () in
-  match Xlchild.fileno ctx with
-  | fd ->
-      let owner = Unix.getpid () in
-      let watch =
-        Lwt_engine.on_readable fd (fun event ->
-            let stop () = Lwt_engine.stop_event event in
-            (* in a child of fork it is the parent's *)
-            if Unix.getpid () <> owner then stop () else pump ctx due ~stop)
-      in
-      { ctx; due; watch; owner }
-  | exception exn ->
-      Xlchild.close ctx;
-      raise exn
-
-(* Reports may come while a child is being started. *)
-let resolve_soon t =
-  if not (Queue.is_empty t.due) then
-    Lwt.async (fun () ->
-        Lwt.pause () >|= fun () -> resolve_due t.due)
-
-let resolver t resolve x =
-  Queue.add (fun () -> Lwt.wakeup_later resolve x) t.due
-
-let close t =
-  if Unix.getpid () = t.owner then Xlchild.close t.ctx;
-  Lwt_engine.stop_event t.watch
-
+let create = Pumped.create
+let close = Pumped.close
 let count t = Xlchild.count t.ctx
+
+module Family = Families
 
 (* ---- children ---- *)
 
-type child = { child : Xlchild.Child.t; ended : Xlchild.ended Lwt.t }
+type child = {
+  child : Xlchild.Child.t;
+  ended : Xlchild.ended Lwt.t;
+  family : Family.t option;  (* of its own *)
+  pumped : t;
+}
 
-let start t command =
+let start_in family t command =
   let ended, resolve = Lwt.wait () in
   let child =
     Xlchild.start t.ctx command ~report:(Callback (resolver t resolve))
   in
   resolve_soon t;
-  { child; ended }
+  { child; ended; family; pumped = t }
+
+let start ?family t command =
+  match family with
+  | None -> start_in None t command
+  | Some policy ->
+      Families.in_its_own policy t command (fun family command ->
+          start_in (Some family) t command)
 
 let pid child = Xlchild.Child.pid child.child
 let wait child = Lwt.protected child.ended
+let family child = child.family
+
+let account child =
+  let account = Xlchild.Child.account child.child in
+  resolve_soon child.pumped;
+  account
 
 let unless_ended = function
   | Ok () | Result.Error { Xlchild.code = Not_found; _ } -> ()
   | Result.Error e -> raise (Xlchild.Error e)
 
+(* What is due meanwhile is told. *)
+let unless_it_has child result =
+  resolve_soon child.pumped;
+  unless_ended result
+
 let kill ?scope child signal =
-  unless_ended (Xlchild.Child.kill_result ?scope child.child signal)
+  unless_it_has child
+    (Xlchild.Child.kill_result ?scope child.child signal)
+
+let end_it ?policy child =
+  unless_it_has child (Xlchild.Child.terminate_result ?policy child.child)
 
 let terminate ?policy child =
-  match unless_ended (Xlchild.Child.terminate_result ?policy child.child) with
+  match end_it ?policy child with
   | () -> wait child
   | exception exn -> Lwt.fail exn
 
@@ -183,18 +156,21 @@ let with_input (stdin : input option) start =
 (* ---- running to completion ---- *)
 
 (* The loop does not wait for a start: that it came to nothing is its end. *)
-let exec t command =
+let exec_alone t command =
   match start t (Xlchild.nowait command) with
   | exception exn -> Lwt.fail exn
   | child -> (
-      until_reaped child.ended ~stop:(fun () ->
-          unless_ended (Xlchild.Child.terminate_result child.child))
+      until_reaped child.ended ~stop:(fun () -> end_it child)
       >>= fun ended ->
       match Xlchild.not_started command ended with
       | None -> Lwt.return ended
       | Some e -> Lwt.fail (Xlchild.Error e))
 
-let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
+let exec ?family t command =
+  Families.for_one ?family t command ~cut_short:(fun _ -> false)
+    (exec_alone t)
+
+let run_alone ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
   let outcome, resolve = Lwt.wait () in
   match
     with_input stdin (fun stdin ->
@@ -213,8 +189,17 @@ let run ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
         | { Xlchild.ending = Not_started e; _ } -> Lwt.fail (Xlchild.Error e)
         | outcome -> Lwt.return outcome )
 
-let capture ?stdin ?timeout t command =
-  run ?stdin ~stdout:`Capture ?timeout t command >|= fun outcome ->
+let is_cut_short (outcome : Xlchild.outcome) =
+  match outcome.ending with
+  | Timeout | Abort | Out_of_memory -> true
+  | Completed | Not_started _ -> false
+
+let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?family t command =
+  Families.for_one ?family t command ~cut_short:is_cut_short
+    (run_alone ?stdin ?stdout ?stderr ?timeout ?until_eof t)
+
+let capture ?stdin ?timeout ?family t command =
+  run ?stdin ~stdout:`Capture ?timeout ?family t command >|= fun outcome ->
   (outcome.Xlchild.out.data, outcome)
 
 let as_result promise =
@@ -224,13 +209,15 @@ let as_result promise =
       | Xlchild.Error e -> Lwt.return (Result.Error e)
       | exn -> Lwt.fail exn)
 
-let exec_result t command = as_result (fun () -> exec t command)
+let exec_result ?family t command =
+  as_result (fun () -> exec ?family t command)
 
-let run_result ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
-  as_result (fun () -> run ?stdin ?stdout ?stderr ?timeout ?until_eof t command)
+let run_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?family t command =
+  as_result (fun () ->
+      run ?stdin ?stdout ?stderr ?timeout ?until_eof ?family t command)
 
-let capture_result ?stdin ?timeout t command =
-  as_result (fun () -> capture ?stdin ?timeout t command)
+let capture_result ?stdin ?timeout ?family t command =
+  as_result (fun () -> capture ?stdin ?timeout ?family t command)
 
 (* ---- output as it comes ---- *)
 
@@ -303,9 +290,11 @@ let reading fd ~ended =
   in
   Lwt_stream.from next
 
-let stream ?stdin ?stderr ?timeout t command =
+let stream ?stdin ?stderr ?timeout ?family t command =
   let ours, theirs = pipe_from_child () in
-  let outcome = run ?stdin ~stdout:(`Fd theirs) ?stderr ?timeout t command in
+  let outcome =
+    run ?stdin ~stdout:(`Fd theirs) ?stderr ?timeout ?family t command
+  in
   Unix.close theirs;
   (reading ours ~ended:outcome, outcome)
 
@@ -318,7 +307,7 @@ type process = {
   stderr : Lwt_io.input_channel;
 }
 
-let open_process t command =
+let open_process ?family t command =
   let in_ours, in_theirs = pipe_to_child () in
   let out_ours, out_theirs = pipe_from_child () in
   let err_ours, err_theirs = pipe_from_child () in
@@ -328,7 +317,7 @@ let open_process t command =
       [ (0, Fd in_theirs); (1, Fd out_theirs); (2, Fd err_theirs) ]
       command
   in
-  match start t command with
+  match start ?family t command with
   | child ->
       List.iter Unix.close theirs;
       {
@@ -354,13 +343,19 @@ let close_channels p =
 
 let close_process p = close_channels p >>= fun () -> wait p.child
 
-let with_process t command f =
-  match open_process t command with
+let gone child =
+  match child.family with
+  | None -> Lwt.return_unit
+  | Some family -> Families.gone family
+
+let with_process ?family t command f =
+  match open_process ?family t command with
   | exception exn -> Lwt.fail exn
   | p ->
       Lwt.try_bind
         (fun () -> f p)
-        (fun x -> close_process p >|= fun _ -> x)
+        (fun x -> close_process p >>= fun _ -> gone p.child >|= fun () -> x)
         (fun exn ->
-          unless_ended (Xlchild.Child.terminate_result p.child.child);
-          close_process p >>= fun _ -> Lwt.fail exn)
+          end_it p.child;
+          close_process p >>= fun _ ->
+          gone p.child >>= fun () -> Lwt.fail exn)

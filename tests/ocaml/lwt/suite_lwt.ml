@@ -467,4 +467,5 @@ let () =
           case "B5 a failed start" failing;
           case "B3 exceptions go to the loop's handler" to_the_hook;
         ] );
+      ("families", Family_lwt.cases case);
     ]
