@@ -34,7 +34,7 @@ $(XL_BUILD)/%.o: c/src/%.c $(XL_BUILD)/hardening
 	  $(XL_OWN_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The child's half may not call what the stack protector calls (docs/design.md).
-XL_CHILDS := start/child_setup kernel/probe_child
+XL_CHILDS := start/child_setup kernel/probe_child kernel/keeper_child
 $(XL_CHILDS:%=$(XL_BUILD)/%.o): XL_OWN_CFLAGS := -fno-stack-protector \
   -U_FORTIFY_SOURCE
 

@@ -197,7 +197,8 @@ def wheel_for(which, include, suffix, folder, base, into):
         *place.glob("c/src/*/*.c"), *place.glob("bindings/python/*.c"),
         wrapper)}
     childs = [Path("c/src/start/child_setup.c"),
-              Path("c/src/kernel/probe_child.c")]
+              Path("c/src/kernel/probe_child.c"),
+              Path("c/src/kernel/keeper_child.c")]
     hardening = subprocess.run(
         ["sh", "c/hardening.sh", "-O2"], cwd=place, check=True, text=True,
         stdout=subprocess.PIPE, env=dict(os.environ, CC="cc")).stdout.split()

@@ -15,15 +15,17 @@ export flags="-std=gnu11 $hardening $XLCHILD_CFLAGS -Wall -Wextra -fPIC -pthread
     -fvisibility=hidden -DLIBXL_API=__attribute__((visibility(\"hidden\")))
     -I$core/include -I$core/src -I$stubs -I$ocaml"
 # One compiler a processor; xargs fails when one of them does. The child's half
-# may not call what the stack protector calls.
+# may not call what the stack protector calls. The core and the stubs may have a
+# file of one name each.
 compile() {
     xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 \
         sh -c 'name=$(basename "$0" .c)
             case $name in
-            child_setup | probe_child)
+            child_setup | probe_child | keeper_child)
                 flags="$flags -fno-stack-protector -U_FORTIFY_SOURCE" ;;
             esac
-            $CC $flags -c "$0" -o "objects/$name.o"'
+            object=$(printf %s "${0%.c}" | tr ./ __)
+            $CC $flags -c "$0" -o "objects/$object.o"'
 }
 printf '%s\n' "$core"/src/*/*.c | compile
 # Bytecode looks for the externals in the shared object.

@@ -60,6 +60,7 @@ $(2)/core/%.o: c/src/%.c
 # The child's half, and the probe's, runs in the parent's memory on a stack of
 # its own and ends by exec: what a sanitizer notes there is never taken back.
 $(2)/core/start/child_setup.o $(2)/core/kernel/probe_child.o \
+  $(2)/core/kernel/keeper_child.o \
   $(2)/core/kernel/facility.o: XT_OWN_FLAGS := -fno-sanitize=all
 
 $(2)/tests/%.o: tests/c/%.c

@@ -4,7 +4,6 @@
  * say why they are skipped elsewhere.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -21,172 +20,23 @@
 #include "fixture.h"
 #include "kernel/sys.h"
 #include "probe.h"
-
-static const char *const ways[] = {"and",   "nohup", "setsid",
-                                   "twice", "flee",  "closed"};
-#define N_WAYS (sizeof(ways) / sizeof(ways[0]))
-#define N_STAYING 2 /* in their group */
-
-static char mark[64];
-
-static const char *fresh_mark(void)
-{
-    static int last;
-
-    snprintf(mark, sizeof(mark), "stray-%d-%d", (int)getpid(), ++last);
-    return mark;
-}
-
-/* ---- who is left -------------------------------------------------------- */
-
-static int has_mark(const char *pid)
-{
-    char path[300], text[512];
-    ssize_t n;
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/%s/cmdline", pid);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
-    n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    if (n <= 0)
-        return 0; /* it has ended */
-    text[n] = '\0';
-    return memmem(text, (size_t)n, mark, strlen(mark)) != NULL;
-}
-
-static int left(void)
-{
-    DIR *proc = opendir("/proc");
-    struct dirent *entry;
-    int n = 0;
-
-    XT_TRUE(proc != NULL);
-    while ((entry = readdir(proc)))
-        if (entry->d_name[0] > '0' && entry->d_name[0] <= '9')
-            n += has_mark(entry->d_name);
-    closedir(proc);
-    return n;
-}
-
-/* One that flees is nowhere to be seen for a moment, now and then. */
-static int some_left(void *unused)
-{
-    return left() > 0;
-}
-
-static int none_left(void *unused)
-{
-    return left() == 0;
-}
-
-/* ---- families ----------------------------------------------------------- */
-
-static libxl_family_id family_or_skip(libxl_ctx *ctx, libxl_family_hold hold,
-                                      libxl_family_when when)
-{
-    libxl_family_id id = 0;
-    libxl_family_opts opts;
-    int rc;
-
-    libxl_family_opts_init(&opts);
-    opts.holds = 1u << hold;
-    opts.end_when = when;
-    if (hold == LIBXL_HOLD_GROUP && !xp_pidfd_group()) {
-        libxl_ctx_free(ctx);
-        XT_SKIP("no pidfd names a group here (Linux 6.9)");
-    }
-    rc = libxl_family_new(ctx, &opts, &id);
-    if (rc == ERROR_NI) {
-        libxl_ctx_free(ctx);
-        XT_SKIP("no hold by %s here", libxl_family_hold_name(hold));
-    }
-    XT_OK(rc);
-    return id;
-}
-
-static libxl_family_state look(libxl_ctx *ctx, libxl_family_id family)
-{
-    libxl_family_state state;
-
-    state.size = sizeof(state);
-    XT_OK(libxl_family_look(ctx, family, &state));
-    return state;
-}
-
-static libxl_childproc_spec stray(const char *way, const char *status)
-{
-    static const char *argv[5];
-
-    argv[0] = XT_HELPERS "/stray";
-    argv[1] = way;
-    argv[2] = mark;
-    argv[3] = status;
-    return xt_spec(argv);
-}
-
-/* Runs one that leaves somebody behind; its result. */
-static libxl_childproc_result run(libxl_ctx *ctx, libxl_family_id family,
-                                  const char *way, const char *status)
-{
-    libxl_childproc_spec spec = stray(way, status);
-
-    spec.family = family;
-    return xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
-}
-
-static int is_directory(const char *path)
-{
-    struct stat st;
-
-    return stat(path, &st) == 0;
-}
+#include "strays.h"
 
 /* ---- a command that ended well leaves nothing behind -------------------- */
 
-static int how_many(int otherwise)
-{
-    const char *text = getenv("XT_FAMILIES");
-
-    return text ? atoi(text) : otherwise;
-}
-
-static void leaves_nothing(libxl_family_hold hold, size_t nways, int n)
-{
-    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-
-    fresh_mark();
-    for (int i = 0; i < n; i++) {
-        libxl_family_id family =
-            family_or_skip(ctx, hold, LIBXL_FAMILY_ALWAYS);
-        libxl_family_state state = look(ctx, family);
-        char *cgroup = state.cgroup ? strdup(state.cgroup) : NULL;
-        libxl_childproc_result r =
-            run(ctx, family, ways[(size_t)i % nways], "0");
-
-        XT_EQ_INT(state.hold, hold);
-        XT_EXITED(&r, 0);
-        XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
-        XT_EQ_INT(look(ctx, family).empty, 1);
-        XT_TRUE(!cgroup || !is_directory(cgroup));
-        XT_OK(libxl_family_free(ctx, family));
-        free(cgroup);
-    }
-    XT_NOTE("%d commands, %d left", n, left());
-    XT_EQ_INT(left(), 0);
-    xt_ctx_free(ctx);
-}
-
 XT_TEST_SLOW(six_ways_to_stay_leave_nothing_in_a_cgroup, "F1 F3", 300)
 {
-    leaves_nothing(LIBXL_HOLD_CGROUP, N_WAYS, how_many(36));
+    xk_leaves_nothing(LIBXL_HOLD_CGROUP, XK_N_WAYS, xk_how_many(36));
 }
 
 XT_TEST_SLOW(who_stays_in_its_group_is_not_left, "F1 F3", 300)
 {
-    leaves_nothing(LIBXL_HOLD_GROUP, N_STAYING, how_many(36));
+    xk_leaves_nothing(LIBXL_HOLD_GROUP, XK_N_STAYING, xk_how_many(36));
+}
+
+XT_TEST_SLOW(six_ways_to_stay_leave_nothing_with_a_keeper, "F1 F3", 300)
+{
+    xk_leaves_nothing(LIBXL_HOLD_KEEPER, XK_N_WAYS, xk_how_many(36));
 }
 
 /* ---- the policy --------------------------------------------------------- */
@@ -197,19 +47,19 @@ static void ends_when(libxl_family_hold hold, libxl_family_when when,
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     libxl_family_id family;
 
-    fresh_mark();
-    family = family_or_skip(ctx, hold, when);
-    (void)run(ctx, family, "and", status);
+    xk_fresh_mark();
+    family = xk_family_or_skip(ctx, hold, when);
+    (void)xk_run(ctx, family, "and", status);
     if (!ends) {
         XT_RC(libxl_family_wait(ctx, family, 0, 0), ERROR_TIMEDOUT);
-        XT_EVENTUALLY(some_left, NULL);
-        XT_EQ_INT(look(ctx, family).ending, 0);
+        XT_EVENTUALLY(xk_some_left, NULL);
+        XT_EQ_INT(xk_look(ctx, family).ending, 0);
         XT_OK(libxl_family_signal(ctx, family, 0));
         XT_OK(libxl_family_end(ctx, family, SIGTERM, 60000));
     }
-    XT_EQ_INT(look(ctx, family).ending, 1);
+    XT_EQ_INT(xk_look(ctx, family).ending, 1);
     XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
-    XT_EVENTUALLY(none_left, NULL);
+    XT_EVENTUALLY(xk_none_left, NULL);
     XT_RC(libxl_family_signal(ctx, family, SIGTERM), ERROR_NOTFOUND);
     XT_RC(libxl_family_end(ctx, family, 0, 0), ERROR_NOTFOUND);
     XT_OK(libxl_family_free(ctx, family));
@@ -235,6 +85,11 @@ XT_TEST(a_policy_says_when_a_group_ends, "F3")
     each_policy(LIBXL_HOLD_GROUP);
 }
 
+XT_TEST(a_policy_says_when_a_keepers_family_ends, "F3")
+{
+    each_policy(LIBXL_HOLD_KEEPER);
+}
+
 /* A time-out of the command, which has left somebody behind and stays. */
 static void at_a_timeout(libxl_family_hold hold, const char *way)
 {
@@ -244,18 +99,19 @@ static void at_a_timeout(libxl_family_hold hold, const char *way)
     libxl_childproc_spec spec;
     char line[400];
 
-    fresh_mark();
+    xk_fresh_mark();
     snprintf(line, sizeof(line), "%s/stray %s %s; exec sleep 1000", XT_HELPERS,
-             way, mark);
+             way, xk_mark);
     spec = xt_spec((const char *const[]){"/bin/sh", "-c", line, NULL});
-    spec.family = family_or_skip(ctx, hold, LIBXL_FAMILY_TIMEOUT);
+    spec.family = xk_family_or_skip(ctx, hold, LIBXL_FAMILY_TIMEOUT);
     libxl_childproc_exec_opts_init(&opts);
     opts.timeout_ms = 300;
     XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
           ERROR_TIMEDOUT);
     libxl_childproc_exec_result_dispose(&result);
+    XT_EQ_INT(xk_look(ctx, spec.family).ending, 1); /* its policy has */
     XT_OK(libxl_family_wait(ctx, spec.family, LIBXL_WAIT_FOREVER, 0));
-    XT_EVENTUALLY(none_left, NULL);
+    XT_EVENTUALLY(xk_none_left, NULL);
     XT_OK(libxl_family_free(ctx, spec.family));
     xt_ctx_free(ctx);
 }
@@ -270,29 +126,34 @@ XT_TEST(a_timeout_takes_a_cgroup_with_it, "F3 C18")
     at_a_timeout(LIBXL_HOLD_CGROUP, "flee");
 }
 
+XT_TEST(a_timeout_takes_a_keepers_family_with_it, "F3 C18")
+{
+    at_a_timeout(LIBXL_HOLD_KEEPER, "flee");
+}
+
 /* ---- a grace ------------------------------------------------------------ */
 
 /* Somebody who does not care about the first signal. */
 XT_TEST(who_does_not_obey_is_killed_after_the_grace, "F2")
 {
-    for (int hold = LIBXL_HOLD_GROUP; hold <= LIBXL_HOLD_CGROUP; hold += 2) {
+    for (int hold = LIBXL_HOLD_GROUP; hold <= LIBXL_HOLD_CGROUP; hold++) {
         libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
         libxl_childproc_spec spec;
         libxl_family_id family;
         libxl_childproc_result r;
 
-        fresh_mark();
-        family = family_or_skip(ctx, (libxl_family_hold)hold,
+        xk_fresh_mark();
+        family = xk_family_or_skip(ctx, (libxl_family_hold)hold,
                                 LIBXL_FAMILY_NEVER);
-        spec = stray("nohup", "0");
+        spec = xk_stray("nohup", "0");
         spec.family = family;
         r = xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
         XT_EXITED(&r, 0);
-        XT_EVENTUALLY(some_left, NULL);
+        XT_EVENTUALLY(xk_some_left, NULL);
         /* it ignores SIGHUP from its first moment or dies of it */
         (void)libxl_family_end(ctx, family, SIGHUP, 20);
         XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
-        XT_EVENTUALLY(none_left, NULL);
+        XT_EVENTUALLY(xk_none_left, NULL);
         XT_OK(libxl_family_free(ctx, family));
         xt_ctx_free(ctx);
     }
@@ -321,9 +182,9 @@ static void tells(libxl_family_hold hold)
 
     told = 0;
     told_rc = -1;
-    fresh_mark();
-    family = family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
-    (void)run(ctx, family, "and", "0");
+    xk_fresh_mark();
+    family = xk_family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
+    (void)xk_run(ctx, family, "and", "0");
     XT_OK(libxl_family_when_empty(ctx, family, &by_callback));
     XT_OK(libxl_family_when_empty(ctx, family, &by_event));
     XT_RC(libxl_event_check(ctx, &event, LIBXL_EVENTMASK_ALL, NULL, NULL),
@@ -355,6 +216,11 @@ XT_TEST(one_is_told_when_a_group_is_empty, "F2")
     tells(LIBXL_HOLD_GROUP);
 }
 
+XT_TEST(one_is_told_when_a_keepers_family_is_empty, "F2")
+{
+    tells(LIBXL_HOLD_KEEPER);
+}
+
 static void *waits(void *arg)
 {
     void **args = arg;
@@ -371,9 +237,9 @@ XT_TEST(any_number_of_threads_may_wait, "F2 E2")
     pthread_t threads[3];
     void *args[2] = {ctx, &family};
 
-    fresh_mark();
-    family = family_or_skip(ctx, LIBXL_HOLD_GROUP, LIBXL_FAMILY_NEVER);
-    (void)run(ctx, family, "and", "0");
+    xk_fresh_mark();
+    family = xk_family_or_skip(ctx, LIBXL_HOLD_GROUP, LIBXL_FAMILY_NEVER);
+    (void)xk_run(ctx, family, "and", "0");
     for (int i = 0; i < 3; i++)
         XT_EQ_INT(pthread_create(&threads[i], NULL, waits, args), 0);
     XT_OK(libxl_family_end(ctx, family, 0, 0));
@@ -413,16 +279,17 @@ static void spares_strangers(libxl_family_hold hold)
 
     int forced = 0;
 
-    fresh_mark();
+    xk_fresh_mark();
     /* whoever is left is ours to reap, and its number free at once */
     XT_SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
     for (int i = 0; i < 20; i++) {
-        libxl_family_id family = family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
+        libxl_family_id family =
+            xk_family_or_skip(ctx, hold, LIBXL_FAMILY_NEVER);
         pid_t pid, stranger;
         int status;
 
-        (void)run(ctx, family, "and", "0");
-        pid = look(ctx, family).pid;
+        (void)xk_run(ctx, family, "and", "0");
+        pid = xk_look(ctx, family).pid;
         XT_GT_INT(pid, 1);
         XT_OK(libxl_family_end(ctx, family, 0, 0));
         while (waitpid(-1, NULL, 0) > 0)
@@ -480,17 +347,17 @@ XT_TEST(before_linux_6_9_a_group_goes_with_its_child, "F1 F3")
 
     real_send = xl_sys.pidfd_send_signal;
     xl_sys.pidfd_send_signal = send_without_groups;
-    fresh_mark();
+    xk_fresh_mark();
     libxl_family_opts_init(&opts);
     opts.holds = 1u << LIBXL_HOLD_GROUP;
     opts.end_when = LIBXL_FAMILY_ALWAYS;
-    for (int i = 0; i < N_STAYING; i++) {
+    for (int i = 0; i < XK_N_STAYING; i++) {
         libxl_childproc_result r;
 
         XT_OK(libxl_family_new(ctx, &opts, &family));
-        r = run(ctx, family, ways[i], "0");
+        r = xk_run(ctx, family, xk_ways[i], "0");
         XT_EXITED(&r, 0);
-        XT_EVENTUALLY(none_left, NULL);
+        XT_EVENTUALLY(xk_none_left, NULL);
         /* what nobody can tell is not said */
         XT_RC(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0), ERROR_NI);
         XT_OK(libxl_family_free(ctx, family));
@@ -509,7 +376,7 @@ XT_TEST(the_best_hold_is_taken_and_named, "F1")
     libxl_family_id id;
 
     XT_OK(libxl_family_new(ctx, NULL, &id));
-    state = look(ctx, id);
+    state = xk_look(ctx, id);
     XT_EQ_INT(state.started, 0);
     XT_EQ_INT(state.empty, 1);
     XT_TRUE(state.hold == LIBXL_HOLD_CGROUP ? state.why == NULL
@@ -520,11 +387,12 @@ XT_TEST(the_best_hold_is_taken_and_named, "F1")
     libxl_family_opts_init(&opts);
     opts.cgroup_parent = "/";
     XT_OK(libxl_family_new(ctx, &opts, &id));
-    state = look(ctx, id);
+    state = xk_look(ctx, id);
     XT_EQ_INT(state.hold, LIBXL_HOLD_GROUP);
     XT_CONTAINS(state.why, "cgroup v2");
     XT_OK(libxl_family_free(ctx, id));
     XT_EQ_STR(libxl_family_hold_name(LIBXL_HOLD_CGROUP), "cgroup");
+    XT_EQ_STR(libxl_family_hold_name(LIBXL_HOLD_KEEPER), "keeper");
     XT_EQ_STR(libxl_family_hold_name(LIBXL_HOLD_GROUP), "group");
     XT_EQ_STR(libxl_family_hold_name((libxl_family_hold)9), "unknown");
     xt_ctx_free(ctx);
@@ -585,7 +453,7 @@ XT_TEST(misuse_is_refused_by_name, "X5 X7")
     spec.path = "/nonexistent/program";
     XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
           ERROR_SPAWN);
-    XT_EQ_INT(look(ctx, id).started, 0);
+    XT_EQ_INT(xk_look(ctx, id).started, 0);
     spec.path = NULL;
     (void)xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
     /* it has had its child */
@@ -617,21 +485,21 @@ XT_TEST(a_ctx_that_goes_takes_its_cgroups, "F1 X2")
     char *empty, *killed;
     libxl_family_id id;
 
-    fresh_mark();
-    id = family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_NEVER);
-    empty = strdup(look(ctx, id).cgroup);
-    id = family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_TIMEOUT);
-    killed = strdup(look(ctx, id).cgroup);
-    spec = stray("setsid", "0");
+    xk_fresh_mark();
+    id = xk_family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_NEVER);
+    empty = strdup(xk_look(ctx, id).cgroup);
+    id = xk_family_or_skip(ctx, LIBXL_HOLD_CGROUP, LIBXL_FAMILY_TIMEOUT);
+    killed = strdup(xk_look(ctx, id).cgroup);
+    spec = xk_stray("setsid", "0");
     spec.family = id;
     spec.on_free = LIBXL_FREE_KILL;
     spec.argv =
         (const char *const[]){"/bin/sleep", "1000", NULL};
     (void)xt_spawn(ctx, &spec, NULL, NULL);
-    XT_TRUE(is_directory(empty) && is_directory(killed));
+    XT_TRUE(xk_is_directory(empty) && xk_is_directory(killed));
     xt_ctx_free(ctx);
-    XT_TRUE(!is_directory(empty));
-    XT_TRUE(!is_directory(killed));
+    XT_TRUE(!xk_is_directory(empty));
+    XT_TRUE(!xk_is_directory(killed));
     free(empty);
     free(killed);
 }

@@ -128,6 +128,11 @@ XT_TEST_SLOW(by_group, "X5 F1", 120)
     sweep(LIBXL_HOLD_GROUP);
 }
 
+XT_TEST_SLOW(by_keeper, "X5 F1", 120)
+{
+    sweep(LIBXL_HOLD_KEEPER);
+}
+
 XT_TEST_SLOW(by_cgroup, "X5 F1", 120)
 {
     sweep(LIBXL_HOLD_CGROUP);

@@ -22,7 +22,8 @@ OBJECTS = {
     "C": BUILD / "c/libxlchild.o",
     "OCaml": BUILD / "ocaml/default/lib/libxlchild_stubs.a",
 }
-CHILDS = ["start/child_setup.o", "kernel/probe_child.o"]
+CHILDS = ["start/child_setup.o", "kernel/probe_child.o",
+          "kernel/keeper_child.o"]
 
 
 def output(*command, **more):

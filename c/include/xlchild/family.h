@@ -24,6 +24,13 @@ typedef enum libxl_family_hold {
                              6.9, before that as long as the child has a
                              handle. Who leaves the group (setsid, a daemon)
                              leaves the family */
+    LIBXL_HOLD_KEEPER = 2, /* a process of the library's own, the keeper, whose
+                              child the child is, not the caller's: all that
+                              descend from it stay below the keeper, whatever
+                              they leave. Only where holds names it: the
+                              child's getppid() is the keeper, the caller's own
+                              wait() does not see it, and the kernel tells its
+                              status by a pidfd. Needs no right */
     LIBXL_HOLD_CGROUP = 3 /* a cgroup v2 that the library makes, and removes:
                              nobody leaves. Needs the right to make one */
 } libxl_family_hold;
@@ -48,7 +55,8 @@ typedef struct libxl_family_opts {
     int first_signal;           /* sent when it is ended; 0: SIGKILL at once */
     int grace_ms;               /* … and SIGKILL so much later, >= 0 */
     unsigned holds;             /* 1u << LIBXL_HOLD_… of those that may be
-                                   taken; 0: any */
+                                   taken; 0: any that leaves the child the
+                                   caller's, which a keeper does not */
     const char *cgroup_parent;  /* where a cgroup is made: the directory of a
                                    cgroup v2. NULL: the caller's own */
 } libxl_family_opts;
@@ -74,7 +82,8 @@ static inline void libxl_family_opts_init(libxl_family_opts *opts)
 /* libxl_family_new - a family for one child to come
  * Before:   none
  * Effects:  chooses the best hold that opts allow and that is to be had here;
- *           makes the cgroup, if that is it. Blocks for the file system's time
+ *           makes the cgroup, if that is it (a keeper comes with the child).
+ *           Blocks for the file system's time
  * Owns:     opts are only read (NULL: the defaults). *ret_id names the family
  *           until libxl_family_free
  * Calls:    the logger
@@ -119,9 +128,9 @@ LIBXL_API int libxl_family_look(libxl_ctx *ctx, libxl_family_id id,
 /* libxl_family_wait - wait until it is empty
  * Before:   none
  * Effects:  pumps the ctx while it waits. The child counts, until it has been
- *           noticed to have ended. A cgroup tells by itself; a group is looked
- *           at every few milliseconds, up to 50, and /proc is read where it may
- *           have nobody but zombies in it
+ *           noticed to have ended. A cgroup or a keeper tells by itself; a
+ *           group is looked at every few milliseconds, up to 50, and /proc is
+ *           read where it may have nobody but zombies in it
  * Owns:     none
  * Calls:    any hook or callback that is due
  * Threads:  any     Signals: no     Fork: no
@@ -158,7 +167,8 @@ LIBXL_API int libxl_family_when_empty(libxl_ctx *ctx, libxl_family_id id,
 
 /* libxl_family_signal - send a signal to everybody in it, and nobody else
  * Before:   none
- * Effects:  by the cgroup, or pidfds: never to a bare number
+ * Effects:  by the cgroup, or pidfds: never to a bare number. A keeper is
+ *           asked to, and does so at once
  * Owns:     none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0 somebody was sent it (signo 0: somebody is there)
@@ -190,6 +200,7 @@ LIBXL_API int libxl_family_end(libxl_ctx *ctx, libxl_family_id id,
  * Before:   none
  * Effects:  a cgroup is removed if it is empty. Who is in it lives on, in the
  *           cgroup if there is one; if its end is under way, SIGKILL comes now.
+ *           A keeper ends, which is waited for (a moment, 2 s at most).
  *           The child is as it was; its policy is no more. Whoever waits is
  *           answered ERROR_NOTFOUND
  * Owns:     the id is gone
@@ -201,7 +212,8 @@ LIBXL_API int libxl_family_end(libxl_ctx *ctx, libxl_family_id id,
 LIBXL_API int libxl_family_free(libxl_ctx *ctx, libxl_family_id id)
     LIBXL_SYMBOL(family_free);
 
-/* libxl_family_hold_name - the name of a hold: "none", "group", "cgroup"
+/* libxl_family_hold_name - the name of a hold: "none", "group", "keeper",
+ * "cgroup"
  * Before:   none     Effects: none     Owns: a constant string, never NULL
  * Calls:    none     Threads: any     Signals: yes     Fork: yes
  * Returns:  the name; "unknown" for a number that is no hold */

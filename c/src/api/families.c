@@ -12,21 +12,27 @@
 
 #include "child/cgroup_due.h"
 #include "child/cgroup_own.h"
+#include "child/exit_watch.h"
 #include "child/family.h"
 #include "child/send.h"
 #include "ctx/defer.h"
 #include "ctx/log.h"
 #include "ctx/process.h"
 #include "ctx/waiters.h"
+#include "kernel/facility.h"
 #include "kernel/own.h"
 #include "kernel/sized.h"
 #include "kernel/stop_point.h"
 #include "loop/enter.h"
 #include "loop/pump.h"
 #include "loop/registration.h"
+#include "start/start_shared.h"
 
 #define BIT(hold) (1u << (hold))
-#define ALL_HOLDS (BIT(LIBXL_HOLD_GROUP) | BIT(LIBXL_HOLD_CGROUP))
+#define OUR_CHILDS (BIT(LIBXL_HOLD_GROUP) | BIT(LIBXL_HOLD_CGROUP))
+#define ALL_HOLDS (OUR_CHILDS | BIT(LIBXL_HOLD_KEEPER))
+
+#define END_MS 1000 /* for a keeper to do what it was asked for */
 
 static void defaults(libxl_family_opts *opts)
 {
@@ -50,6 +56,8 @@ const char *libxl_family_hold_name(libxl_family_hold hold)
         return "none";
     case LIBXL_HOLD_GROUP:
         return "group";
+    case LIBXL_HOLD_KEEPER:
+        return "keeper";
     case LIBXL_HOLD_CGROUP:
         return "cgroup";
     }
@@ -117,16 +125,43 @@ static int hold_by_cgroup(libxl_ctx *ctx, struct xl_family *family,
     return 1;
 }
 
+/* Its process comes with the child. */
+static int hold_by_keeper(libxl_ctx *ctx, struct xl_family *family,
+                          int replaced)
+{
+    struct xl_start_request request = {.stat_fd = ctx->stat_fd};
+    const char *why;
+
+    if (xl_facility_ask() != 0)
+        return errno == ENOMEM ? ERROR_NOMEM : ERROR_SYSTEM;
+    why = xl_keeper_missing();
+    if (why == NULL && replaced)
+        why = "the host's fork_replacement makes all children";
+    if (why == NULL && !xl_start_shared_apart(&request))
+        why = "a debugger, or a sanitizer, would lose its way in a keeper";
+    if (why != NULL) {
+        family->why = why;
+        return 0;
+    }
+    family->keeper = xl_keeper_new();
+    if (family->keeper == NULL)
+        return ERROR_NOMEM;
+    family->hold = LIBXL_HOLD_KEEPER;
+    return 1;
+}
+
 /* The best of the holds that are allowed. Without the lock. */
 static int choose(libxl_ctx *ctx, struct xl_family *family,
-                  const libxl_family_opts *opts)
+                  const libxl_family_opts *opts, int replaced)
 {
-    unsigned holds = opts->holds != 0 ? opts->holds : ALL_HOLDS;
+    unsigned holds = opts->holds != 0 ? opts->holds : OUR_CHILDS;
     int r = 0;
 
     family->why = "the opts allow no better one";
     if (holds & BIT(LIBXL_HOLD_CGROUP))
         r = hold_by_cgroup(ctx, family, opts);
+    if (r == 0 && (holds & BIT(LIBXL_HOLD_KEEPER)))
+        r = hold_by_keeper(ctx, family, replaced);
     if (r != 0)
         return r < 0 ? r : 0;
     if (!(holds & BIT(LIBXL_HOLD_GROUP)))
@@ -154,6 +189,7 @@ static int enrol(libxl_ctx *ctx, struct xl_family *family)
  * only thread. */
 static void free_family(struct xl_family *family)
 {
+    xl_keeper_free(family->keeper, family->ending ? END_MS : 0);
     xl_cgroup_drop(family->cgroup);
     xl_free(family);
 }
@@ -165,6 +201,7 @@ int libxl_family_new(libxl_ctx *ctx, const libxl_family_opts *opts,
     libxl_family_opts own;
     const char *wrong = ret_id == NULL ? "ret_id" : take_opts(&own, opts);
     int rc = xl_enter(ctx);
+    int replaced;
 
     if (rc != 0)
         return rc;
@@ -180,9 +217,10 @@ int libxl_family_new(libxl_ctx *ctx, const libxl_family_opts *opts,
     family->end_when = own.end_when;
     family->first_signal = own.first_signal;
     family->grace_ms = own.grace_ms;
+    replaced = ctx->mode.hooks.fork_replacement != NULL;
     pthread_mutex_unlock(&ctx->lock);
     XL_STOP_POINT("family: about to be held");
-    rc = choose(ctx, family, &own);
+    rc = choose(ctx, family, &own, replaced);
     pthread_mutex_lock(&ctx->lock);
     if (rc == ERROR_NI)
         xl_log(ctx, LIBXL_LOG_ERROR, 0, "libxl_family_new: %s", family->why);
@@ -427,6 +465,8 @@ static int in_flight(const struct xl_family *family)
 int libxl_family_free(libxl_ctx *ctx, libxl_family_id id)
 {
     struct xl_family *family;
+    struct xl_child *child;
+    libxl_childproc_id orphan = 0;
     int rc = xl_enter(ctx);
 
     if (rc != 0)
@@ -436,8 +476,15 @@ int libxl_family_free(libxl_ctx *ctx, libxl_family_id id)
         return xl_leave(ctx, ERROR_NOTFOUND);
     if (in_flight(family))
         return xl_leave(ctx, ERROR_BUSY);
+    if (family->keeper != NULL && family->child != NULL)
+        orphan = family->child->id;
     xl_family_let_go(ctx, family, ERROR_NOTFOUND);
+    pthread_mutex_unlock(&ctx->lock); /* nobody finds it any more */
     free_family(family);
+    pthread_mutex_lock(&ctx->lock);
+    child = orphan != 0 ? xl_child_get(ctx, orphan) : NULL;
+    if (child != NULL && !child->ended)
+        xl_exit_watch_anew(ctx, child);
     return xl_leave(ctx, 0);
 }
 
@@ -489,7 +536,9 @@ void xl_families_remove(libxl_ctx *ctx, struct xl_list *last)
             xl_log(ctx, LIBXL_LOG_INFO, 0,
                    "somebody lives in %s, which stays",
                    family->cgroup->path);
+        pthread_mutex_unlock(&ctx->lock);
         free_family(family);
+        pthread_mutex_lock(&ctx->lock);
     }
     xl_dispatch(ctx);
 }
@@ -509,6 +558,8 @@ void xl_families_forget(libxl_ctx *ctx)
             xl_free(ask->event);
             xl_free(ask);
         }
+        xl_keeper_forget(family->keeper);
+        family->keeper = NULL;
         free_family(family);
     }
 }

@@ -64,7 +64,9 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     }
     widen(child, policy);
     rc = xl_send(child, first, policy->scope);
-    if (rc == ERROR_NOTFOUND && policy->scope == LIBXL_KILL_CGROUP)
+    if (rc == 0 && child->kin != NULL)
+        child->kin->policy_ends(child->kin, policy->scope);
+    if (rc == ERROR_NOTFOUND && policy->scope >= LIBXL_KILL_CGROUP)
         return rc; /* who is left in it still goes with the child */
     if (rc != 0)
         (void)xl_send_goes_with(child, before);
@@ -160,6 +162,8 @@ static int terminate_cgroup(libxl_ctx *ctx, struct xl_child *child,
     child = xl_child_get(ctx, id);
     if (child == NULL || child->ended)
         return rc;
+    if (rc == 0 && child->kin != NULL)
+        child->kin->policy_ends(child->kin, policy->scope);
     if (rc != 0)
         (void)xl_send_goes_with(child, before);
     if (xl_cgroup_refused(rc))

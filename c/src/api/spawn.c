@@ -239,7 +239,9 @@ static const char *into_family(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
     struct xl_family *family = xl_family_get(ctx, spawn->spec->family);
 
-    if (family == NULL || family->expects)
+    if (family == NULL || family->expects ||
+        (family->hold == LIBXL_HOLD_KEEPER &&
+         ctx->mode.hooks.fork_replacement != NULL))
         return "family";
     if (spawn->spec != &spawn->room)
         spawn->room = *spawn->spec;
@@ -365,6 +367,10 @@ static int before_start(libxl_ctx *ctx, struct xl_spawn *spawn, int apart)
     request->nowait = nowait(spawn);
     request->stat_fd = ctx->stat_fd;
     request->entry = &spawn->child->reg;
+    if (spawn->child->adopted) {
+        request->keeper = spawn->family->keeper;
+        request->apart = 1;
+    }
     if (request->fork_replacement == NULL)
         request->stack = take_stack(ctx);
     return 0;
@@ -410,7 +416,7 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
         if (child->early_signal != 0)
             (void)xl_send(child, child->early_signal, LIBXL_KILL_PROCESS);
         if (ctx->mode.in_force == libxl_sigchld_owner_mainloop &&
-            spawn->occurred != ctx->mode.occurred)
+            !child->adopted && spawn->occurred != ctx->mode.occurred)
             (void)xl_reap_look(ctx, child); /* perhaps it was about this one */
     }
 }
@@ -464,8 +470,11 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
         xl_account_exec(child->account);
     xl_child_started(ctx, child, request->pid, request->pidfd);
     if (spawn->family != NULL)
-        xl_family_started(child);
-    xl_exit_watch_new(ctx, child);
+        xl_family_started(ctx, child);
+    if (child->adopted)
+        xl_exit_watch(ctx, child, 0);
+    else
+        xl_exit_watch_new(ctx, child);
     if (spawn->pending != NULL)
         hand_over(ctx, spawn);
     if (child->let_go)

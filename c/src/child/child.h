@@ -32,11 +32,22 @@ struct xl_guardian {
                          struct xl_child *child);
 };
 
+/* A scope beside the public ones: whoever its keeper keeps. */
+#define XL_KILL_KEPT ((libxl_kill_scope)3)
+
 /* What a child is a part of, and outlives it: told of its end besides whoever
  * the report is for. See family.h. */
 struct xl_kin {
     void (*child_ended)(libxl_ctx *ctx, struct xl_kin *kin,
                         const libxl_childproc_result *result);
+    /* It is no child of ours: how has it ended? 1; 0: not known yet; -1: it
+     * will not be, by the kin. */
+    int (*child_status)(struct xl_kin *kin, int *ret_status,
+                        struct rusage *ret_rusage);
+    /* To everybody in it: where the scope is XL_KILL_KEPT. As xl_send. */
+    int (*send)(struct xl_kin *kin, int signo);
+    /* A policy of that scope ends the child. */
+    void (*policy_ends)(struct xl_kin *kin, libxl_kill_scope scope);
     /* Nothing is known of it any more. 1: its pidfd is the kin's now. */
     int (*child_goes)(struct xl_kin *kin, int pidfd);
 };

@@ -133,20 +133,23 @@ void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child)
                                &event);
 }
 
+void xl_exit_watch_anew(libxl_ctx *ctx, const struct xl_child *child)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT,
+                                .data.u64 = tag(child)};
+
+    /* a child of ours is told of for as long as it is so */
+    if (child->adopted && child->pidfd >= 0 && !child->unwatched)
+        (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_MOD, child->pidfd,
+                               &event);
+}
+
 void xl_exit_watch_tell_again(libxl_ctx *ctx)
 {
     struct xl_list *node;
 
-    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-        struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT,
-                                    .data.u64 = tag(child)};
-
-        /* a child of ours is told of for as long as it is so */
-        if (child->adopted && child->pidfd >= 0 && !child->unwatched)
-            (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_MOD, child->pidfd,
-                                   &event);
-    }
+    for (node = ctx->live.next; node != &ctx->live; node = node->next)
+        xl_exit_watch_anew(ctx, xl_container(node, struct xl_child, link));
 }
 
 /* ---- the last few that were started ------------------------------------- */

@@ -26,6 +26,9 @@ void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again);
 void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child);
 /* Mainloop mode: its end has been told, the host's reaping is to be. */
 void xl_exit_watch_for_reaping(libxl_ctx *ctx, struct xl_child *child);
+/* The parent of a process that is not ours has ended, and we may be who reaps
+ * it now: its end is told again, if it has ended. */
+void xl_exit_watch_anew(libxl_ctx *ctx, const struct xl_child *child);
 /* What epoll has told may have been lost: it tells again. */
 void xl_exit_watch_tell_again(libxl_ctx *ctx);
 /* The host has closed its pidfd: the tick looks. */

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 
 #include "child/cgroup_own.h"
+#include "child/exit_watch.h"
 #include "child/group_scan.h"
 #include "child/send.h"
 #include "ctx/defer.h"
@@ -31,7 +32,10 @@ static int watch(libxl_ctx *ctx, struct xl_family *family, int op,
     struct epoll_event event = {.events = events | EPOLLONESHOT,
                                 .data.u64 = family->slot | XL_TAG_STREAM};
 
-    return xl_sys.epoll_ctl(ctx->pump.epfd, op, family->events_fd, &event);
+    return xl_sys.epoll_ctl(ctx->pump.epfd, op,
+                            family->events_fd >= 0 ? family->events_fd
+                                                   : family->keeper->pidfd,
+                            &event);
 }
 
 int xl_family_watch(libxl_ctx *ctx, struct xl_family *family)
@@ -41,7 +45,7 @@ int xl_family_watch(libxl_ctx *ctx, struct xl_family *family)
         errno = ENOMEM;
         return -1;
     }
-    if (watch(ctx, family, EPOLL_CTL_ADD, 0) == 0)
+    if (watch(ctx, family, EPOLL_CTL_ADD, family->keeper ? EPOLLIN : 0) == 0)
         return 0;
     xl_slots_remove(&ctx->streams, family->slot);
     family->slot = 0;
@@ -50,7 +54,7 @@ int xl_family_watch(libxl_ctx *ctx, struct xl_family *family)
 
 static void unwatch(libxl_ctx *ctx, struct xl_family *family)
 {
-    if (family->slot != 0) {
+    if (family->slot != 0) { /* a keeper's fd is still open */
         (void)watch(ctx, family, EPOLL_CTL_DEL, 0);
         xl_slots_remove(&ctx->streams, family->slot);
         family->slot = 0;
@@ -128,6 +132,19 @@ static int group_is_empty(const struct xl_family *family)
     return exists == 1 ? family->dead : exists == 0 ? 1 : exists;
 }
 
+/* Its keeper was killed. Whoever is in the group can still be reached. */
+static void keeper_is_gone(libxl_ctx *ctx, struct xl_family *family)
+{
+    unwatch(ctx, family);
+    xl_keeper_bury(family->keeper);
+    family->hold = LIBXL_HOLD_GROUP;
+    family->why = "its keeper was killed: who had left the group is not in it";
+    if (family->child != NULL && !family->over)
+        xl_exit_watch_anew(ctx, family->child);
+    if (family->ending)
+        (void)xl_family_send(family, SIGKILL);
+}
+
 static int look(const struct xl_family *family)
 {
     if (!family->expects || family->empty)
@@ -135,6 +152,8 @@ static int look(const struct xl_family *family)
     if (!family->over)
         return 0;
     switch (family->hold) {
+    case LIBXL_HOLD_KEEPER:
+        return xl_keeper_over(family->keeper) == 1;
     case LIBXL_HOLD_CGROUP:
         return family->events_fd < 0 ? ERROR_NI
                                      : xl_cgroup_is_empty(family->events_fd);
@@ -151,6 +170,8 @@ static void is_empty(libxl_ctx *ctx, struct xl_family *family)
     xl_timer_disarm(&ctx->timers, &family->look);
     xl_timer_disarm(&ctx->timers, &family->kill);
     unwatch(ctx, family);
+    if (family->keeper != NULL)
+        xl_keeper_bury(family->keeper);
     xl_own_close(family->pidfd);
     family->pidfd = -1;
     if (family->cgroup != NULL)
@@ -163,16 +184,18 @@ static int wanted(const struct xl_family *family)
     return family->nwaiting > 0 || !xl_list_empty(&family->asks);
 }
 
-/* A cgroup tells; a group is looked at, while somebody wants to know. */
+/* A cgroup tells, and so does a keeper; a group is looked at, while somebody
+ * wants to know. */
 static void look_again(libxl_ctx *ctx, struct xl_family *family)
 {
-    if (family->hold == LIBXL_HOLD_CGROUP) {
-        (void)watch(ctx, family, EPOLL_CTL_MOD, EPOLLPRI);
+    if (family->slot != 0) {
+        (void)watch(ctx, family, EPOLL_CTL_MOD,
+                    family->keeper != NULL ? EPOLLIN : EPOLLPRI);
         return;
     }
     if (!wanted(family))
         return;
-    if (!family->scan_due) {
+    if (!family->scan_due && family->hold == LIBXL_HOLD_GROUP) {
         family->scan_due = 1;
         ctx->nfamily_scans++;
     }
@@ -187,8 +210,12 @@ static void look_again(libxl_ctx *ctx, struct xl_family *family)
 
 int xl_family_look(libxl_ctx *ctx, struct xl_family *family)
 {
-    int r = look(family);
+    int r;
 
+    if (family->hold == LIBXL_HOLD_KEEPER && family->started &&
+        !family->empty && xl_keeper_over(family->keeper) < 0)
+        keeper_is_gone(ctx, family);
+    r = look(family);
     if (!family->expects || family->empty)
         return r;
     if (r == 1)
@@ -285,6 +312,22 @@ static int group_send(const struct xl_family *family, int signo)
     return errno == EPERM ? ERROR_PERMISSION : ERROR_SYSTEM;
 }
 
+/* A keeper is asked for by the word, and has it done at once. */
+static int kept_send(struct xl_family *family, int signo)
+{
+    if (signo != 0)
+        xl_send_asked(family->over ? NULL : family->child, signo);
+    if (xl_keeper_ask(family->keeper, signo) == 0)
+        return 0;
+    return xl_keeper_over(family->keeper) == 1 ? ERROR_NOTFOUND
+                                               : group_send(family, signo);
+}
+
+static int send_to_all(struct xl_kin *kin, int signo)
+{
+    return xl_family_send(xl_container(kin, struct xl_family, kin), signo);
+}
+
 int xl_family_send(struct xl_family *family, int signo)
 {
     if (!family->expects || family->empty)
@@ -297,6 +340,10 @@ int xl_family_send(struct xl_family *family, int signo)
         xl_account_wide();
         xl_cgroup_ask(family->cgroup, signo);
         return 0;
+    case LIBXL_HOLD_KEEPER:
+        if (family->child != NULL && family->child->pid < 0)
+            return xl_send(family->child, signo, LIBXL_KILL_PROCESS);
+        return kept_send(family, signo);
     case LIBXL_HOLD_GROUP:
         return group_send(family, signo);
     default:
@@ -347,12 +394,44 @@ static void child_ended(libxl_ctx *ctx, struct xl_kin *kin,
     xl_family_wanted(ctx, family);
 }
 
+static libxl_kill_scope scope_of(const struct xl_family *family)
+{
+    switch (family->hold) {
+    case LIBXL_HOLD_CGROUP:
+        return LIBXL_KILL_CGROUP;
+    case LIBXL_HOLD_KEEPER:
+        return XL_KILL_KEPT;
+    default:
+        return LIBXL_KILL_GROUP;
+    }
+}
+
+static void policy_ends(struct xl_kin *kin, libxl_kill_scope scope)
+{
+    struct xl_family *family = xl_container(kin, struct xl_family, kin);
+
+    if (family->end_when != LIBXL_FAMILY_NEVER && scope == scope_of(family))
+        family->ending = 1;
+}
+
+static int child_status(struct xl_kin *kin, int *ret_status,
+                        struct rusage *ret_rusage)
+{
+    struct xl_family *family = xl_container(kin, struct xl_family, kin);
+
+    if (family->keeper == NULL)
+        return -1;
+    if (xl_keeper_told(family->keeper, ret_status, ret_rusage))
+        return 1;
+    return xl_keeper_over(family->keeper) == 0 ? 0 : -1;
+}
+
 static int child_goes(struct xl_kin *kin, int pidfd)
 {
     struct xl_family *family = xl_container(kin, struct xl_family, kin);
 
     family->child = NULL;
-    if (family->hold != LIBXL_HOLD_GROUP || family->empty || pidfd < 0)
+    if (family->hold == LIBXL_HOLD_CGROUP || family->empty || pidfd < 0)
         return 0;
     family->pidfd = pidfd;
     return 1;
@@ -366,6 +445,9 @@ void xl_family_init(struct xl_family *family)
     family->watched.ready = events_ready;
     family->kin.child_ended = child_ended;
     family->kin.child_goes = child_goes;
+    family->kin.child_status = child_status;
+    family->kin.send = send_to_all;
+    family->kin.policy_ends = policy_ends;
     family->look.fire = look_due;
     family->kill.fire = kill_due;
     family->events_fd = family->pidfd = -1;
@@ -379,23 +461,20 @@ struct xl_family *xl_family_get(libxl_ctx *ctx, libxl_family_id id)
     return xl_slots_get(&ctx->families_by_id, id);
 }
 
-static libxl_kill_scope scope_of(const struct xl_family *family)
-{
-    return family->hold == LIBXL_HOLD_CGROUP ? LIBXL_KILL_CGROUP
-                                             : LIBXL_KILL_GROUP;
-}
-
 const char *xl_family_shapes(const struct xl_family *family,
                              libxl_childproc_spec *spec)
 {
     const unsigned leads = LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
                            LIBXL_SPAWN_SET_CTTY;
+    const unsigned our_child = LIBXL_SPAWN_HOLD_PID | LIBXL_SPAWN_REPORT_STOPS;
 
     if (family->hold == LIBXL_HOLD_CGROUP) {
         if (spec->cgroup != NULL)
             return "cgroup";
         spec->cgroup = family->cgroup->path;
     } else {
+        if (family->hold == LIBXL_HOLD_KEEPER && (spec->flags & our_child))
+            return "flags";
         if (spec->flags & LIBXL_SPAWN_JOIN_GROUP)
             return "family";
         if (!(spec->flags & leads))
@@ -411,6 +490,7 @@ void xl_family_expects(struct xl_family *family, struct xl_child *child)
     family->expects = 1;
     family->child = child;
     child->kin = &family->kin;
+    child->adopted = family->hold == LIBXL_HOLD_KEEPER;
 }
 
 void xl_family_expects_none(struct xl_family *family)
@@ -419,12 +499,14 @@ void xl_family_expects_none(struct xl_family *family)
     family->child = NULL;
 }
 
-void xl_family_started(struct xl_child *child)
+void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
 {
     struct xl_family *family = xl_container(child->kin, struct xl_family, kin);
 
     family->started = 1;
     family->pid = child->pid;
+    if (family->hold == LIBXL_HOLD_KEEPER)
+        (void)xl_family_watch(ctx, family); /* else it is looked at */
     /* by its number the rest can be reached before it is reaped, not later */
     if (family->hold == LIBXL_HOLD_GROUP &&
         family->end_when == LIBXL_FAMILY_ALWAYS && family->first_signal == 0)
@@ -463,6 +545,10 @@ void xl_family_forget_fds(libxl_ctx *ctx)
 
         xl_own_forget(family->pidfd);
         xl_own_forget(family->events_fd);
+        if (family->keeper != NULL) {
+            xl_own_forget(family->keeper->pidfd);
+            family->keeper->pidfd = -1;
+        }
         if (family->slot != 0)
             xl_slots_remove(&ctx->streams, family->slot);
         family->slot = 0;

@@ -15,6 +15,7 @@
 #define XL_FAMILY_H
 
 #include "child/child.h"
+#include "ctx/keeper.h"
 #include "xlchild/family.h"
 
 struct xl_family {
@@ -29,9 +30,10 @@ struct xl_family {
     libxl_family_hold hold;
     const char *why;
     struct xl_cgroup *cgroup; /* CGROUP */
+    struct xl_keeper *keeper; /* KEEPER, or once was; else NULL */
     int events_fd;            /* the same; -1 */
     struct xl_child *child;   /* for as long as it is known; NULL */
-    int pidfd;                /* GROUP, after that; -1 */
+    int pidfd;                /* after that, for the group's sake; -1 */
     pid_t pid;
     unsigned expects : 1; /* a child, or has had one */
     unsigned started : 1;
@@ -68,7 +70,7 @@ const char *xl_family_shapes(const struct xl_family *family,
                              libxl_childproc_spec *spec);
 void xl_family_expects(struct xl_family *family, struct xl_child *child);
 void xl_family_expects_none(struct xl_family *family);
-void xl_family_started(struct xl_child *child);
+void xl_family_started(libxl_ctx *ctx, struct xl_child *child);
 
 /* Whoever has asked is answered. */
 void xl_family_answer(libxl_ctx *ctx, struct xl_family *family, int rc);

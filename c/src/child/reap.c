@@ -168,6 +168,45 @@ static void adopted_ended(libxl_ctx *ctx, struct xl_child *child, int status,
     xl_child_ended(ctx, child, status, lost, source, rusage);
 }
 
+/* A keeper's child, which the kernel tells only its parent of (before Linux
+ * 6.15). 1: it has been reported, or is about to be. */
+static int look_at_kept(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
+    struct rusage rusage;
+    int status;
+
+    if (child->kin == NULL)
+        return 0;
+    switch (child->kin->child_status(child->kin, &status, &rusage)) {
+    case 1:
+        adopted_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                      &rusage);
+        return 1;
+    case 0:
+        break;
+    default:
+        return 0;
+    }
+    if (xl_sys.poll(&pollfd, 1, 0) == 0)
+        return 1; /* it lives, and a tick has come by */
+    xl_exit_watch_unannounced(ctx, child);
+    xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_RETRY_MS));
+    return 1;
+}
+
+/* Its resources, as the kernel told a keeper, where one is its parent. */
+static const struct rusage *rusage_of(const struct xl_child *child,
+                                      struct rusage *room)
+{
+    int status;
+
+    return child->kin != NULL &&
+                   child->kin->child_status(child->kin, &status, room) == 1
+               ? room
+               : NULL;
+}
+
 /* An adopted process: its status is there once its parent has reaped it. */
 static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
                             unsigned events)
@@ -188,9 +227,12 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
     }
     if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
         adopted_ended(ctx, child, info.status, LIBXL_LOST_NONE,
-                      LIBXL_SOURCE_PIDFD, NULL);
+                      LIBXL_SOURCE_PIDFD, rusage_of(child, &rusage));
         return;
     }
+    if (!(xl_facilities() & LIBXL_FACILITY_EXIT_INFO) &&
+        look_at_kept(ctx, child))
+        return;
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
         xl_exit_watch(ctx, child, 1); /* for its parent's reaping */
         return;

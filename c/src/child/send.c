@@ -90,6 +90,12 @@ static int send_to(struct xl_child *child, int signo, libxl_kill_scope scope)
     int group = scope == LIBXL_KILL_GROUP;
     int r;
 
+    if (scope == XL_KILL_KEPT) {
+        int ended = child->ended || has_ended(child);
+
+        r = child->kin->send(child->kin, signo);
+        return r == 0 && ended ? ERROR_NOTFOUND : r;
+    }
     if (scope == LIBXL_KILL_CGROUP) {
         /* no need of its number; whoever is left is there after its end */
         xl_cgroup_ask(child->cgroup, signo);
@@ -159,9 +165,9 @@ static int send_noted(struct xl_child *child, int signo, libxl_kill_scope scope)
     int lived = reaches(child);
     int rc = send_now(child, signo, scope);
 
-    if (rc == 0 && lived) /* a cgroup has only been asked for */
+    if (rc == 0 && lived) /* a cgroup, or a keeper, has only been asked */
         xl_account_sent(child->account, signo,
-                        scope != LIBXL_KILL_CGROUP && reaches(child));
+                        scope < LIBXL_KILL_CGROUP && reaches(child));
     return rc;
 }
 
@@ -184,6 +190,8 @@ void xl_send_done(struct xl_child *child, int asked, int signo, int rc)
 
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
+    if (scope == XL_KILL_KEPT && child->kin == NULL)
+        scope = LIBXL_KILL_GROUP; /* its family was let go of */
     if (out_of_scope(child, scope))
         return ERROR_INVAL;
     if (child->pid < 0)

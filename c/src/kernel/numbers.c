@@ -302,7 +302,8 @@ int xl_numbers_kill_starting(const struct xl_registry_entry *entry, int signo)
 
         if (pidfd >= 0)
             r = xl_sys.pidfd_send_signal(pidfd, signo, 0);
-        if (r != 0 && pid > 1) /* whoever started it has not reaped it */
+        /* whoever started it has not reaped it */
+        if (r != 0 && pid > 1 && !start->foreign)
             r = xl_sys.kill(pid, signo);
     }
     xl_registry_unlock();

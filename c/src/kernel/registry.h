@@ -45,6 +45,7 @@ struct xl_registry_start {
     uint64_t ticket;
     atomic_int pid;   /* written by the kernel; 0: not made yet */
     atomic_int pidfd; /* the same; -1 */
+    int foreign;      /* it is no child of ours: its number is not kept */
     int blind;        /* a child of it may exist that pid does not tell of */
     int reaped;       /* a wait of ours has taken its end: */
     int passed;       /* the host has taken and passed it on: */

@@ -18,6 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "kernel/rawclone.h"
+
 #if defined(__has_include)
 #if __has_include(<valgrind/valgrind.h>)
 #include <valgrind/valgrind.h>
@@ -29,9 +31,6 @@
 #endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
-#endif
-#ifndef SYS_clone3
-#define SYS_clone3 435
 #endif
 #ifndef CLONE_PIDFD
 #define CLONE_PIDFD 0x00001000
@@ -101,84 +100,17 @@ static pid_t real_clone(int (*fn)(void *), void *stack_top, int flags,
     return clone(fn, stack_top, flags, arg, ret_pidfd, tls, child_word);
 }
 
-/* The kernel's struct clone_args; its members are facts of the ABI. */
-struct clone3_args {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack,
-        stack_size, tls, set_tid, set_tid_size, cgroup;
-};
-
-#define FLAG_CLEAR_SIGHAND UINT64_C(0x100000000)
-#define FLAG_INTO_CGROUP UINT64_C(0x200000000)
-
-#if defined(__x86_64__)
-/* In the child the stack pointer is the new stack's top, so that nothing of
- * this frame may be used: fn and arg travel in registers. */
-static long clone3_call(struct clone3_args *args, size_t size,
-                        int (*fn)(void *), void *arg)
-{
-    register long rax __asm__("rax") = SYS_clone3;
-    register void *rdi __asm__("rdi") = args;
-    register size_t rsi __asm__("rsi") = size;
-    register void *r8 __asm__("r8") = (void *)fn;
-    register void *r9 __asm__("r9") = arg;
-    __asm__ volatile("syscall\n\t"
-                     "testq %%rax, %%rax\n\t"
-                     "jnz 1f\n\t"
-                     "xorl %%ebp, %%ebp\n\t"
-                     "movq %%r9, %%rdi\n\t"
-                     "callq *%%r8\n\t"
-                     "movl %%eax, %%edi\n\t"
-                     "movl %[exit], %%eax\n\t"
-                     "syscall\n\t"
-                     "hlt\n"
-                     "1:\n\t"
-                     : "+r"(rax), "+r"(rdi), "+r"(rsi), "+r"(r8), "+r"(r9)
-                     : [exit] "i"(SYS_exit_group)
-                     : "rcx", "r11", "memory", "cc");
-    return rax;
-}
-#elif defined(__aarch64__)
-static long clone3_call(struct clone3_args *args, size_t size,
-                        int (*fn)(void *), void *arg)
-{
-    register long x8 __asm__("x8") = SYS_clone3;
-    register long x0 __asm__("x0") = (long)args;
-    register long x1 __asm__("x1") = (long)size;
-    register void *x10 __asm__("x10") = (void *)fn;
-    register void *x11 __asm__("x11") = arg;
-    __asm__ volatile("svc #0\n\t"
-                     "cbnz x0, 1f\n\t"
-                     "mov x29, #0\n\t"
-                     "mov x0, x11\n\t"
-                     "blr x10\n\t"
-                     "mov x8, %[exit]\n\t"
-                     "svc #0\n"
-                     "1:\n\t"
-                     : "+r"(x0), "+r"(x1), "+r"(x8), "+r"(x10), "+r"(x11)
-                     : [exit] "i"(SYS_exit_group)
-                     : "memory", "cc", "x30");
-    return x0;
-}
-#else
-static long clone3_call(struct clone3_args *args, size_t size,
-                        int (*fn)(void *), void *arg)
-{
-    (void)args, (void)size, (void)fn, (void)arg;
-    return -ENOSYS;
-}
-#endif
-
 static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
                          uint64_t flags, void *arg, int *ret_pidfd,
                          int *ret_pid, atomic_int *until_exec, int cgroup)
 {
-    struct clone3_args args;
+    struct xl_clone3_args args;
     long r;
 
     memset(&args, 0, sizeof args);
-    args.flags = flags | FLAG_CLEAR_SIGHAND;
+    args.flags = (flags & ~XL_CLONE_UNSEEN) | XL_CLONE_CLEAR_SIGHAND;
     args.pidfd = (flags & CLONE_PIDFD) ? (uint64_t)(uintptr_t)ret_pidfd : 0;
-    args.exit_signal = SIGCHLD;
+    args.exit_signal = (flags & XL_CLONE_UNSEEN) ? 0 : SIGCHLD;
     args.stack = (uint64_t)(uintptr_t)stack;
     args.stack_size = stack_size;
     if (flags & CLONE_PARENT_SETTID)
@@ -188,10 +120,10 @@ static pid_t real_clone3(int (*fn)(void *), void *stack, size_t stack_size,
     if (flags & CLONE_SETTLS)
         args.tls = (uint64_t)(uintptr_t)xl_child_tls(stack);
     if (cgroup >= 0) {
-        args.flags |= FLAG_INTO_CGROUP;
+        args.flags |= XL_CLONE_INTO_CGROUP;
         args.cgroup = (uint64_t)cgroup;
     }
-    r = clone3_call(&args, sizeof args, fn, arg);
+    r = xl_clone3_call(&args, sizeof args, fn, arg);
     if (r < 0) {
         errno = (int)-r;
         return -1;

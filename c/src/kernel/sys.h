@@ -25,6 +25,8 @@
 #define XL_P_PIDFD 3
 /* pidfd_send_signal's flag for a group (Linux 6.9) */
 #define XL_PIDFD_SIGNAL_PROCESS_GROUP (1u << 2)
+/* a flag of xl_sys.clone3's own: no exit signal */
+#define XL_CLONE_UNSEEN (UINT64_C(1) << 63)
 
 /* The kernel's own signal set: libc's leaves some signals out. */
 typedef struct xl_sigset {

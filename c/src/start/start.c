@@ -21,6 +21,13 @@
 
 static void begin_forked(struct xl_start *start)
 {
+    if (start->request.keeper != NULL) { /* which a fork cannot have */
+        xl_registry_unreserve();
+        start->way = XL_START_NOWHERE;
+        start->rc =
+            xl_start_failed(&start->request, LIBXL_STAGE_FORK, EOPNOTSUPP);
+        return;
+    }
     start->rc = xl_start_forked_begin(&start->request, &start->u.forked);
     start->way = start->rc == 0 ? XL_START_FORKED : XL_START_NOWHERE;
 }
@@ -56,7 +63,8 @@ void xl_start_begin(struct xl_start *start)
 
     request->failed_file = -1;
     if (request->stack == NULL || request->fork_replacement != NULL ||
-        must_not_sleep(request)) {
+        must_not_sleep(request) ||
+        (request->keeper != NULL && !xl_start_shared_apart(request))) {
         begin_forked(start);
         return;
     }
@@ -174,6 +182,7 @@ int xl_start_end(struct xl_start *start, const struct xl_start_limits *limits)
         }
         rc = end(start);
         if (rc != ERROR_SYSTEM || start->way != XL_START_SHARED ||
+            request->keeper != NULL ||
             request->failure.stage != LIBXL_STAGE_FORK ||
             (request->failure.errnoval != ENOSYS &&
              request->failure.errnoval != EPERM))

@@ -7,6 +7,7 @@
 
 #include "start/child_setup.h"
 #include "kernel/registry.h"
+#include "ctx/keeper.h"
 #include "kernel/sys.h"
 #include "xlchild/childproc.h"
 
@@ -31,6 +32,7 @@ struct xl_start_request {
     int opens;   /* the child opens something that may block for ever */
     int stat_fd; /* /proc/self/status; -1 */
     struct xl_registry_entry *entry;
+    struct xl_keeper *keeper; /* it makes the child, whose parent it is; NULL */
     /* out, when the child runs */
     pid_t pid;
     int pidfd;

@@ -139,10 +139,17 @@ static int *as_word(atomic_int *announced)
     return (int *)(void *)announced;
 }
 
-static int has_ended(const struct xl_shared_start *shared)
+static int has_ended(const struct xl_start_request *request,
+                     const struct xl_shared_start *shared)
 {
     siginfo_t info;
 
+    if (request->keeper != NULL) { /* it is no child of ours */
+        struct pollfd told = {.fd = atomic_load(&shared->registered.pidfd),
+                              .events = POLLIN};
+
+        return xl_sys.poll(&told, 1, 0) > 0;
+    }
     info.si_pid = 0;
     return xl_sys.waitid(XL_P_PIDFD,
                          (id_t)atomic_load(&shared->registered.pidfd), &info,
@@ -190,6 +197,10 @@ static pid_t clone_child(struct xl_start_request *request,
         int flags;
         pid_t pid;
 
+        if (request->keeper != NULL && !cleared) {
+            errno = EOPNOTSUPP;
+            return -1;
+        }
         if (!cleared) {
             if (block_signals(0, NULL) != 0)
                 return -1;
@@ -208,7 +219,13 @@ static pid_t clone_child(struct xl_start_request *request,
         im->unshare_refused = 0;
         im->cgroup_procs = cleared && cgroup >= 0 ? NULL : procs;
         FORGET_FRAMES(request->stack);
-        if (cleared)
+        if (request->keeper != NULL)
+            pid = xl_keeper_clone(
+                request->keeper, xl_child_setup_run, request->stack,
+                XL_STACK_SIZE, (uint64_t)(unsigned)flags, im,
+                as_word(&registered->pidfd), as_word(&registered->pid),
+                &shared->until_exec, &im->parent);
+        else if (cleared)
             pid = xl_sys.clone3(
                 xl_child_setup_run, request->stack, XL_STACK_SIZE,
                 (uint64_t)(unsigned)flags, im, as_word(&registered->pidfd),
@@ -222,6 +239,8 @@ static pid_t clone_child(struct xl_start_request *request,
                                                      : &registered->pid));
         if (!cleared)
             xl_registry_start_sees(registered, pid);
+        if (request->keeper != NULL)
+            return pid; /* what is refused is refused */
         if (pid > 0 && cleared && cgroup >= 0 && never_ran(shared)) {
             /* Some kernels kill whoever is started in a group whose
              * cgroup.kill was ever written to: it moves there instead. */
@@ -253,7 +272,10 @@ static void make_child(struct xl_start_request *request,
     struct xl_forkfd cgroup;
     xl_sigset before;
 
-    open_cgroup(request->spec, &cgroup);
+    if (request->keeper == NULL) /* else the child moves there */
+        open_cgroup(request->spec, &cgroup);
+    else
+        xl_forkfd_init(&cgroup);
     shared->pid = -1;
     /* Where the kernel clears the handlers, SIGCHLD can do no harm in the
      * child. Blocked, one would be queued, and thrown away, for each child
@@ -287,6 +309,7 @@ int xl_start_shared_begin(struct xl_start_request *request,
         return xl_start_failed(request, LIBXL_STAGE_PREPARE, ENOMEM);
     }
     xl_registry_start_begin(&shared->registered, request->entry);
+    shared->registered.foreign = request->keeper != NULL;
     make_child(request, shared);
     return 0;
 }
@@ -304,7 +327,7 @@ int xl_start_shared_await(struct xl_start_request *request,
     /* Older kernels do not tell of one that ends by dumping core. */
     if (!has_left(shared) && ms != 0 &&
         xl_sys.futex_wait(&shared->until_exec, 1, ms) != 0 &&
-        errno == ETIMEDOUT && ms >= LOOK_MS && has_ended(shared))
+        errno == ETIMEDOUT && ms >= LOOK_MS && has_ended(request, shared))
         atomic_store(&shared->until_exec, 0);
     if (!has_left(shared))
         return 0;
@@ -349,6 +372,8 @@ int xl_start_shared_end(struct xl_start_request *request,
     }
     if (shared->pid > 0)
         xl_numbers_bury(registered, shared->pid, pidfd);
+    if (request->keeper != NULL)
+        xl_keeper_bury(request->keeper);
     xl_registry_start_failed(registered);
     request->failed_file = im->file;
     xl_start_shared_release(shared);
