@@ -38,24 +38,36 @@ pid_t xk_parent_of(pid_t pid)
     return at ? atoi(at + 4) : -1;
 }
 
-/* Nobody has that number, or a zombie. */
-int xk_is_gone(void *pid)
+/* 0: nobody has that number. */
+static char state_of(pid_t pid)
 {
     char path[40], text[300], *at;
     ssize_t n;
     int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/stat", *(pid_t *)pid);
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return 1;
+        return 0;
     n = read(fd, text, sizeof(text) - 1);
     close(fd);
     if (n <= 0)
-        return 1;
+        return 0;
     text[n] = '\0';
     at = strrchr(text, ')');
-    return at && at[2] == 'Z';
+    return at ? at[2] : 0;
+}
+
+int xk_is_gone(void *pid)
+{
+    char state = state_of(*(pid_t *)pid);
+
+    return !state || state == 'Z';
+}
+
+int xk_is_stopped(void *pid)
+{
+    return state_of(*(pid_t *)pid) == 'T';
 }
 
 /* Starts one that lives until *ret_hold is closed; its id. */

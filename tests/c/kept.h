@@ -18,6 +18,8 @@ libxl_childproc_id xk_start_held(libxl_ctx *ctx, libxl_family_id family,
 pid_t xk_parent_of(pid_t pid);
 /* Nobody has the number *(pid_t *)pid, or a zombie; for XT_EVENTUALLY. */
 int xk_is_gone(void *pid);
+/* It is stopped by a signal. */
+int xk_is_stopped(void *pid);
 /* The child's keeper, which is ours. */
 void xk_kill_keeper(pid_t child);
 

@@ -23,6 +23,7 @@
 #include "kernel/stop_point.h"
 
 #define LONGEST_PAUSE_MS 50
+#define AWAKE_MS 250 /* a keeper that may have been stopped once more */
 
 /* ---- watching ----------------------------------------------------------- */
 
@@ -135,13 +136,15 @@ static int group_is_empty(const struct xl_family *family)
 /* Its keeper was killed. Whoever is in the group can still be reached. */
 static void keeper_is_gone(libxl_ctx *ctx, struct xl_family *family)
 {
+    int ending = family->ending && family->keeper->pidfd >= 0;
+
     unwatch(ctx, family);
     xl_keeper_bury(family->keeper);
     family->hold = LIBXL_HOLD_GROUP;
     family->why = "its keeper was killed: who had left the group is not in it";
     if (family->child != NULL && !family->over)
         xl_exit_watch_anew(ctx, family->child);
-    if (family->ending)
+    if (ending) /* else the host has closed our pidfds, the group's, too */
         (void)xl_family_send(family, SIGKILL);
 }
 
@@ -184,16 +187,33 @@ static int wanted(const struct xl_family *family)
     return family->nwaiting > 0 || !xl_list_empty(&family->asks);
 }
 
+/* Somebody waits for what it is to do, and it tells nobody if it is stopped. */
+static void keep_awake(libxl_ctx *ctx, struct xl_family *family)
+{
+    xl_keeper_wake(family->keeper);
+    if (!xl_timer_armed(&family->look))
+        xl_timer_arm(&ctx->timers, &family->look, xl_after_ms(AWAKE_MS));
+}
+
+static void child_is_due(libxl_ctx *ctx, struct xl_kin *kin)
+{
+    struct xl_family *family = xl_container(kin, struct xl_family, kin);
+
+    family->due = 1;
+    if (family->hold == LIBXL_HOLD_KEEPER)
+        keep_awake(ctx, family);
+}
+
 /* A cgroup tells, and so does a keeper; a group is looked at, while somebody
  * wants to know. */
 static void look_again(libxl_ctx *ctx, struct xl_family *family)
 {
-    if (family->slot != 0) {
+    if (family->slot != 0)
         (void)watch(ctx, family, EPOLL_CTL_MOD,
                     family->keeper != NULL ? EPOLLIN : EPOLLPRI);
-        return;
-    }
-    if (!wanted(family))
+    if (family->hold == LIBXL_HOLD_KEEPER && wanted(family))
+        keep_awake(ctx, family);
+    if (family->slot != 0 || !wanted(family))
         return;
     if (!family->scan_due && family->hold == LIBXL_HOLD_GROUP) {
         family->scan_due = 1;
@@ -274,7 +294,11 @@ void xl_family_wanted(libxl_ctx *ctx, struct xl_family *family)
 
 static void look_due(libxl_ctx *ctx, struct xl_timer *timer)
 {
-    (void)xl_family_look(ctx, xl_container(timer, struct xl_family, look));
+    struct xl_family *family = xl_container(timer, struct xl_family, look);
+
+    if (family->hold == LIBXL_HOLD_KEEPER && family->due && !family->over)
+        keep_awake(ctx, family);
+    (void)xl_family_look(ctx, family);
 }
 
 static void events_ready(libxl_ctx *ctx, struct xl_watched *watched,
@@ -446,6 +470,7 @@ void xl_family_init(struct xl_family *family)
     family->kin.child_ended = child_ended;
     family->kin.child_goes = child_goes;
     family->kin.child_status = child_status;
+    family->kin.child_is_due = child_is_due;
     family->kin.send = send_to_all;
     family->kin.policy_ends = policy_ends;
     family->look.fire = look_due;

@@ -42,10 +42,11 @@ struct xl_family {
     unsigned ending : 1;
     unsigned scan_due : 1; /* GROUP: is anybody in it alive? */
     unsigned dead : 1;     /* … nobody was */
+    unsigned due : 1;      /* KEEPER: the child has ended, and is to be reaped */
     int nwaiting;         /* threads that wait for it to be empty */
     int pause_ms;         /* GROUP: until the next look … */
     int64_t scan_took;    /* … which is to cost little */
-    struct xl_timer look; /* GROUP */
+    struct xl_timer look; /* GROUP, and KEEPER: has anybody stopped it? */
     struct xl_timer kill; /* the SIGKILL after the grace */
     struct xl_list asks;  /* struct xl_family_ask */
 };

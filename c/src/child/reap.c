@@ -190,6 +190,7 @@ static int look_at_kept(libxl_ctx *ctx, struct xl_child *child)
     }
     if (xl_sys.poll(&pollfd, 1, 0) == 0)
         return 1; /* it lives, and a tick has come by */
+    child->kin->child_is_due(ctx, child->kin);
     xl_exit_watch_unannounced(ctx, child);
     xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_RETRY_MS));
     return 1;
@@ -235,6 +236,8 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
         xl_exit_watch(ctx, child, 1); /* for its parent's reaping */
+        if (child->kin != NULL)
+            child->kin->child_is_due(ctx, child->kin);
         return;
     }
     adopted_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);

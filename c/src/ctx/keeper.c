@@ -65,15 +65,22 @@ struct xl_keeper *xl_keeper_new(void)
     keeper->note = memory;
     keeper->pid = 0;
     keeper->pidfd = -1;
+    keeper->runs = 0;
     return keeper;
 }
 
 /* ---- making ------------------------------------------------------------- */
 
+static ino_t inode_of(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
 /* Both ends; the other one is closed here once the keeper has its own. */
 static int make_leash(struct xl_keeper *keeper, struct xl_forkfd *other)
 {
-    struct stat st;
     int fds[2];
     int r;
 
@@ -85,20 +92,30 @@ static int make_leash(struct xl_keeper *keeper, struct xl_forkfd *other)
         xl_forkfd_note(&keeper->leash, xl_own_avoid(fds[1]), 0);
     }
     xl_process_unlock();
-    if (r == 0 && fstat(keeper->leash.fd, &st) == 0)
-        keeper->leash_ino = st.st_ino;
+    if (r == 0)
+        keeper->leash_ino = inode_of(keeper->leash.fd);
     return r;
 }
 
 /* The host may have closed it, and have a file of that number by now. */
 static void drop_leash(struct xl_keeper *keeper)
 {
-    struct stat st;
-
-    if (keeper->leash.fd >= 0 && (fstat(keeper->leash.fd, &st) != 0 ||
-                                  st.st_ino != keeper->leash_ino))
+    if (keeper->leash.fd >= 0 &&
+        inode_of(keeper->leash.fd) != keeper->leash_ino)
         xl_forkfd_forget(&keeper->leash);
     xl_forkfd_close(&keeper->leash);
+}
+
+/* The same of this one, which may be another process's. (Before Linux 6.9 all
+ * pidfds have one inode.) */
+static int has_pidfd(struct xl_keeper *keeper)
+{
+    if (keeper->pidfd >= 0 && inode_of(keeper->pidfd) != keeper->pidfd_ino) {
+        xl_own_disturbed();
+        xl_own_forget(keeper->pidfd);
+        keeper->pidfd = -1;
+    }
+    return keeper->pidfd >= 0;
 }
 
 static void tell_note(struct xl_keeper_note *note, int leash)
@@ -132,13 +149,14 @@ static int has_ended(const struct xl_keeper *keeper)
     return keeper->pidfd < 0 || xl_sys.poll(&pollfd, 1, 0) > 0;
 }
 
-/* Whoever kills it may do so before it has made the child, and after. */
+/* Whoever kills it, or stops it, may do so before it has made the child. */
 static void await_child(struct xl_keeper *keeper)
 {
     struct xl_keeper_note *note = keeper->note;
 
     while (atomic_load(&note->made) == 0 && !has_ended(keeper))
-        (void)xl_sys.futex_wait(&note->made, 0, LOOK_MS);
+        if (xl_sys.futex_wait(&note->made, 0, LOOK_MS) != 0)
+            xl_keeper_wake(keeper);
 }
 
 pid_t xl_keeper_clone(struct xl_keeper *keeper, int (*fn)(void *), void *stack,
@@ -155,6 +173,10 @@ pid_t xl_keeper_clone(struct xl_keeper *keeper, int (*fn)(void *), void *stack,
     int made;
 
     xl_keeper_bury(keeper);
+    if (keeper->runs) {
+        errno = EAGAIN;
+        return -1;
+    }
     if (make_leash(keeper, &other) != 0)
         return -1;
     memset(note, 0, sizeof *note);
@@ -176,6 +198,7 @@ pid_t xl_keeper_clone(struct xl_keeper *keeper, int (*fn)(void *), void *stack,
         goto out;
     }
     xl_own_mark(keeper->pidfd);
+    keeper->pidfd_ino = inode_of(keeper->pidfd);
     XL_STOP_POINT("keeper: made");
     await_child(keeper);
     made = atomic_load(&note->made);
@@ -192,19 +215,26 @@ out:
 
 /* ---- its life ----------------------------------------------------------- */
 
-int xl_keeper_over(const struct xl_keeper *keeper)
+int xl_keeper_over(struct xl_keeper *keeper)
 {
-    if (keeper->pid > 0 && !has_ended(keeper))
+    if (keeper->pid > 0 && has_pidfd(keeper) && !has_ended(keeper))
         return 0;
     return atomic_load(&keeper->note->empty) ? 1 : -1;
 }
 
+void xl_keeper_wake(struct xl_keeper *keeper)
+{
+    if (has_pidfd(keeper))
+        (void)xl_sys.pidfd_send_signal(keeper->pidfd, SIGCONT, 0);
+}
+
 int xl_keeper_ask(struct xl_keeper *keeper, int signo)
 {
-    if (keeper->pidfd < 0)
+    if (!has_pidfd(keeper))
         return -1;
     if (signo > 0)
         (void)atomic_fetch_or(&keeper->note->asked, 1UL << (signo - 1));
+    xl_keeper_wake(keeper);
     /* it waits for such a signal, and does not mind one more */
     return xl_sys.pidfd_send_signal(keeper->pidfd, SIGCHLD, 0) == 0 ? 0 : -1;
 }
@@ -234,43 +264,65 @@ static void reap(const struct xl_keeper *keeper)
                             WEXITED | WNOHANG | __WALL, NULL);
 }
 
+/* The host has closed the pidfd, and so the leash, which ends it. By number,
+ * among those alone who end without a signal: no child of the host's does.
+ * 1: it has ended. */
+static int reap_by_number(const struct xl_keeper *keeper)
+{
+    siginfo_t info;
+    int ms = GOING_MS;
+    int r;
+
+    do {
+        info.si_pid = 0;
+        r = xl_sys.waitid(P_PID, (id_t)keeper->pid, &info,
+                          WEXITED | WNOHANG | __WCLONE, NULL);
+    } while (r == 0 && info.si_pid == 0 && ms-- > 0 &&
+             xl_sys.poll(NULL, 0, 1) == 0);
+    return r != 0 || info.si_pid == keeper->pid;
+}
+
 static int await_end(const struct xl_keeper *keeper, int ms)
 {
     struct pollfd pollfd = {.fd = keeper->pidfd, .events = POLLIN};
 
-    return keeper->pidfd < 0 || xl_sys.poll(&pollfd, 1, ms) > 0;
+    return xl_sys.poll(&pollfd, 1, ms) > 0;
 }
 
-void xl_keeper_bury(struct xl_keeper *keeper)
+/* 1: it is gone; 0: it may run yet, when it is thawed, in what it has. */
+static int go(struct xl_keeper *keeper)
 {
+    int gone;
+
     if (keeper->pid <= 0)
-        return;
+        return 1;
     drop_leash(keeper);
-    if (keeper->pidfd >= 0) {
+    if (has_pidfd(keeper)) {
         (void)xl_sys.pidfd_send_signal(keeper->pidfd, SIGKILL, 0);
-        (void)await_end(keeper, GOING_MS);
+        gone = await_end(keeper, GOING_MS);
         reap(keeper);
+    } else {
+        gone = reap_by_number(keeper);
     }
     xl_own_close(keeper->pidfd);
     keeper->pidfd = -1;
     keeper->pid = 0;
+    return gone;
+}
+
+void xl_keeper_bury(struct xl_keeper *keeper)
+{
+    keeper->runs |= !go(keeper);
 }
 
 void xl_keeper_free(struct xl_keeper *keeper, int patience_ms)
 {
-    int gone = 1;
-
     if (keeper == NULL)
         return;
-    if (keeper->pid > 0) {
-        if (patience_ms > 0)
-            (void)await_end(keeper, patience_ms);
-        drop_leash(keeper);
-        (void)xl_sys.pidfd_send_signal(keeper->pidfd, SIGKILL, 0);
-        gone = await_end(keeper, GOING_MS);
-    }
+    if (keeper->pid > 0 && patience_ms > 0 && has_pidfd(keeper))
+        (void)await_end(keeper, patience_ms);
     xl_keeper_bury(keeper);
-    if (gone) /* else it may run yet, when it is thawed, in what it has */
+    if (!keeper->runs)
         xl_munmap(keeper->note, MAPPING);
     xl_free(keeper);
 }

@@ -24,6 +24,8 @@ struct xl_keeper {
     ino_t leash_ino;
     int pid;                     /* 0: there is none; written by the kernel */
     int pidfd;                   /* -1 */
+    ino_t pidfd_ino;
+    int runs; /* it could not be killed in time: its memory stays for ever */
 };
 
 /* What a keeper needs is there, as far as is known: NULL, or why not. */
@@ -37,7 +39,9 @@ pid_t xl_keeper_clone(struct xl_keeper *keeper, int (*fn)(void *), void *stack,
                       int *ret_pidfd, int *ret_pid, atomic_int *until_exec,
                       pid_t *parent);
 /* Has it ended? 1: and there is nobody left; -1: before its time; 0. */
-int xl_keeper_over(const struct xl_keeper *keeper);
+int xl_keeper_over(struct xl_keeper *keeper);
+/* It goes on, if somebody has stopped it. */
+void xl_keeper_wake(struct xl_keeper *keeper);
 /* It is to send signo to everybody. 0, or -1: it is over. */
 int xl_keeper_ask(struct xl_keeper *keeper, int signo);
 /* How the child has ended, as the kernel told the keeper. 1, or 0. */
