@@ -1,5 +1,5 @@
-/* keeper_ends.c - when the keeper of a family is stopped or killed, or its maker
- * forks, lets go, closes all or ends
+/* keeper_ends.c - when the keeper of a family is stopped or killed, or its
+ * maker forks, lets go, closes all or ends
  *
  * Contract lines F5, C6. Whose child it keeps is in family_keeper.c.
  */

@@ -42,7 +42,7 @@ struct xl_family {
     unsigned ending : 1;
     unsigned scan_due : 1; /* GROUP: is anybody in it alive? */
     unsigned dead : 1;     /* … nobody was */
-    unsigned due : 1;      /* KEEPER: the child has ended, and is to be reaped */
+    unsigned due : 1;      /* KEEPER: the child is to be reaped */
     int nwaiting;         /* threads that wait for it to be empty */
     int pause_ms;         /* GROUP: until the next look … */
     int64_t scan_took;    /* … which is to cost little */
