@@ -31,6 +31,8 @@ FIGURES = {  # columns of the group tables, in words
     "drain_us_per_report": "all dead before",
     "heap_bytes_per_child": "bytes of heap",
     "resident_bytes_per_child": "resident bytes",
+    "block_ms": "longest block, ms",
+    "peak_mb": "most memory, MB",
 }
 
 
@@ -76,9 +78,13 @@ def c_blocks(data):
     return tables
 
 
-def binding_blocks(name, plan, data):
+def binding_blocks(name, plan, rows, data):
+    """rows: those of the tables that are not of rates."""
     rates, = plan.tables
-    return {name: report.cells_table(rates, data["results"]),
+    groups = {f"{name}_{prefix.rstrip('/')}": in_words(
+        report.group_table(data["results"], prefix, figures), rows,
+        data["results"]) for prefix, figures in plan.groups}
+    return {name: report.cells_table(rates, data["results"]), **groups,
             f"{name}_ratios": report.ratio_table(data["ratios"]),
             f"{name}_about": about(data["machine"], f"bench-{name}")}
 
@@ -96,7 +102,8 @@ def blocks(out):
     for name, module in (("python", plan_python), ("ocaml", plan_ocaml)):
         data = read(out / name / "results.json")
         if data is not None:
-            tables.update(binding_blocks(name, module.make(5, False), data))
+            tables.update(binding_blocks(name, module.make(5, False),
+                                         module.GROUP_ROWS, data))
     return tables
 
 

@@ -6,7 +6,7 @@ import time
 
 from loops import rate, uvloop_run
 from peer import Unavailable
-from standard import expect_zero, timed
+from standard import RUNS, expect_zero, runs, timed
 
 BATCH = 64
 EVENABLES = 200
@@ -78,6 +78,13 @@ def popen(options, clock_of):
     return timed(run, options, clock_of)
 
 
+def run_with(**keywords):
+    """xlchild.run, one after another, with these keywords."""
+    def peer(options, clock_of):
+        return timed(runs(xlchild().run, keywords), options, clock_of)
+    return peer
+
+
 def aio_start():
     xlchild()
     try:
@@ -131,4 +138,6 @@ def callback(options, clock_of):
 
 PEERS = {"xlchild": spawn_events, "xlchild-batch": batch,
          "xlchild-popen": popen, "xlchild-aio": aio,
-         "xlchild-aio-uvloop": aio_uvloop, "xlchild-callback": callback}
+         "xlchild-aio-uvloop": aio_uvloop, "xlchild-callback": callback,
+         **{"xlchild-" + kind: run_with(**keywords)
+            for kind, keywords in RUNS.items()}}

@@ -41,6 +41,22 @@ def run_popen(options, clock):
         expect_zero(subprocess.Popen(argv).wait())
 
 
+def run_with(**keywords):
+    """subprocess.run, one after another, with these keywords."""
+    def peer(options, clock_of):
+        return timed(runs(subprocess.run, keywords), options, clock_of)
+    return peer
+
+
+def runs(function, keywords):
+    """What a script does all day: function(argv, **keywords)."""
+    def run(options, clock):
+        argv = [options.child]
+        while clock.take():
+            expect_zero(function(argv, **keywords).returncode)
+    return run
+
+
 def posix_spawn(options, clock_of):
     return timed(run_posix_spawn, options, clock_of)
 
@@ -49,4 +65,9 @@ def popen(options, clock_of):
     return timed(run_popen, options, clock_of)
 
 
-PEERS = {"posix_spawn": posix_spawn, "popen": popen}
+# the kinds of run() that both have, by their keywords
+RUNS = {"run": {}, "run-captured": {"capture_output": True},
+        "run-timeout": {"timeout": 60}}
+
+PEERS = {"posix_spawn": posix_spawn, "popen": popen,
+         **{kind: run_with(**keywords) for kind, keywords in RUNS.items()}}

@@ -1,8 +1,9 @@
 """A file system that takes its time: every execve of this process's children,
 and its own, is held until the test says so.
 
-A seccomp filter with a supervisor (Linux 5.5), which is a thread of this
-process. A filter stays: use it in a process of its own (see test_nowait.py).
+A seccomp filter with a supervisor (Linux 5.5): a thread of this process, as a
+Gate, or another process that is given the listener (bench/python/held.py).
+A filter stays: use it in a process of its own (see test_nowait_slow.py).
 """
 import ctypes
 import fcntl
@@ -23,7 +24,7 @@ class Gate:
     """From now on they are held."""
 
     def __init__(self):
-        self._listener = _listener()
+        self._listener = listener()
         self._held = []
         self._change = threading.Condition()
         self._open = False
@@ -31,24 +32,16 @@ class Gate:
 
     def _supervise(self):
         while True:
-            notice = bytearray(80)
-            try:
-                fcntl.ioctl(self._listener, _RECV, notice)
-            except (FileNotFoundError, InterruptedError):
-                continue  # it has been killed meanwhile
+            number = held_one(self._listener)
             with self._change:
-                self._held.append(struct.unpack_from("Q", notice)[0])
+                self._held.append(number)
                 if self._open:
                     self._answer()
                 self._change.notify_all()
 
     def _answer(self):
         for number in self._held:
-            try:
-                fcntl.ioctl(self._listener, _SEND,
-                            struct.pack("QqiI", number, 0, 0, _GO_ON))
-            except FileNotFoundError:
-                pass
+            go_on(self._listener, number)
         self._held.clear()
 
     @property
@@ -77,7 +70,27 @@ class Gate:
             self._answer()
 
 
-def _listener():
+def held_one(fd):
+    """Blocks until one is held; its number. fd is the listener's."""
+    notice = bytearray(80)
+    while True:
+        try:
+            fcntl.ioctl(fd, _RECV, notice)
+        except (FileNotFoundError, InterruptedError):
+            continue  # it has been killed meanwhile
+        return struct.unpack_from("Q", notice)[0]
+
+
+def go_on(fd, number):
+    """Let that one go, if it still is there."""
+    try:
+        fcntl.ioctl(fd, _SEND, struct.pack("QqiI", number, 0, 0, _GO_ON))
+    except FileNotFoundError:
+        pass
+
+
+def listener():
+    """The filter is there from now on: the fd of its supervisor."""
     if platform.machine() not in _CALLS:
         os._exit(NOT_HERE)
     seccomp, execve = _CALLS[platform.machine()]
