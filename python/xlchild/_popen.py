@@ -24,7 +24,8 @@ from ._settled import settle
 from ._spec import SPAWN_OPTIONS, account_cell, octets, spec_options
 from ._status import Status
 
-__all__ = ["Popen", "REPLACED", "STOCK", "Ways", "plain", "starting"]
+__all__ = ["AS_POPEN", "KNOWN", "Popen", "REPLACED", "STOCK", "Ways",
+           "argv_of", "plain", "starting"]
 
 # What every Python hands to _execute_child first, and what newer ones add.
 _FIRST = (
@@ -51,13 +52,13 @@ def _names():
 
 _LAST = _names()[len(_FIRST):]
 # another order, or a parameter that is unknown here: this Python is left alone
-_KNOWN = _names()[:len(_FIRST)] == _FIRST and _MORE.keys() >= set(_LAST)
+KNOWN = _names()[:len(_FIRST)] == _FIRST and _MORE.keys() >= set(_LAST)
 _PLAIN = tuple(map(_MORE.get, _LAST))
 
 _FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
                 | _libxl.LIBXL_SPAWN_KEEP_SIGMASK
                 | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
-_FLAGS = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
+AS_POPEN = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _HOLD_PID = _libxl.LIBXL_SPAWN_HOLD_PID
 
@@ -73,7 +74,7 @@ def _own_options():
 _OWN = _own_options()
 
 
-def _argv(args, shell, executable):
+def argv_of(args, shell, executable):
     """The arguments as a list, as subprocess makes it."""
     if isinstance(args, (str, bytes)):
         args = [args]
@@ -179,7 +180,7 @@ def _stock_reason(preexec_fn, own):
     """Why subprocess's own way of starting is taken; None: it is not."""
     if preexec_fn is not None:
         return "preexec_fn"
-    if not _KNOWN:
+    if not KNOWN:
         return "a subprocess that is not known here"
     if own:
         return None
@@ -269,10 +270,10 @@ class Ways:
                     "preexec_fn needs: use gevent.subprocess.Popen for it")
             self._xl_start_stock(reason, theirs)
             return
-        args = _argv(args, shell, executable)
+        args = argv_of(args, shell, executable)
         program = args[0] if executable is None else executable
         sys.audit("subprocess.Popen", program, args, cwd, env)
-        options = {"flags": _FLAGS if restore_signals else _FLAGS_AS_IS}
+        options = {"flags": AS_POPEN if restore_signals else _FLAGS_AS_IS}
         if executable is not None:
             options["path"] = executable
         if cwd is not None:

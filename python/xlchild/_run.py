@@ -11,6 +11,7 @@ import xlchild as _public  # whose names a test may have replaced
 from ._completed import CompletedProcess, unkilled
 from ._context import Context, default_context
 from ._popen import Popen, starting
+from ._quick import NOT_SIMPLE, try_run
 from ._spec import SPAWN_OPTIONS, native_options
 
 __all__ = ["run", "spawn", "call", "check_call", "check_output", "getoutput",
@@ -53,6 +54,11 @@ def run(*popenargs, input=None, capture_output=False, timeout=None,
     ...             stderr=xlchild.STDOUT, stdin=xlchild.DEVNULL).stdout
     b'oops\\n'
     """
+    done = try_run(popenargs, input, capture_output, timeout, options)
+    if done is not NOT_SIMPLE:
+        if check:
+            done.check_returncode()
+        return done
     if options and (not _NATIVE.isdisjoint(options) or any(
             isinstance(options.get(name), (str, bytes, os.PathLike))
             for name in ("stdout", "stderr"))):
@@ -120,6 +126,12 @@ def call(*popenargs, timeout=None, **options):
     >>> xlchild.call("exit 3", shell=True)
     3
     """
+    done = NOT_SIMPLE
+    if subprocess.PIPE not in (options.get("stdin"), options.get("stdout"),
+                               options.get("stderr")):
+        done = try_run(popenargs, None, False, timeout, options)
+    if done is not NOT_SIMPLE:
+        return done.returncode
     try:
         starting.ends = True
         with _public.Popen(*popenargs, **options) as process:
