@@ -89,3 +89,22 @@ value xlchild_ml_account_take(value t, value child)
     }
     CAMLreturn(Val_int(rc));
 }
+
+/* account_drop : t -> int -> bool; of one whom nobody can ask for it any more.
+ * Whether that is over: it was taken, or there is none to come */
+value xlchild_ml_account_drop(value t, value id_v)
+{
+    CAMLparam1(t);
+    libxl_childproc_id id = Long_val(id_v);
+    libxl_childproc_account account;
+    struct xlo_frame frame;
+    int rc = xlo_begin(t, &frame);
+
+    if (rc)
+        CAMLreturn(Val_true);
+    xlo_release();
+    rc = xlo_take_account(frame.x->ctx, id, &account);
+    xlo_retake();
+    xlo_end(&frame);
+    CAMLreturn(Val_bool(rc != ERROR_NOT_READY));
+}

@@ -101,10 +101,9 @@ let raw_report (t : Raw.t) child : report -> Raw.report * int = function
   | Callback f ->
       let number = Raw.fresh () in
       Raw.add t.reports number
-        (if not child.Raw.accounted then f
-        else fun ended ->
-          Child.take_account child;
-          f ended);
+        (fun ended ->
+          if child.Raw.accounted then Child.take_account child;
+          fun () -> f ended);
       (Raw.Callback number, number)
 
 let drop_report (t : Raw.t) number =
@@ -118,7 +117,26 @@ let let_go (child : Raw.child) =
       Raw.change child.context.dropped (fun l -> child.id :: l)
     else Raw.let_go child.context child.id
 
+(* One whose end is an event is told of without its handle; its account is not. *)
+let forget_account (child : Raw.child) =
+  if child.child_account = None && child.id <> 0 then
+    Raw.change child.context.unasked (fun u ->
+        { u with ids = child.id :: u.ids })
+
+(* Looked at when there are twice as many as lived the last time. *)
+let drop_accounts (t : Raw.t) =
+  let u = Atomic.get t.unasked in
+  if
+    List.compare_length_with u.ids (2 * u.lived) > 0
+    && Atomic.compare_and_set t.unasked u { u with ids = [] }
+  then begin
+    let live = List.filter (fun id -> not (Raw.account_drop t id)) u.ids in
+    Raw.change t.unasked (fun newer ->
+        { lived = List.length live; ids = live @ newer.ids })
+  end
+
 let let_dropped_go (t : Raw.t) =
+  if not (Raw.in_callback ()) then drop_accounts t;
   if Atomic.get t.dropped <> [] && not (Raw.in_callback ()) then
     List.iter
       (fun id -> ignore (Raw.detach t id))
@@ -133,9 +151,15 @@ let held_child context accounted =
   Gc.finalise let_go child;
   child
 
+let event_child context accounted =
+  let child = new_child context ~accounted in
+  if accounted then Gc.finalise forget_account child;
+  child
+
 let child_for ?(accounted = false) t : report -> Raw.child = function
   | Hold -> held_child t accounted
-  | Silent | Event _ | Callback _ -> new_child t ~accounted
+  | Event _ -> event_child t accounted
+  | Silent | Callback _ -> new_child t ~accounted
 
 let child_of t command report =
   child_for t report ~accounted:(Command.is_accounted command)

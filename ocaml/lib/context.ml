@@ -40,6 +40,7 @@ let unopened log : t =
     emptied = Atomic.make Raw.Numbers.empty;
     forgotten = Atomic.make [];
     registrations = Atomic.make Raw.Numbers.empty;
+    unasked = Atomic.make { Raw.lived = 0; ids = [] };
   }
 
 let open_into t ?(owner = Nobody) ?(min_level = Warning) () =

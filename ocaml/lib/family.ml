@@ -171,11 +171,18 @@ let look family = get (look_result family)
 let is_empty family = (look family).empty
 let cgroup (family : t) = family.family_cgroup
 
+(* In C a family is a number. Until this is called, it is not forgotten. *)
+let stays (family : t) = ignore (Sys.opaque_identity family)
+
 let wait_result ?timeout (family : t) =
   let timeout = timeout_of timeout in
   plain
     (pumping family.of_context ~save:forget (fun () ->
-         Raw.family_wait family.of_context family.family_id timeout))
+         let answer =
+           Raw.family_wait family.of_context family.family_id timeout
+         in
+         stays family;
+         answer))
 
 let wait ?timeout family = get (wait_result ?timeout family)
 
@@ -191,15 +198,21 @@ let answer_of = function
              raw_argument = None;
            })
 
-let when_empty_result (family : t) f =
+(* The closure has it, so that it is not forgotten meanwhile. *)
+let told_when_empty (family : t) teller =
   let context = family.of_context in
   let number = Raw.fresh () in
-  Raw.add context.emptied number (fun rc -> f (answer_of rc));
+  Raw.add context.emptied number (fun rc ->
+      stays family;
+      teller (answer_of rc));
   match Raw.family_when_empty context family.family_id number with
   | Ok () -> Ok ()
   | Result.Error _ as e ->
       Raw.remove context.emptied number;
       checked context e
+
+let when_empty_result family f =
+  told_when_empty family (fun answer () -> f answer)
 
 let when_empty family f = get (when_empty_result family f)
 

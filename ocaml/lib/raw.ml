@@ -103,10 +103,14 @@ type call =
 
 module Numbers = Map.Make (Int)
 
+(* What is told once, in two steps: what is to be called is made, as often as a
+   handler raises meanwhile, and is called once; see [told]. *)
+type 'a teller = 'a -> unit -> unit
+
 type operation = {
   on_started : int -> Pid.t -> unit;  (* id, pid *)
   on_data : int -> string -> unit;  (* stream, data; "" at its end *)
-  on_complete : raw_outcome -> unit;
+  on_complete : raw_outcome teller;
 }
 
 type registration =
@@ -130,13 +134,18 @@ type t = {
   stash : event list list Atomic.t;
       (* the ninth field, which C fills: batches of events that were taken and
          not handed over yet, the newest first *)
-  reports : (ended -> unit) Numbers.t Atomic.t;
+  reports : ended teller Numbers.t Atomic.t;
   operations : operation Numbers.t Atomic.t;
   dropped : int list Atomic.t;  (* held children that nobody can ask for *)
-  emptied : (int -> unit) Numbers.t Atomic.t;  (* told a code *)
+  emptied : int teller Numbers.t Atomic.t;  (* told a code *)
   forgotten : int list Atomic.t;  (* families that nobody can ask for *)
   registrations : registration Numbers.t Atomic.t;
+  unasked : unasked Atomic.t;
 }
+
+(* Children whose accounts nobody can ask for: who has not ended, at the last
+   look, and who came since. *)
+and unasked = { lived : int; ids : int list }
 
 (* Made before its child. C sets [family_id] and [family_cgroup] when there is
    one. *)
@@ -277,6 +286,8 @@ external adopt :
 
 external account_take : t -> child -> int = "xlchild_ml_account_take"
 
+external account_drop : t -> int -> bool = "xlchild_ml_account_drop"
+
 external family_new : t -> family_opts -> family -> (unit, failure) result
   = "xlchild_ml_family_new"
 
@@ -415,9 +426,21 @@ let forget_registration t number =
       | Watch { forget; _ } -> forget ()
       | Timer { cancel; _ } -> cancel ())
 
-let told cell number f =
-  with_number cell number f;
+(* Who is told has no number any more: nothing is raised between that and the
+   first thing that the host's closure does. *)
+let told cell number (teller : _ -> _ teller) x =
+  with_number cell number (fun it ->
+      let tell = teller it x in
+      remove cell number;
+      tell ());
   0
+
+(* Of what is told once: a handler raised before the host's closure was called. *)
+let is_untold t = function
+  | Report (number, _) -> Numbers.mem number (Atomic.get t.reports)
+  | Op_completed (number, _) -> Numbers.mem number (Atomic.get t.operations)
+  | Emptied (number, _) -> Numbers.mem number (Atomic.get t.emptied)
+  | _ -> false
 
 let run t = function
   | Fork -> (
@@ -439,24 +462,18 @@ let run t = function
   | Disaster (kind, error, message) ->
       Option.iter (fun f -> f (kind_of_type kind) error message) t.disaster;
       0
-  | Report (number, ended) ->
-      told t.reports number (fun f ->
-          remove t.reports number;
-          f ended)
+  | Report (number, ended) -> told t.reports number Fun.id ended
   | Op_started (number, id, pid) ->
-      told t.operations number (fun operation ->
-          operation.on_started id pid)
+      with_number t.operations number (fun operation ->
+          operation.on_started id pid);
+      0
   | Op_stream (number, stream, data) ->
-      told t.operations number (fun operation ->
-          operation.on_data stream data)
+      with_number t.operations number (fun operation ->
+          operation.on_data stream data);
+      0
   | Op_completed (number, outcome) ->
-      told t.operations number (fun operation ->
-          remove t.operations number;
-          operation.on_complete outcome)
-  | Emptied (number, rc) ->
-      told t.emptied number (fun f ->
-          remove t.emptied number;
-          f rc)
+      told t.operations number (fun operation -> operation.on_complete) outcome
+  | Emptied (number, rc) -> told t.emptied number Fun.id rc
   | Fd_register (number, fd, events) -> (
       match t.loop with
       | None -> 1
@@ -486,17 +503,29 @@ let run t = function
 (* What C knows as RAISED. *)
 let raised = min_int
 
+let most_tries = 10
+
+(* Nothing is allocated before the handler is there: whatever is raised is
+   raised inside. *)
+let rec attempt callee pumper call tries =
+  try
+    match Weak.get callee 0 with
+    | None -> ( match call with Fork -> -ecanceled | _ -> 0)
+    | Some t -> run t call
+  with exn -> (
+    let backtrace = Printexc.get_raw_backtrace () in
+    match Weak.get callee 0 with
+    | None -> raised
+    | Some t ->
+        keep (Option.value (Weak.get pumper 0) ~default:t) exn backtrace;
+        if tries > 0 && is_untold t call then
+          ignore (attempt callee pumper call (tries - 1) : int);
+        raised)
+
 (* The callee is the context the callback is of, the pumper the one whose call
    is under way on this thread. *)
 let dispatch (callee : t Weak.t) (pumper : t Weak.t) call =
-  match Weak.get callee 0 with
-  | None -> ( match call with Fork -> -ecanceled | _ -> 0)
-  | Some t -> (
-      try run t call
-      with exn ->
-        let backtrace = Printexc.get_raw_backtrace () in
-        keep (Option.value (Weak.get pumper 0) ~default:t) exn backtrace;
-        raised)
+  attempt callee pumper call most_tries
 
 let escaped (pumper : t Weak.t) exn =
   match Weak.get pumper 0 with

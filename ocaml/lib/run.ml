@@ -120,7 +120,7 @@ let run_alone ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
             running.child_id <- id;
             Option.iter (fun f -> guarded running f pid) started);
         on_data = on_data running out err;
-        on_complete = ignore;
+        on_complete = (fun _ -> ignore);
       };
   let result = Raw.exec t command opts number in
   if opts.started then Raw.remove t.operations number;
@@ -203,12 +203,15 @@ let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
           Option.iter (fun f -> f pid) started);
       on_data = on_data running out err;
       on_complete =
-        (fun outcome ->
-          match running.stream_raised with
-          | None -> complete (outcome_of command outcome)
-          | Some (exn, backtrace) ->
+        (fun raw ->
+          let outcome = outcome_of command raw in
+          let tell = complete outcome in
+          Option.iter
+            (fun (exn, backtrace) ->
               Raw.keep t exn backtrace;
-              complete (outcome_of command outcome));
+              running.stream_raised <- None)
+            running.stream_raised;
+          tell);
     };
   match Raw.exec_start t command opts number with
   | Ok () -> Ok { op_context = t; op_number = number }
@@ -216,24 +219,33 @@ let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
       Raw.remove t.operations number;
       about command (checked t e)
 
-(* The outcome comes when it is empty, or nobody can tell. *)
-let when_over policy family complete outcome =
-  let close () = ignore (Family.close_result family) in
-  let finish _ =
-    close ();
-    complete outcome
-  in
-  if not (is_ending policy family (Ok outcome)) then finish ()
-  else
-    match Family.when_empty_result family finish with
-    | Ok () -> ()
-    | Result.Error _ -> finish ()
+(* The outcome comes when it is empty, or nobody can tell. What a handler raises
+   here has this begun anew: it is told once all the same. *)
+let when_over policy family complete =
+  let is_told = ref false in
+  fun outcome ->
+    let tell () =
+      if not !is_told then begin
+        is_told := true;
+        complete outcome
+      end
+    in
+    let close () = ignore (Family.close_result family) in
+    let finish _ =
+      close ();
+      tell
+    in
+    if not (is_ending policy family (Ok outcome)) then finish ()
+    else
+      match Family.told_when_empty family finish with
+      | Ok () -> ignore
+      | Result.Error _ -> finish ()
 
 let run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
     ?family t (command : Raw.command) complete =
   let go = run_async_alone ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t in
   match family with
-  | None -> go command complete
+  | None -> go command (fun outcome () -> complete outcome)
   | Some _ when command.family <> None -> Family.wrong "family"
   | Some policy -> (
       match Family.create_result ~policy t with

@@ -34,5 +34,6 @@ let () =
       ("adoption", Test_adoption.cases);
       ("groups", Test_groups.cases);
       ("family", Test_family.cases);
+      ("family races", Test_family_races.cases);
       ("account", Test_account.cases);
     ]

@@ -104,6 +104,45 @@ let reports () =
   | Ok _ -> Alcotest.fail "nobody could ask for it"
   | Error e -> check_bool "refused" true (e.code = Invalid)
 
+(* As the library knows a child: what nobody has is asked for by its number. *)
+type unknown = {
+  of_context : Xlchild.t;
+  id : int;
+  pid : int;
+  mutable account : Account.t option;
+}
+
+external account_take : Xlchild.t -> unknown -> int
+  = "xlchild_ml_account_take"
+
+(* Accounts of children whose end is an event, and whose handles are dropped, are
+   nobody's to ask for: they do not pile up. Who asks later has it all the same. *)
+let dropped_handles () =
+  with_context @@ fun ctx ->
+  let c = command ~account:true ~search:false tiny [] in
+  let end_of tag =
+    match wait ctx with
+    | Exited { tag = its; _ } when its = tag -> ()
+    | _ -> Alcotest.fail "another event"
+  in
+  let asked = start ctx c ~report:(Event 2) in
+  end_of 2;
+  let[@inline never] some n =
+    List.init n (fun _ ->
+        let id = Child.id (start ctx c ~report:(Event 1)) in
+        end_of 1;
+        id)
+  in
+  let ids = some 50 in
+  Gc.full_major ();
+  Gc.full_major ();
+  ignore (some 1);
+  let is_there id =
+    account_take ctx { of_context = ctx; id; pid = 0; account = None } = 0
+  in
+  Alcotest.(check int) "left" 0 (List.length (List.filter is_there ids));
+  by By_itself (of_ asked)
+
 let not_asked_for () =
   with_context @@ fun ctx ->
   let child = start ctx (exit_with 0) in
@@ -197,6 +236,7 @@ let cases =
     case "C32 C33 runs" runs;
     case "C32 with every report" reports;
     case "C32 C34 nobody asked" not_asked_for;
+    case "C34 handles that are dropped" dropped_handles;
     case "B9 C32 one answer for all" one_answer;
     case "accounts in words" printed;
   ]
