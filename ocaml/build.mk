@@ -1,8 +1,8 @@
 # ocaml/build.mk - builds and tests the OCaml side; included by the Makefile
 #
 # dune does the work, from the root ocaml/, in build/ocaml. ocaml/core,
-# ocaml/stubs and ocaml/test are links to the C core, the stubs and
-# tests/ocaml.
+# ocaml/stubs, ocaml/keeper and ocaml/test are links to the C core, the stubs,
+# bindings/keeper and tests/ocaml.
 
 DUNE ?= dune
 # One dune at a time: dune 2.9 does not see to it itself.

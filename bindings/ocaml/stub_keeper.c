@@ -5,7 +5,7 @@
  * environment a constructor runs keeper.c instead of the program.
  */
 #define _GNU_SOURCE
-#include "keeper.h"
+#include "../keeper/keeper.h"
 #include "stub.h"
 
 #include <errno.h>

@@ -20,7 +20,7 @@
  * Answers are "ready", and "done" ID where a pipe has come to its end.
  */
 #define _GNU_SOURCE
-#include "keeper.h"
+#include "../keeper/keeper.h"
 #include "stub.h"
 
 #include <errno.h>
@@ -31,8 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -417,28 +415,6 @@ static void serve(int socket_fd)
 }
 
 /* ---- as a program ------------------------------------------------------- */
-
-/* Ends what SIGKILL alone should end, keeps no terminal and no folder, takes
- * as many descriptors as it may have. */
-void xlo_become_a_process(const char *name)
-{
-    struct rlimit files;
-    sigset_t none;
-
-    for (int signo = 1; signo < 32; signo++)
-        if (signo != SIGKILL && signo != SIGSTOP && signo != SIGSEGV &&
-            signo != SIGBUS && signo != SIGCHLD)
-            signal(signo, SIG_IGN);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-    if (chdir("/"))
-        errno = 0; /* it stays where it is */
-    prctl(PR_SET_NAME, name);
-    if (!getrlimit(RLIMIT_NOFILE, &files)) {
-        files.rlim_cur = files.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-}
 
 /* The one that was started answers by its exit code; the logger is nobody's
  * child, so that the daemon's wait() never meets it. */

@@ -1,10 +1,10 @@
 # compile.sh - the C half of the OCaml library
 #
-# Called by lib/dune with OCaml's library folder, the core and the stubs;
-# leaves libxlchild_stubs.a and dllxlchild_stubs.so in the current folder.
+# Called by lib/dune with OCaml's library folder, the core, the stubs and the
+# keeper; leaves libxlchild_stubs.a and dllxlchild_stubs.so in the current folder.
 # Everything becomes one object in which only the stubs' externals are global.
 set -eu
-ocaml=$1 core=$2 stubs=$3
+ocaml=$1 core=$2 stubs=$3 keeper=$4
 : "${CC:=cc}" "${XLCHILD_CFLAGS:=-O2 -g}"
 
 rm -rf objects
@@ -13,7 +13,7 @@ export CC
 hardening=$(sh "$core/hardening.sh" $XLCHILD_CFLAGS)
 export flags="-std=gnu11 $hardening $XLCHILD_CFLAGS -Wall -Wextra -fPIC -pthread
     -fvisibility=hidden -DLIBXL_API=__attribute__((visibility(\"hidden\")))
-    -I$core/include -I$core/src -I$stubs -I$ocaml"
+    -I$core/include -I$core/src -I$stubs -I$keeper -I$ocaml"
 # One compiler a processor; xargs fails when one of them does. The child's half
 # may not call what the stack protector calls. The core and the stubs may have a
 # file of one name each.
@@ -27,7 +27,8 @@ compile() {
             object=$(printf %s "${0%.c}" | tr ./ __)
             $CC $flags -c "$0" -o "objects/$object.o"'
 }
-printf '%s\n' "$core"/src/*/*.c | compile
+printf '%s\n' "$core"/src/*/*.c "$keeper"/keeper.c "$keeper"/become.c |
+    compile
 # Bytecode looks for the externals in the shared object.
 flags="$flags -fvisibility=default"
 printf '%s\n' "$stubs"/*.c | compile

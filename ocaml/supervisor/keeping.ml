@@ -2,7 +2,7 @@
 
    Called by loop.ml, turns.ml and xlchild_supervisor.ml, by one thread at a
    time. In systemd's store of descriptors where the daemon has one, else with a
-   keeper: a process of ours (bindings/ocaml/keeper.c) that is found again by its
+   keeper: a process of ours (bindings/keeper/keeper.c) that is found again by its
    socket in the state folder. Both only know descriptors with labels:
 
        xlchild.DEVICE.INODE.RUN.PID.START   the folder's, and the service's run

@@ -1,7 +1,8 @@
-/* keeper.h - the process that keeps pidfds while no daemon lives
+/* keeper.h - the process that keeps pidfds while no daemon and no script lives
  *
- * keeper.c serves; stub_keeper.c starts it as this very program executed anew,
- * and has the daemon's side. What is said is listed in keeper.c.
+ * keeper.c serves, both for OCaml (bindings/ocaml/stub_keeper.c starts it, as
+ * the host's program executed anew) and for Python (program.c is a program of
+ * its own). What is said is listed in keeper.c.
  */
 #ifndef XLO_KEEPER_H
 #define XLO_KEEPER_H
@@ -19,8 +20,8 @@ int xlo_packet_receive(int from, char *text, size_t room, int *ret_fd);
  * is called when nothing has happened for a while. */
 void xlo_keeper_serve(int listener, int folder, void (*at_rest)(void));
 
-/* What SIGKILL alone should end; no terminal, no folder, all descriptors that
- * it may have. In stub_logger.c. */
+/* Ends by what SIGKILL alone should end, keeps no terminal and no folder, takes
+ * as many descriptors as it may have. */
 void xlo_become_a_process(const char *name);
 
 #endif

@@ -1,11 +1,11 @@
-/* keeper.c - keeps the pidfds of a daemon's services while no daemon lives
+/* keeper.c - keeps the pidfds of a host's services while no host lives
  *
  * The kernel tells how a process ended to whoever has had its pidfd open since
  * before it was reaped (Linux 6.15). So somebody has to have it open over the
- * daemon's death: this process, one a state folder. It knows nothing of
- * services: labels and descriptors only. Started by stub_keeper.c with a
- * listening SOCK_SEQPACKET socket, so that it has no path to trust; whoever
- * connects has to be of its own user. A packet is a request:
+ * host's death: this process, one a state folder. It knows nothing of
+ * services: labels and descriptors only. Started by stub_keeper.c, or as
+ * program.c, with a listening SOCK_SEQPACKET socket, so that it has no path to
+ * trust; whoever connects has to be of its own user. A packet is a request:
  *
  *     "hold LABEL" + pidfd    kept until it is dropped, or held anew
  *     "drop LABEL"
@@ -194,6 +194,15 @@ static void let_in(struct keeper *k)
     k->fds[k->polled++] = (struct pollfd){.fd = fd, .events = POLLIN};
 }
 
+/* A client is gone; whether it was the last, with nothing left to keep. One
+ * that has connected meanwhile is to be heard first. */
+static int is_over(struct keeper *k)
+{
+    struct pollfd next = {.fd = k->listener, .events = POLLIN};
+
+    return k->polled == 1 && !k->count && !poll(&next, 1, 0);
+}
+
 /* Whether a next life can still find it. */
 static int is_findable(const struct keeper *k)
 {
@@ -207,7 +216,7 @@ void xlo_keeper_serve(int listener, int folder, void (*at_rest)(void))
 {
     struct keeper k = {.listener = listener, .folder = folder, .polled = 1};
     struct stat st;
-    int r, idle = 0;
+    int r, idle = 0, gone;
 
     if (fstatat(folder, XLO_KEEPER_SOCKET, &st, AT_SYMLINK_NOFOLLOW))
         return;
@@ -224,11 +233,15 @@ void xlo_keeper_serve(int listener, int folder, void (*at_rest)(void))
             return;
         if (r <= 0)
             continue;
+        gone = 0;
         for (nfds_t i = k.polled - 1; i > 0; i--)
             if (k.fds[i].revents && hear(&k, k.fds[i].fd)) {
                 close(k.fds[i].fd);
                 k.fds[i] = k.fds[--k.polled];
+                gone = 1;
             }
+        if (gone && is_over(&k))
+            return;
         if (k.fds[0].revents)
             let_in(&k);
     }
