@@ -100,8 +100,45 @@ class WithWrapper(sdist):
             run_swig(INTERFACE, wrapper)
 
 
+# A program beside the package: xlchild.services runs it.
+PROGRAM = "xlchild/services/_keeper"
+PROGRAM_SOURCES = sorted(glob.glob("bindings/keeper/*.c"))
+
+
 class SwigBuild(build_ext):
     """build_ext that runs SWIG into the build folder first."""
+
+    def run(self):
+        """The extension, and the program."""
+        super().run()
+        self.build_program()
+
+    def program_path(self):
+        """Where it is to be: beside the package that is built."""
+        if self.inplace:
+            return os.path.join("python", PROGRAM)
+        return os.path.join(self.build_lib, PROGRAM)
+
+    def get_outputs(self):
+        """The program is installed as well."""
+        return super().get_outputs() + [self.program_path()]
+
+    def build_program(self):
+        """Small, and no Python inside."""
+        made = self.program_path()
+        if is_newer(made, glob.glob("bindings/keeper/*.[ch]")):
+            return
+        flags = ["-std=gnu11", "-O2", "-fPIE"]
+        objects = self.compiler.compile(
+            PROGRAM_SOURCES, output_dir=self.build_temp,
+            extra_postargs=hardening(self.compiler, flags) + flags)
+        os.makedirs(os.path.dirname(made), exist_ok=True)
+        self.compiler.link_executable(
+            objects, os.path.basename(made),
+            output_dir=os.path.dirname(made),
+            extra_postargs=["-pie", "-Wl,-z,relro,-z,now", *shlex.split(
+                "%s %s" % (os.environ.get("CFLAGS") or "",
+                           os.environ.get("LDFLAGS") or ""))])
 
     def build_extension(self, ext):
         """Generate the wrapper, then compile as usual."""
@@ -165,7 +202,8 @@ CLASSIFIERS = [
 ]
 
 setup(
-    packages=["xlchild", "xlchild.pool", "xlchild.cli"],
+    packages=["xlchild", "xlchild.pool", "xlchild.cli",
+              "xlchild.services"],
     package_dir={"": "python"},
     package_data={"": ["*.pyi"], "xlchild": ["py.typed", "_site/*.py"]},
     data_files=[(folder, ["python/share/" + name]) for folder, name in (

@@ -8,7 +8,7 @@ PYTHON ?= /usr/bin/python3
 PY_SOURCES := $(shell find python/xlchild -name "*.py" -o -name "*.pyi" \
   -o -name py.typed)
 PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
-  $(wildcard bindings/python/* c/src/*/*.[ch] c/include/*/*.h)
+  $(wildcard bindings/python/* bindings/keeper/* c/src/*/*.[ch] c/include/*/*.h)
 
 .PHONY: python check-python check-python-long check-python-asan-long \
   check-pythons check-async demo-python

@@ -22,6 +22,7 @@ MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.anyio", "python/xlchild/anyio.py"),
            ("xlchild.under", "python/xlchild/under.py"),
            ("xlchild.pool", "python/xlchild/pool/__init__.py"),
+           ("xlchild.services", "python/xlchild/services/__init__.py"),
            ("xlchild.cli", "python/xlchild/cli/__init__.py"))
 INTERFACES = ("ocaml/lib/xlchild.mli", "ocaml/lwt/xlchild_lwt.mli",
               "ocaml/eio/xlchild_eio.mli",

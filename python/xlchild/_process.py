@@ -257,6 +257,6 @@ class Process:
         if self.context.closed or self.context.forked:
             return
         if self._status is None:
-            _warn("child %d was never waited for" % self.pid, ResourceWarning,
+            _warn("child %s was never waited for" % self.pid, ResourceWarning,
                   source=self)
         self._let_go()

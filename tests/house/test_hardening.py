@@ -17,7 +17,8 @@ SHARED = {
     "Python": sorted((BUILD / "python/xlchild").glob("_libxl*.so")),
     "OCaml": [BUILD / "ocaml/default/lib/dllxlchild_stubs.so"],
 }
-PROGRAMS = [BUILD / "ocaml/default/examples/daemon.exe"]
+PROGRAMS = [BUILD / "ocaml/default/examples/daemon.exe",
+            BUILD / "python/xlchild/services/_keeper"]
 OBJECTS = {
     "C": BUILD / "c/libxlchild.o",
     "OCaml": BUILD / "ocaml/default/lib/libxlchild_stubs.a",
@@ -63,6 +64,11 @@ def test_shared_objects(language):
 def test_programs(path):
     assert re.search(r"Type:\s+DYN", output("readelf", "-h", path))
     linked_safely(path)
+
+
+def test_the_keeper_s_buffers_are_guarded():
+    wanted = output("nm", "-D", "--undefined-only", PROGRAMS[1])
+    assert "__stack_chk_fail" in wanted and "__snprintf_chk" in wanted
 
 
 @pytest.mark.parametrize("language", OBJECTS)

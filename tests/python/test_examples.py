@@ -17,7 +17,7 @@ import xlchild
 
 PUBLIC = {name: importlib.import_module(name) for name in (
     "xlchild", "xlchild.aio", "xlchild.anyio", "xlchild.cli", "xlchild.pool",
-    "xlchild.trio")}
+    "xlchild.trio", "xlchild.services")}
 THINGS = {(module, name): getattr(PUBLIC[module], name)
           for module in PUBLIC for name in PUBLIC[module].__all__}
 OURS = {key: thing for key, thing in THINGS.items()

@@ -24,7 +24,9 @@ pytestmark = pytest.mark.own_process
 STUBS = ROOT / "python" / "xlchild"
 PUBLIC = {"xlchild": "__init__", "xlchild.aio": "aio",
           "xlchild.anyio": "anyio", "xlchild.cli": "cli/__init__",
-          "xlchild.pool": "pool/__init__", "xlchild.trio": "trio",
+          "xlchild.pool": "pool/__init__",
+          "xlchild.services": "services/__init__",
+          "xlchild.trio": "trio",
           "xlchild.under": "under"}
 PROGRAM = Path(__file__).parent / "typed_program.py"
 # a module without a stub is the package's own
