@@ -54,7 +54,7 @@ let on_event counts (event : Xlchild_supervisor.event) =
   | Ended { cause = By_itself | Not_ready; _ } ->
       counts.died <- counts.died + 1;
       say_it ()
-  | Ready | Starting_again_in _ -> ()
+  | Ready | Starting_again_in _ | Accounted _ -> ()
   | Start_unknown | Not_started _ | Ready_too_late | Given_up | Output_lost _ | State_lost _
   | State_not_kept _ ->
       say_it ()

@@ -15,6 +15,7 @@ type t = {
 
 let folder t = t.folder
 let identity t = t.identity
+let boot t = t.boot
 let file = "services"
 
 let mutex = Mutex.create ()

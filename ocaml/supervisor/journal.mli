@@ -11,6 +11,9 @@ val folder : t -> Safe.folder
 val identity : t -> string
 (** {!Processes.identity} of the folder. *)
 
+val boot : t -> string
+(** {!Processes.boot} of this life. *)
+
 val save : t -> State_file.entry list -> unit
 (** Raises [Unix.Unix_error]. *)
 

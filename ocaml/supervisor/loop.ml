@@ -12,126 +12,7 @@
    written, nor a closure of the host runs. *)
 
 open Types
-
-(* A process that a previous life left and that nobody has asked for yet. *)
-type left = {
-  left_number : int;  (* tag of its event *)
-  left_name : string;
-  left_run : string;
-  left_start : int;
-  left_ready : bool;
-  left_child : Xlchild.Child.t;
-}
-
-(* The leader has ended, and what it left has been killed: the service has
-   ended when that is gone, too. *)
-type rest = {
-  of_child : Xlchild.ended;
-  until : float;  (* then it is not waited for any more *)
-  mutable next_look : float;
-}
-
-type member = {
-  service : Service.t;
-  sink : Sink.t;
-  output : Channel.t option;
-  spool : Spool.t option;
-  mutable number : int;
-  mutable machine : Machine.t;
-  mutable pending : Machine.action list;
-  mutable run : string;
-  mutable start_time : int;
-  mutable child : Xlchild.Child.t option;
-  mutable held : bool;  (* started by this life, and not reaped *)
-  mutable rest : rest option;
-  mutable watch : Readiness.t;
-  mutable log_fails : bool;
-  mutable leaving : bool;  (* to be removed once it is stopped *)
-  mutable removed : bool;
-}
-
-type t = {
-  ctx : Xlchild.t;
-  journal : Journal.t option;
-  keeping : Keeping.t;  (* the thread's own, once there is one *)
-  on_event : event -> unit;
-  on_exception : exn -> unit;
-  owner : int;  (* the pid of the process that has its thread *)
-  life : string;  (* begins the names of this life's runs *)
-  lock : Mutex.t;
-  changed : Xlchild_syslog.Bell.t;  (* rung after every turn *)
-  wake_r : Unix.file_descr;
-  wake_w : Unix.file_descr;
-  mutable members : member list;
-  mutable adding : string list;  (* names of some that are not there yet *)
-  mutable clearing : string list;
-      (* of some that ended, whose groups are about to be gone *)
-  mutable left : left list;
-  mutable runs : int;
-  mutable numbers : int;
-  mutable news : event list;  (* the newest first *)
-  mutable untold : State_file.entry list;
-  mutable dirty : bool;  (* the state file is behind *)
-  mutable save_fails : bool;
-  mutable reopen : bool;
-  mutable closing : bool;  (* nobody is to use it any more *)
-  mutable leave : bool;  (* closing: the services go on *)
-  mutable stopping : bool;  (* closing: they have been told to stop *)
-  mutable finished : bool;  (* its thread does nothing more *)
-  mutable over : bool;  (* and all of it is closed *)
-  mutable trouble : exn option;  (* what closing raised *)
-  mutable thread : int option;  (* its id *)
-}
-
-let locked t f = Xlchild_syslog.Elsewhere.locked t.lock f
-
-(* The lock is held. *)
-let wake t =
-  if not t.finished then
-    try ignore (Unix.write_substring t.wake_w "x" 0 1)
-    with Unix.Unix_error _ -> () (* full: it wakes all the same *)
-
-let tell t ~service ~run what = t.news <- { service; run; what } :: t.news
-
-(* The lock is held. All of it or, where a handler raises, nothing. *)
-let feed_all m inputs =
-  let now = Xlchild.now () in
-  let machine, actions =
-    List.fold_left
-      (fun (machine, actions) input ->
-        let machine, more = Machine.step ~now machine input in
-        (machine, actions @ more))
-      (m.machine, m.pending) inputs
-  in
-  m.machine <- machine;
-  m.pending <- actions
-
-let feed m input = feed_all m [ input ]
-
-let input t m input = locked t (fun () -> feed m input)
-
-let in_its_thread t = t.thread = Some (Thread.id (Thread.self ()))
-
-(* Until [condition], which is asked with the lock held, or until then: whether
-   it holds. Handlers run without the lock. *)
-let rec wait_until ?until t condition =
-  if in_its_thread t then
-    invalid_arg "Xlchild_supervisor: waiting in the supervisor's own thread";
-  if Unix.getpid () <> t.owner then raise (Error Closed);
-  let count = Xlchild_syslog.Bell.count t.changed in
-  locked t condition
-  || (match until with Some at -> Xlchild.now () < at | None -> true)
-     && begin
-          Xlchild_syslog.Bell.wait ?until t.changed count;
-          wait_until ?until t condition
-        end
-
-(* The tag of the event of every child; others count from 1. *)
-let every_child = 0
-
-let next_number t =
-  t.numbers <- t.numbers + 1;
-  t.numbers
+include Members
 
 (* ---- the state file ---- *)
 
@@ -195,6 +76,39 @@ let end_watch m =
   Readiness.close m.watch;
   m.watch <- Readiness.nothing
 
+(* ---- what an ended one leaves behind ---- *)
+
+(* Members are killed one by one, by pidfd, and only with the mark of the run:
+   the leader has ended, so that the group's number may be a stranger's. *)
+let kill_workers ?group t ~name ~run =
+  let folder = Option.fold ~none:"-" ~some:Journal.identity t.journal in
+  let mark = Processes.mark ~folder ~name ~run in
+  let workers = Processes.workers ?group ~mark () in
+  List.iter
+    (fun (w : Processes.worker) ->
+      if w.marked then
+        match
+          Xlchild.adopt_result t.ctx ~report:Silent
+            (By_start_time { pid = w.worker; start_time = w.since })
+        with
+        | Ok child -> ignore (Xlchild.Child.kill_result child Sys.sigkill)
+        | Result.Error _ -> ())
+    workers;
+  List.exists (fun (w : Processes.worker) -> w.marked || w.leaving) workers
+
+(* What a previous life's run has left, if that life has said so. *)
+let kin_left t ~name ~run =
+  Option.bind t.journal (fun journal ->
+      Kin.load (Journal.folder journal) ~boot:(Journal.boot journal) ~name ~run
+        ~clear:(fun () -> kill_workers t ~name ~run))
+
+let let_kin_go t m =
+  Option.iter Kin.let_go m.kin;
+  m.kin <- None;
+  Option.iter
+    (fun journal -> Kin.forget (Journal.folder journal) m.service.name)
+    t.journal
+
 (* ---- starting ---- *)
 
 let folder t = Option.map Journal.folder t.journal
@@ -226,8 +140,42 @@ let started t m child =
   Keeping.hold t.keeping ~run:m.run ~pid:(pid :> int) ~start_time:m.start_time;
   input t m (Launched pid)
 
-let launch t m =
+(* The family is there before the child, and the next life knows of it. *)
+let make_kin t m policy =
+  let made = Xlchild.Family.create_result ~policy t.ctx in
+  Result.iter
+    (fun family ->
+      m.kin <- Some (Kin.Held (policy, family));
+      Option.iter
+        (fun journal ->
+          Kin.save (Journal.folder journal) ~boot:(Journal.boot journal)
+            ~name:m.service.name ~run:m.run policy family)
+        t.journal)
+    made;
+  Result.map Option.some made
+
+let start_in t m family watch =
+  m.watch <- watch;
+  let command =
+    m.service.command family
+      (standard_descriptors m @ Readiness.descriptors watch)
+      (mark t m)
+  in
+  (* it is told by the event of all children, and stays a zombie until its
+     group is killed *)
+  let result = Xlchild.start_result t.ctx command ~report:Hold in
+  Readiness.started watch;
+  match result with
+  | Ok child -> started t m child
+  | Result.Error error ->
+      end_watch m;
+      let_kin_go t m;
+      input t m (Not_launched error)
+
+let launch_now t m =
   t.dirty <- true;
+  m.delayed <- None;
+  let_kin_go t m;
   match
     Option.iter Cgroup.prepare m.service.cgroup;
     Readiness.start ~folder:(folder t) m.service
@@ -235,21 +183,31 @@ let launch t m =
   | exception Unix.Unix_error (errno, _, argument) ->
       input t m (Not_launched (trouble ~errno ~argument System))
   | watch -> (
-      m.watch <- watch;
-      let command =
-        m.service.command
-          (standard_descriptors m @ Readiness.descriptors watch)
-          (mark t m)
-      in
-      (* it is told by the event of all children, and stays a zombie until its
-         group is killed *)
-      let result = Xlchild.start_result t.ctx command ~report:Hold in
-      Readiness.started watch;
-      match result with
-      | Ok child -> started t m child
+      match
+        Option.fold m.service.family ~none:(Ok None) ~some:(make_kin t m)
+      with
+      | Ok family -> start_in t m family watch
       | Result.Error error ->
-          end_watch m;
+          Readiness.close watch;
           input t m (Not_launched error))
+
+let patience_with_rest = 5.
+
+(* Whoever the last run has left is gone before the next one. *)
+let launch t m =
+  match m.kin with
+  | Some kin when Kin.is_in_the_way kin ->
+      Kin.stop kin;
+      m.delayed <- Some (Xlchild.now () +. patience_with_rest)
+  | _ -> launch_now t m
+
+let look_at_delayed t m =
+  match (m.delayed, m.kin) with
+  | Some until, Some kin
+    when Kin.is_in_the_way kin && Xlchild.now () < until ->
+      ()
+  | Some _, _ -> launch_now t m
+  | None, _ -> ()
 
 (* ---- stopping ---- *)
 
@@ -271,7 +229,15 @@ let terminate m =
     | Process_group -> [ Process_group; Process ]
     | Process -> [ Process ]
   in
-  Option.iter (fun child -> by_scopes child scopes) m.child
+  let by_its_family child =
+    match m.kin with
+    | Some (Kin.Held ((On_timeout | On_failure | Always), _)) ->
+        Result.is_ok (Xlchild.Child.terminate_result child)
+    | _ -> false
+  in
+  Option.iter
+    (fun child -> if not (by_its_family child) then by_scopes child scopes)
+    m.child
 
 let ending_of (ended : Xlchild.ended) =
   match ended.status with
@@ -293,26 +259,6 @@ let tell_end t (entry : State_file.entry) =
       tell t ~service:entry.name ~run:entry.run what)
     what
 
-(* ---- what an ended one leaves in its group ---- *)
-
-(* Members are killed one by one, by pidfd, and only with the mark of the run:
-   the leader has ended, so that the group's number may be a stranger's. *)
-let kill_workers t ~group ~name ~run =
-  let folder = Option.fold ~none:"-" ~some:Journal.identity t.journal in
-  let mark = Processes.mark ~folder ~name ~run in
-  let workers = Processes.in_group ~group ~mark in
-  List.iter
-    (fun (w : Processes.worker) ->
-      if w.marked then
-        match
-          Xlchild.adopt_result t.ctx ~report:Silent
-            (By_start_time { pid = w.worker; start_time = w.since })
-        with
-        | Ok child -> ignore (Xlchild.Child.kill_result child Sys.sigkill)
-        | Result.Error _ -> ())
-    workers;
-  List.exists (fun (w : Processes.worker) -> w.marked || w.leaving) workers
-
 (* Whether anybody is in it; zombies count. *)
 let is_group group =
   group > 1
@@ -322,11 +268,21 @@ let is_group group =
   | exception Unix.Unix_error (Unix.ESRCH, _, _) -> false
   | exception Unix.Unix_error _ -> true
 
-let patience_with_rest = 5.
 let between_looks = 0.05
 
+let is_kin_gone rest kin =
+  let now = Xlchild.now () in
+  (not rest.kin_goes)
+  || now >= rest.next_look
+     && begin
+          rest.next_look <-
+            (now
+            +. match kin with Kin.Held _ -> 0. | Kin.Left _ -> between_looks);
+          Kin.is_gone kin
+        end
+
 (* One that is told to be stopped alone leaves what it started as it is. *)
-let is_gone t m rest =
+let is_group_gone t m rest =
   let group = (rest.of_child.Xlchild.pid :> int) in
   let look () =
     let now = Xlchild.now () in
@@ -346,6 +302,11 @@ let is_gone t m rest =
      || (not (is_group group))
      || not (look ()))
 
+let is_gone t m rest =
+  match m.kin with
+  | Some kin -> is_kin_gone rest kin
+  | None -> is_group_gone t m rest
+
 let finish t m rest =
   m.rest <- None;
   read_output t m;
@@ -363,40 +324,69 @@ let look_at_rest t m =
 
 (* One of ours is not reaped yet: its number is its group's, and nobody else's. *)
 let kill_group m (ended : Xlchild.ended) =
+  if m.kin = None && m.service.stop.scope <> Process && (ended.pid :> int) > 1
+  then
+    try Unix.kill (-(ended.pid :> int)) Sys.sigkill
+    with Unix.Unix_error _ -> ()
+
+let tell_account t m child =
+  ignore (Xlchild.Child.wait_result child ~timeout:0.);
+  Option.iter
+    (fun account ->
+      tell t ~service:m.service.name ~run:m.run
+        (Accounted { pid = Xlchild.Child.pid child; account }))
+    (Xlchild.Child.account child)
+
+let reap t m ended =
   match m.child with
   | Some child when m.held ->
-      (if m.service.stop.scope <> Process && (ended.pid :> int) > 1 then
-       try Unix.kill (-(ended.pid :> int)) Sys.sigkill with Unix.Unix_error _ -> ());
+      kill_group m ended;
+      if m.service.account then tell_account t m child;
       ignore (Xlchild.Child.detach_result child);
       m.held <- false
   | _ -> ()
 
+let has_failed (ended : Xlchild.ended) =
+  ended.status <> Xlchild.Status (Unix.WEXITED 0)
+
 let member_ended t m (ended : Xlchild.ended) =
-  kill_group m ended;
+  reap t m ended;
   Option.iter Cgroup.kill m.service.cgroup;
+  let told = Machine.state m.machine = Stopping in
+  let kin_goes =
+    Option.fold m.kin ~none:false
+      ~some:(Kin.child_ended ~told ~failed:(has_failed ended))
+  in
   m.rest <-
     Some
       {
         of_child = ended;
         until = Xlchild.now () +. patience_with_rest;
         next_look = 0.;
+        kin_goes;
       };
   look_at_rest t m
 
 (* The same for one that is no member: it is waited for here. *)
-let clear_group t ~group ~name ~run =
+let clear_group t ~group ~name ~run ~failed =
   let until = Xlchild.now () +. 1. in
-  let rec wait () =
-    if
-      kill_workers t ~group ~name ~run
-      && is_group group
-      && Xlchild.now () < until
-    then begin
+  let rec wait is_there =
+    if is_there () && Xlchild.now () < until then begin
       ignore (Xlchild.poll ~timeout:0.002 []);
-      wait ()
+      wait is_there
     end
   in
-  if is_group group then wait ()
+  match kin_left t ~name ~run with
+  | Some kin ->
+      if Kin.child_ended kin ~told:false ~failed then
+        wait (fun () -> not (Kin.is_gone kin));
+      Kin.let_go kin;
+      Option.iter
+        (fun journal -> Kin.forget (Journal.folder journal) name)
+        t.journal
+  | None ->
+      if is_group group then
+        wait (fun () -> kill_workers t ~group ~name ~run && is_group group)
 
 let tell_left_end t l pid (ended : Xlchild.ended) =
   tell_end t
@@ -425,7 +415,8 @@ let left_ended t l ended =
           t.clearing <- List.filter (( <> ) l.left_name) t.clearing);
       Xlchild_syslog.Bell.ring t.changed)
     (fun () ->
-      clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run);
+      clear_group t ~group:(pid :> int) ~name:l.left_name ~run:l.left_run
+        ~failed:(has_failed ended));
   tell_left_end t l pid ended
 
 let rec take_events t =

@@ -104,15 +104,23 @@ let is_exiting pid =
       |> Option.fold ~none:false ~some:(fun flags -> flags land 4 <> 0)
   | _ -> false
 
-let in_group ~group ~mark =
+(* Those in the group; without one, whoever has the mark. *)
+let workers ?group ~mark () =
+  let is_there its_group =
+    match group with None -> true | Some group -> its_group = group
+  in
   List.filter_map
     (fun pid ->
       match state_group_and_start pid with
       | Some (state, its_group, since)
-        when its_group = group && state <> "Z" && state <> "X" ->
+        when is_there its_group && state <> "Z" && state <> "X" ->
           let marked = mark_of pid = Some mark in
-          let leaving = (not marked) && is_exiting pid in
-          Some { worker = Xlchild.Pid.of_int pid; since; marked; leaving }
+          let leaving =
+            group <> None && (not marked) && is_exiting pid
+          in
+          if marked || group <> None then
+            Some { worker = Xlchild.Pid.of_int pid; since; marked; leaving }
+          else None
       | _ -> None)
     (all ())
 

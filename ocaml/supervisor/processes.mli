@@ -26,8 +26,9 @@ type worker = {
   leaving : bool;  (** it ends, and has no mark any more *)
 }
 
-val in_group : group:int -> mark:string -> worker list
-(** Who lives in a process group, and whether with this mark. *)
+val workers : ?group:int -> mark:string -> unit -> worker list
+(** Who lives in a process group, and whether with this mark; of no group, who
+    lives with this mark. *)
 
 val identity_of : Unix.stats -> string
 (** As {!identity}, of what is open. *)

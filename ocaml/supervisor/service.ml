@@ -6,13 +6,19 @@ open Types
 
 type t = {
   name : string;
-  command : (int * Xlchild.fd_source) list -> (string * string) -> Xlchild.command;
+  command :
+    Xlchild.Family.t option ->
+    (int * Xlchild.fd_source) list ->
+    string * string ->
+    Xlchild.command;
   readiness : readiness;
   ready_within : float;
   restart : Policy.restart;
   output : output;
   stop : Xlchild.kill_policy;
   cgroup : string option;
+  family : Xlchild.Family.policy option;
+  account : bool;
 }
 
 (* Names are parts of file names and fields of the state file. *)
@@ -33,7 +39,7 @@ let with_variable env (name, value) =
 let make ?(readiness = At_once) ?(ready_within = 30.)
     ?(restart = Policy.On_failure (Policy.back_off ())) ?(output = Discard)
     ?stop ?env ?cwd ?(fds = []) ?uid ?gid ?groups ?umask ?nice ?rlimits ?cgroup
-    ~name program arguments =
+    ?family ?(account = false) ~name program arguments =
   let demand what holds =
     if not holds then invalid_arg ("Xlchild_supervisor.service: " ^ what)
   in
@@ -47,6 +53,7 @@ let make ?(readiness = At_once) ?(ready_within = 30.)
   demand "ready_within" (ready_within >= 0.);
   demand "stop: a Control_group needs a cgroup"
     (stop.scope <> Control_group || cgroup <> None);
+  demand "family: beside a cgroup" (family = None || cgroup = None);
   demand "stop: the grace is negative" ((stop.grace_ms [@alert "-deprecated"]) >= 0);
   demand "fds: 0, 1 and 2 are the supervisor's"
     (List.for_all (fun (target, _) -> target > 2) fds);
@@ -63,15 +70,26 @@ let make ?(readiness = At_once) ?(ready_within = 30.)
       demand "output: most" (most > 0);
       demand "output: keep" (keep >= 0));
   let others = List.map (fun (target, fd) -> (target, Xlchild.Fd fd)) fds in
-  let command fds variable =
+  let command family fds variable =
     let env =
       Option.value env ~default:(Array.to_list (Unix.environment ()))
     in
     Xlchild.command program arguments
       ~env:(with_variable env variable)
       ?cwd ?uid ?gid ?groups ?umask ?nice ?rlimits ?cgroup
-      ~fds:(Xlchild.Fd_map.of_list (fds @ others))
+      ?family ~account ~fds:(Xlchild.Fd_map.of_list (fds @ others))
       ~session:New_group ~on_close:Leave ~kill:stop ~flags:[ Hold_pid ]
   in
   ignore (Xlchild.Fd_map.of_list others);
-  { name; command; readiness; ready_within; restart; output; stop; cgroup }
+  {
+    name;
+    command;
+    readiness;
+    ready_within;
+    restart;
+    output;
+    stop;
+    cgroup;
+    family;
+    account;
+  }

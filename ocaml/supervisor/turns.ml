@@ -20,7 +20,9 @@ let awaits_file m =
 (* The lock is held. *)
 let patience t =
   let dues =
-    (if List.exists (fun m -> m.rest <> None) t.members then
+    (if
+     List.exists (fun m -> m.rest <> None || m.delayed <> None) t.members
+    then
      [ Xlchild.now () +. look_for_rest ]
     else [])
     @ List.filter_map (fun m -> Machine.due m.machine) t.members
@@ -54,6 +56,7 @@ let serve_member t ~readable m =
 (* [leave]: its pipes are for the next life. *)
 let release t m ~leave =
   end_watch m;
+  if not leave then let_kin_go t m;
   Sink.close m.sink;
   Option.iter Channel.close m.output;
   Option.iter (if leave then Spool.leave else Spool.remove) m.spool;
@@ -118,6 +121,7 @@ let turn t ~wait =
   List.iter (serve_member t ~readable) members;
   take_events t;
   List.iter (look_at_rest t) members;
+  List.iter (look_at_delayed t) members;
   List.iter (fun m -> input t m Tick) members;
   act t;
   settle t;

@@ -53,6 +53,9 @@ type what =
           it is there: it never came to run, or has ended since *)
   | Ready_too_late  (** not ready in time: it is stopped, as a failure *)
   | Ended of { pid : Xlchild.Pid.t; ending : ending; cause : cause }
+  | Accounted of { pid : Xlchild.Pid.t; account : Xlchild.Account.t }
+      (** why it died, and what it cost: before its [Ended], of a service that
+          asks for it and that this life has started *)
   | Not_started of Xlchild.error
   | Starting_again_in of float  (** seconds *)
   | Given_up  (** failed more often than its policy grants *)

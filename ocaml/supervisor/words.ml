@@ -26,6 +26,10 @@ let what_text = function
       Printf.sprintf "%s, pid %d: %s" (cause_text cause)
         (pid :> int)
         (ending_text ending)
+  | Accounted { pid; account } ->
+      Printf.sprintf "account, pid %d: %s"
+        (pid :> int)
+        (Xlchild.Account.to_string account)
   | Not_started error -> "not started: " ^ Xlchild.Error.to_string error
   | Starting_again_in wait -> Printf.sprintf "starting again in %g s" wait
   | Given_up -> "given up: it failed too often"

@@ -75,7 +75,8 @@ let take_over (loop : Loop.t) : Journal.left -> unit = function
             :: loop.left
       | Result.Error _ ->
           let ending = ended_meanwhile loop run and cause = By_itself in
-          Loop.clear_group loop ~group:(pid :> int) ~name ~run;
+          Loop.clear_group loop ~group:(pid :> int) ~name ~run
+            ~failed:(ending <> Status (Unix.WEXITED 0));
           Loop.tell_end loop
             { name; run; stage = Over { pid; ending; cause } })
 
@@ -231,6 +232,8 @@ let make_member loop (service : Service.t) : Loop.member * (string * bool) =
         child = None;
         held = false;
         rest = None;
+        kin = None;
+        delayed = None;
         watch = Readiness.nothing;
         log_fails = false;
         leaving = false;
@@ -248,6 +251,7 @@ let adopt (loop : Loop.t) (m : Loop.member) (l : Loop.left) ~said =
   m.run <- l.left_run;
   m.start_time <- l.left_start;
   m.child <- Some l.left_child;
+  m.kin <- Loop.kin_left loop ~name:l.left_name ~run:l.left_run;
   (try m.watch <- Readiness.resume ~folder:(Loop.folder loop) m.service
    with Unix.Unix_error _ -> () (* it stays unready *));
   let pid = Xlchild.Child.pid l.left_child in
@@ -359,6 +363,10 @@ let remove ?(wait = true) m =
 let state m = Loop.locked m.of_.loop (fun () -> state_of m.member)
 let pid m = Loop.locked m.of_.loop (fun () -> Machine.pid m.member.machine)
 let name m = m.member.service.name
+
+let family m =
+  let kin = Loop.locked m.of_.loop (fun () -> m.member.kin) in
+  Option.bind kin Kin.state
 
 let await ?timeout m condition =
   (match timeout with

@@ -54,6 +54,8 @@ val service :
   ?nice:int ->
   ?rlimits:Xlchild.rlimit list ->
   ?cgroup:string ->
+  ?family:Xlchild.Family.policy ->
+  ?account:bool ->
   name:string ->
   string ->
   string list ->
@@ -74,6 +76,35 @@ val service :
     version 2 cgroup that is this service's alone: made where it is missing,
     and emptied by SIGKILL when the service has ended, however it did. One that
     holds others is refused at the start, with [EBUSY].
+
+    With [family] each run has an [Xlchild.Family] of its own, which is ended by
+    that policy, with SIGKILL, and [cgroup] may not be given: whom a service has
+    started is gone with it, whatever they did, where a cgroup may be made, and by
+    group elsewhere. [Always]: however it ends. [On_failure]: unless with exit
+    code 0. Both, and [On_timeout]: when it is stopped. It has ended when they are
+    gone (5 s at most). Whoever else is left is ended before the next start,
+    except with [Never]. An adopted one's are so, too: by its cgroup, and by what
+    the environment has; one that ended while no daemon lived ended by a failure,
+    where nobody can tell how. With [account] an [Accounted] tells, before its
+    [Ended], why it died, and what it cost.
+    {[
+      open Xlchild_supervisor
+
+      let () =
+        with_supervisor ~on_event:(fun e -> print_endline (event_text e))
+        @@ fun t ->
+        let worker = "setsid sleep 1000 & echo up; wait" in
+        let m =
+          add t
+            (service ~name:"shop" "sh" [ "-c"; worker ] ~family:Always
+               ~account:true ~readiness:(Line "up"))
+        in
+        assert (await m (( = ) Running));
+        (match family m with
+        | Some state -> assert (not state.empty)
+        | None -> assert false);
+        stop m
+    ]}
     The environment has [XLCHILD_SERVICE] besides, which names the run.
 
     Raises [Invalid_argument], which names the argument, for a [name] that is
@@ -168,6 +199,10 @@ val pid : member -> Xlchild.Pid.t option
 
 val name : member -> string
 (** Its service's. *)
+
+val family : member -> Xlchild.Family.state option
+(** What is known of the family of its present or last run; [None]: it has none,
+    or a previous life has started it. *)
 
 val await : ?timeout:float -> member -> (state -> bool) -> bool
 (** Waits until its state is such; whether it came to that in time. States that

@@ -35,5 +35,6 @@ let () =
       ("groups", Test_groups.cases);
       ("family", Test_family.cases);
       ("family races", Test_family_races.cases);
+      ("service families", Test_service_families.cases);
       ("account", Test_account.cases);
     ]

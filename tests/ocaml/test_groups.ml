@@ -85,11 +85,12 @@ let program name =
   Filename.concat (Filename.dirname Sys.executable_name) (name ^ ".exe")
 
 (* Starts a keeper, waits until it has said so, and kills it. *)
-let one_life ?(meanwhile = ignore) ?(until = "s ready") folder where script =
+let one_life ?(meanwhile = ignore) ?(until = "s ready") ?(more = []) folder
+    where script =
   let r, w = Unix.pipe ~cloexec:true () in
   let pid =
     Unix.create_process (program "keeper")
-      [| "keeper"; folder; "s"; where; script |]
+      (Array.of_list ([ "keeper"; folder; "s"; where; script ] @ more))
       Unix.stdin w Unix.stderr
   in
   Unix.close w;

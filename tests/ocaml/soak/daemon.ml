@@ -27,7 +27,7 @@ let on_event { service; run; what } =
         (ending_text ending)
   | Start_unknown -> say "unknown %s %s" service run
   | Ready_too_late -> say "late %s %s" service run
-  | Ready | Starting_again_in _ -> ()
+  | Ready | Starting_again_in _ | Accounted _ -> ()
   | Not_started _ | Given_up | Output_lost _ | State_lost _ | State_not_kept _
     ->
       say "trouble %s" (event_text { service; run; what })
