@@ -52,6 +52,7 @@ soak: ## forks, thefts, signals, daemons' lives, a load, without pause (35 minut
 	@$(MAKE) --no-print-directory soak-chaos
 	@$(MAKE) --no-print-directory soak-load
 	@$(MAKE) --no-print-directory soak-ocaml
+	@$(MAKE) --no-print-directory soak-services
 
 pytest = PYTHONPATH=scripts PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' \
   $(PYTHON) -m pytest -q --tb=short -p summary_line -p no:cacheprovider

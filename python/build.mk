@@ -11,7 +11,7 @@ PY_INPUTS := setup.py $(PY_SOURCES) bindings/libxl.i \
   $(wildcard bindings/python/* bindings/keeper/* c/src/*/*.[ch] c/include/*/*.h)
 
 .PHONY: python check-python check-python-long check-python-asan-long \
-  check-pythons check-async demo-python
+  check-pythons check-async demo-python soak-services
 python: build/python/.built ## build the Python package into build/python
 
 build/python/.built: $(PY_INPUTS)
@@ -27,9 +27,17 @@ PY_TEST = PYTHONPATH=$(CURDIR)/build/python:$(CURDIR)/scripts \
   PYTHONDONTWRITEBYTECODE=1 PYTHON='$(PYTHON)' $(PYTHON) -m pytest -q \
   -p summary_line -p no:cacheprovider --tb=short
 
-check-python: python lib build/tests/helpers/child \
+check-python: python lib build/tests/helpers/child build/tests/helpers/reaper \
   build/tests/helpers/tiny ## the Python tests, but the long ones
 	@$(PY_TEST) -m 'not long' tests/python
+
+SOAK_ENDS ?= 10000
+
+soak-services: python build/tests/helpers/reaper ## a script killed at any moment, 10,000 services' ends (3 minutes)
+	@folder=$$(mktemp -d) && PYTHONDONTWRITEBYTECODE=1 \
+	  PYTHONPATH=$(CURDIR)/build/python build/tests/helpers/reaper $(PYTHON) \
+	  -W error tests/python/soak_services.py $$folder $(SOAK_ENDS) && \
+	  rm -r $$folder
 
 check-python-long: python ## the Python tests that take long
 	@$(PY_TEST) -m long tests/python

@@ -44,10 +44,15 @@ class Life:
         os.close(write)
         self._said = b""
 
+    def has_said(self, timeout):
+        """Whether hear() has something, its end included, within so long."""
+        return b"\n" in self._said or bool(
+            select.select([self._read], [], [], timeout)[0])
+
     def hear(self):
         """What it says next; None at its end."""
         while b"\n" not in self._said:
-            assert select.select([self._read], [], [], PATIENCE)[0], "silent"
+            assert self.has_said(PATIENCE), "silent"
             more = os.read(self._read, 65536)
             if not more:
                 return None
