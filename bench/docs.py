@@ -65,7 +65,8 @@ def in_words(text, rows, results):
 def c_blocks(data):
     plan = plan_c.make(5, False)
     results = data["results"]
-    names = ["rates", "processor", "batches", "ablation", "ablation_processor"]
+    names = ["rates", "processor", "batches", "ablation", "ablation_processor",
+             "families"]
     tables = {name: report.cells_table(asked, results, len(asked.columns) == 1)
               for name, asked in zip(names, plan.tables)}
     for prefix, figures in plan.groups:

@@ -58,6 +58,18 @@ BATCHES = [
         ("--starters", "2", "--children", "1600")),  # knows no --for-ms
 ]
 
+# Each child with one, which has to be empty before it is freed.
+FAMILIES = [
+    Row("account", "xlchild", "xlchild, an account of each child",
+        ("--account", "1")),
+    Row("family-group", "xlchild", "xlchild, a family each, by its group",
+        ("--mode", "family-group")),
+    Row("family-keeper", "xlchild", "xlchild, a family each, by a keeper",
+        ("--mode", "family-keeper")),
+    Row("family-cgroup", "xlchild", "xlchild, a family each, by its own cgroup",
+        ("--mode", "family-cgroup")),
+]
+
 # Who starts how fast, against our single starts; the children are alone.
 STARTERS = [row for row in EVERY_ROW if row.key not in (
     "callback", "selective", "mainloop", "occurred")] + BATCHES + \
@@ -89,7 +101,8 @@ IN_EVERY_ROUND = {
     "vfork/0", "libuv/0", "glib/0", "libev/0", "sdevent/0", "xlchild/0",
     "posix_spawn/0", "clone_files/0", "xlchild/live1000", "libxl/live1000",
     "xlchild/fds10000", "nowait/0", "batch0/0", "batch2/0", "bare2/0",
-    "libuv13/0", "glib13/0", "sdevent13/0",
+    "libuv13/0", "glib13/0", "sdevent13/0", "account/0", "family-group/0",
+    "family-keeper/0", "family-cgroup/0",
 }
 SLICES = 5
 # A target divides these, too, but they take long: run in two rounds.
@@ -148,7 +161,8 @@ def rate_cell(row, column, rounds, sizes):
 def table_cells(rounds, sizes, rows):
     cells = [rate_cell(row, column, rounds, sizes)
              for row in rows for column in COLUMNS if wanted(row, column)]
-    cells += [rate_cell(row, COLUMNS[0], rounds, sizes) for row in BATCHES]
+    cells += [rate_cell(row, COLUMNS[0], rounds, sizes)
+              for row in BATCHES + FAMILIES]
     by_key = {column.key: column for column in COLUMNS}
     cells += [rate_cell(row, by_key[key], rounds, sizes)
               for row in ABLATIONS for key in ABLATION_COLUMNS]
@@ -240,6 +254,12 @@ def targets(sizes):
                0.80),
         Target("bare vfork loop ÷ ours, batch, 2 starters", rate("vfork/0"),
                rate("batch2/0"), False, 1.6),
+        Target("a family by its group ÷ ours", rate("family-group/0"), ours,
+               True, 1.3),
+        Target("a family by a keeper ÷ ours", rate("family-keeper/0"), ours,
+               True, 2),
+        Target("a family by its own cgroup ÷ ours", rate("family-cgroup/0"),
+               ours, True, 2),
     ]
 
 
@@ -287,6 +307,8 @@ def make(rounds, quick, everybody=None):
               [c for c in COLUMNS if c.key in ABLATION_COLUMNS]),
         Table("µs of the parent's processor time", "cpu_us", ABLATIONS,
               [c for c in COLUMNS if c.key in ABLATION_COLUMNS]),
+        Table("µs per child", "us_per_child", [ROWS[9]] + FAMILIES,
+              COLUMNS[:1]),
     ]
     groups = [("latency/", LATENCY), ("burst/", BURST), ("memory/", MEMORY)]
     return Plan(cells, tables, groups, targets(sizes))

@@ -2,9 +2,9 @@
  *
  * --mode    none, libxl, libxl_always, selective, mainloop (the host reaps
  *           with waitpid(-1) and passes statuses on) or mainloop-occurred
- *           (the host only says that a SIGCHLD came); family-group and
- *           family-cgroup are none, and each child has a family of its own,
- *           which is waited for until it is empty, and freed
+ *           (the host only says that a SIGCHLD came); family-group,
+ *           family-keeper and family-cgroup are none, and each child has a
+ *           family of its own, which is waited for until it is empty, and freed
  * --report  event, callback or hold
  * --batch   starts so many with one call, --starters threads help.
  * --nowait  1: a start returns before its program is executed.
@@ -80,6 +80,7 @@ static libxl_sigchld_owner owner_of(const char *mode)
     } table[] = {
         {"none", libxl_sigchld_owner_none},
         {"family-group", libxl_sigchld_owner_none},
+        {"family-keeper", libxl_sigchld_owner_none},
         {"family-cgroup", libxl_sigchld_owner_none},
         {"libxl", libxl_sigchld_owner_libxl},
         {"libxl_always", libxl_sigchld_owner_libxl_always},
@@ -98,6 +99,8 @@ static unsigned hold_of(const char *mode)
 {
     if (!strcmp(mode, "family-group"))
         return 1u << LIBXL_HOLD_GROUP;
+    if (!strcmp(mode, "family-keeper"))
+        return 1u << LIBXL_HOLD_KEEPER;
     return !strcmp(mode, "family-cgroup") ? 1u << LIBXL_HOLD_CGROUP : 0;
 }
 
@@ -202,7 +205,7 @@ static pid_t start(char *const argv[])
     if (family.holds) {
         rc = libxl_family_new(ctx, &family, &spec.family);
         if (rc == ERROR_NI) {
-            fprintf(stderr, "no cgroup can be made here\n");
+            fprintf(stderr, "a %s cannot be had here\n", bench_options.mode);
             exit(77); /* not to be had: run.py */
         }
         check(rc, "family_new");
