@@ -32,7 +32,7 @@ let signal_of number =
 let grace_of seconds =
   if seconds >= 0. then Ok (milliseconds seconds) else wrong "grace"
 
-let number_of_hold = function Group -> 1 | Cgroup -> 3
+let number_of_hold = function Group -> 1 | Keeper -> 2 | Cgroup -> 3
 
 let holds_of = function
   | None -> Ok 0
@@ -151,7 +151,11 @@ let with_family ?policy ?signal ?grace ?holds ?cgroup_parent context f =
 
 (* ---- asking ---- *)
 
-let hold_of = function 1 -> Some Group | 3 -> Some Cgroup | _ -> None
+let hold_of = function
+  | 1 -> Some Group
+  | 2 -> Some Keeper
+  | 3 -> Some Cgroup
+  | _ -> None
 
 let state_of (s : Raw.family_state) =
   {

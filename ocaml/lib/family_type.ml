@@ -5,6 +5,11 @@ type hold =
   | Group
       (** the process group of the child. Who leaves that ([setsid], a daemon)
           leaves the family *)
+  | Keeper
+      (** a process of the library's own, whose child the child is, and not the
+          caller's: [Unix.getppid] in the child is the keeper, [Unix.waitpid] in the
+          caller fails with [ECHILD]. Nobody leaves; needs no right. Taken only
+          where [holds] names it. {!Xlchild.Child} is as ever *)
   | Cgroup
       (** a cgroup v2 of its own: nobody leaves. Needs the right to make one *)
 
@@ -38,7 +43,7 @@ module type S = sig
   type t
   (** A family: a child, whom it has started, and they in turn. *)
 
-  type nonrec hold = hold = Group | Cgroup
+  type nonrec hold = hold = Group | Keeper | Cgroup
   type nonrec policy = policy = Never | On_timeout | On_failure | Always
 
   type nonrec state = state = {
@@ -58,8 +63,8 @@ module type S = sig
     ?cgroup_parent:string ->
     context ->
     t
-  (** One for a child to come, held by the best of [holds] (any, unless given)
-      that is to be had here. Where [policy] (default [Never]) ends it, everybody
+  (** One for a child to come, held by the best of [holds] ([Group] and
+      [Cgroup], unless given) that is to be had here. Where [policy] (default [Never]) ends it, everybody
       is sent [signal] (SIGKILL), and SIGKILL after [grace] seconds (0).
       [cgroup_parent] is where a cgroup is made, the absolute path of a folder of
       cgroup v2: the caller's own, unless given. Takes the file system's time.
@@ -170,7 +175,7 @@ module type S = sig
   (** {2 Printing} *)
 
   val hold_text : hold -> string
-  (** One word, as in the C library: ["group"], ["cgroup"]. *)
+  (** One word, as in the C library: ["group"], ["keeper"], ["cgroup"]. *)
 
   val to_string : t -> string
   (** Its child, its hold and whether somebody is in it. *)

@@ -331,9 +331,12 @@ class Context(_libxl.Ctx):
         is ended by its kill policy: a time-out, terminate, …); "failure" (as
         that, or the child ends otherwise than by exit(0)); "always" (the child
         ends). It gets first_signal then (0: SIGKILL at once), and SIGKILL
-        after grace seconds. holds are those that may be taken, of "cgroup" and
-        "group" (None: any, the best first); cgroup_parent is the directory of
-        the cgroup v2 where one is made (None: this process's own).
+        after grace seconds. holds are those that may be taken, of "cgroup",
+        "keeper" and "group", the best first (None: all but "keeper", which is
+        a process of the library's that becomes the child's parent: os.waitpid
+        does not know the child then, nor can a Popen have it); cgroup_parent
+        is the directory of the cgroup v2 where one is made (None: this
+        process's own).
 
         InvalidArgumentError names the argument that is wrong; UnavailableError
         if none of holds is to be had here.

@@ -21,6 +21,7 @@ _WHEN = {"never": _libxl.LIBXL_FAMILY_NEVER,
          "failure": _libxl.LIBXL_FAMILY_FAILURE,
          "always": _libxl.LIBXL_FAMILY_ALWAYS}
 _HOLDS = {"group": 1 << _libxl.LIBXL_HOLD_GROUP,
+          "keeper": 1 << _libxl.LIBXL_HOLD_KEEPER,
           "cgroup": 1 << _libxl.LIBXL_HOLD_CGROUP}
 LAST_WAIT = 10.0  # seconds, for who has been sent SIGKILL
 _NOT_HERE = -4
@@ -51,7 +52,8 @@ def _bits(holds):
         return 0
     names = [holds] if isinstance(holds, str) else list(holds)
     if not names or not _HOLDS.keys() >= set(names):
-        raise _wrong("holds", "some of 'group' and 'cgroup'; None: any")
+        raise _wrong("holds", "some of 'group', 'keeper' and 'cgroup'; None: "
+                     "'group' and 'cgroup'")
     return sum(_HOLDS[name] for name in set(names))
 
 
@@ -120,8 +122,10 @@ class Family:
 
     Made by :meth:`Context.family` before the child, and given to one start as
     ``family=``. It is held by a cgroup v2 of its own, which nobody leaves, or
-    else by the child's process group, which daemons leave: ``hold`` is
-    "cgroup" or "group", ``when`` its policy. Close it, or use it as a context
+    else by the child's process group, which daemons leave; or, where that is
+    asked for, by a keeper, which nobody leaves, but whose child the child is,
+    and not this process's. ``hold`` is "cgroup", "group" or "keeper", ``when``
+    its policy. Close it, or use it as a context
     manager; it is closed with its Context at the latest, and in a forked child
     never. Safe in threads.
 
@@ -154,13 +158,24 @@ class Family:
 
     @property
     def hold(self):
-        """By what it is held: "cgroup", "group"; "none" once that has slipped.
+        """By what it is held: "cgroup", "keeper", "group"; "none": by nothing
+        any more.
 
         >>> import xlchild
         >>> with xlchild.Context() as ctx:
         ...     with ctx.family(holds=["group"]) as family:
         ...         print(family.hold, family.why, family.cgroup)
         group the opts allow no better one None
+
+        A keeper needs no rights, and daemons do not leave it:
+
+        >>> daemon = ["sh", "-c", "setsid sleep 1000 &"]
+        >>> with xlchild.Context() as ctx:
+        ...     with ctx.family("always", holds="keeper") as family:
+        ...         print(ctx.spawn(daemon, family=family).wait())
+        ...         print(family.wait(), family.empty)
+        exit 0
+        True True
         """
         return _libxl.libxl_family_hold_name(self._look()[0])
 

@@ -35,10 +35,10 @@ let each ?policy ?signal ?grace f =
             ~finally:(fun () -> ignore (Family.close_result family))
             (fun () -> f ctx family)
       | Error { code = Not_implemented; argument; _ } ->
-          check_bool "a cgroup alone may be not to be had" true (hold = Cgroup);
+          check_bool "these may be not to be had" true (hold <> Group);
           Alcotest.(check (option string)) "named" (Some "holds") argument
       | Error e -> Alcotest.fail (Error.to_string e))
-    [ Family.Group; Family.Cgroup ]
+    [ Family.Group; Family.Keeper; Family.Cgroup ]
 
 let contains part text =
   match Str.search_forward (Str.regexp_string part) text 0 with
@@ -90,8 +90,29 @@ let best_hold () =
   let b = Family.look best and g = Family.look group in
   check_bool "no better one" true ((b.hold = Some Cgroup) = (b.why = None));
   check_bool "why" true (g.hold = Some Group && g.why <> None);
-  check_string "named" "group cgroup"
-    (String.concat " " (List.map Family.hold_text [ Group; Cgroup ]))
+  check_bool "a keeper has to be named" true (b.hold <> Some Keeper);
+  check_string "named" "group keeper cgroup"
+    (String.concat " " (List.map Family.hold_text [ Group; Keeper; Cgroup ]))
+
+(* Whose child it is: the keeper's, of whose family daemons are, too. *)
+let a_keepers_child () =
+  with_context @@ fun ctx ->
+  match Family.create_result ~policy:Always ~holds:[ Keeper ] ctx with
+  | Error { code = Not_implemented; argument = Some "holds"; _ } ->
+      print_endline "skipped - no keeper here"
+  | Error e -> Alcotest.fail (Error.to_string e)
+  | Ok family ->
+      let line = "test $PPID != $0 && { setsid sleep 1000 & } ; exit 5" in
+      let own = string_of_int (Unix.getpid ()) in
+      let child = start ctx (command ~family "sh" [ "-c"; line; own ]) in
+      check_status "told" "exit 5" (Child.wait child);
+      (match Unix.waitpid [ Unix.WNOHANG ] (Child.pid child :> int) with
+      | _ -> Alcotest.fail "it is ours"
+      | exception Unix.Unix_error (Unix.ECHILD, _, _) -> ());
+      Family.wait ~timeout:30. family;
+      let s = Family.look family in
+      check_bool "kept" true (s.hold = Some Keeper && s.empty);
+      Family.close family
 
 let wrong_arguments () =
   with_context ~log:(fun _ _ _ -> ()) @@ fun ctx ->
@@ -439,6 +460,7 @@ let cases =
   [
     case "F1 before its child and after it" before_and_after;
     case "F1 the best hold, and why there is no better" best_hold;
+    case "F4 a keeper's child" a_keepers_child;
     case "F1 B5 a wrong argument is named" wrong_arguments;
     case "F1 one family a start" one_family_a_start;
     case "F1 of a batch one gets it" of_a_batch_one_gets_it;

@@ -1,4 +1,4 @@
-"""Families (F1 to F3): held before the child is, asked, ended by policy.
+"""Families (F1 to F4): held before the child is, asked, ended by policy.
 
 tests/c/family.c has what the library promises; here is what Python adds.
 """
@@ -18,14 +18,14 @@ STAYS = ["sh", "-c", "sleep 1000 & wait"]
 
 def families(ctx, **options):
     """One for each hold that is to be had here: the group always is."""
-    for hold in "group", "cgroup":
+    for hold in "group", "keeper", "cgroup":
         try:
             family = ctx.family(holds=[hold], **options)
         except xlchild.UnavailableError as error:
-            assert hold == "cgroup" and "holds" in str(error)
+            assert hold != "group" and "holds" in str(error)
             continue
         assert family.hold == hold
-        assert (family.cgroup is None) == (hold == "group")
+        assert (family.cgroup is None) == (hold != "cgroup")
         yield family
 
 
@@ -53,7 +53,7 @@ def opened():
 
 # ---- F1: made before its child, and outliving it ---------------------------
 
-def test_f1_a_family_is_there_before_its_child_and_after_it(ctx):
+def test_F1_a_family_is_there_before_its_child_and_after_it(ctx):
     for family in families(ctx):
         with family:
             assert family.empty and family.pid is None
@@ -70,7 +70,7 @@ def test_f1_a_family_is_there_before_its_child_and_after_it(ctx):
         assert "closed" in repr(family)
 
 
-def test_f1_the_best_hold_is_taken_and_why_says_why_there_is_no_better(ctx):
+def test_F1_the_best_hold_is_taken_and_why_says_why_there_is_no_better(ctx):
     with ctx.family() as family, ctx.family(holds="group") as group:
         assert (family.hold == "cgroup") == (family.why is None)
         assert group.hold == "group" and group.why
@@ -84,7 +84,7 @@ def test_f1_the_best_hold_is_taken_and_why_says_why_there_is_no_better(ctx):
     ("holds", {"holds": []}), ("holds", {"holds": "none"}),
     ("cgroup_parent", {"cgroup_parent": "relative"}),
     ("cgroup_parent", {"cgroup_parent": "a\0b"})])
-def test_f1_a_wrong_argument_is_named_and_nothing_is_made(ctx, argument,
+def test_F1_a_wrong_argument_is_named_and_nothing_is_made(ctx, argument,
                                                           options):
     before = opened()
     with pytest.raises(ValueError, match=argument):
@@ -92,7 +92,7 @@ def test_f1_a_wrong_argument_is_named_and_nothing_is_made(ctx, argument,
     assert opened() == before
 
 
-def test_f1_no_hold_is_an_error_that_names_holds(ctx, caplog):
+def test_F1_no_hold_is_an_error_that_names_holds(ctx, caplog):
     with pytest.raises(xlchild.UnavailableError, match="holds"):
         ctx.family(holds=["cgroup"], cgroup_parent="/proc")
     assert caplog.records
@@ -102,7 +102,7 @@ def test_f1_no_hold_is_an_error_that_names_holds(ctx, caplog):
     lambda ctx, family: ctx.spawn(["true"], family=family),
     lambda ctx, family: ctx.run(["true"], family=family),
     lambda ctx, family: ctx.start(["true"], family=family)])
-def test_f1_one_family_a_start(ctx, start):
+def test_F1_one_family_a_start(ctx, start):
     with ctx.family() as family:
         ctx.spawn(["true"], family=family).wait()
         with pytest.raises(xlchild.InvalidArgumentError,
@@ -111,7 +111,7 @@ def test_f1_one_family_a_start(ctx, start):
         assert raised.value.argument == "family"
 
 
-def test_f1_of_a_batch_one_gets_it(ctx):
+def test_F1_of_a_batch_one_gets_it(ctx):
     with ctx.family() as family:
         first, second = ctx.spawn_many([["true"], ["true"]], event=False,
                                        family=family)
@@ -119,7 +119,7 @@ def test_f1_of_a_batch_one_gets_it(ctx):
         assert second.argument == "family"
 
 
-def test_f1_a_closed_one_and_another_context_s_are_refused(ctx):
+def test_F1_a_closed_one_and_another_context_s_are_refused(ctx):
     family = ctx.family()
     with xlchild.Context() as other, other.family() as stranger:
         with pytest.raises(ValueError, match="family: .*another Context"):
@@ -137,7 +137,7 @@ def test_f1_a_closed_one_and_another_context_s_are_refused(ctx):
             ctx.spawn(["true"], family=wrong)
 
 
-def test_f1_it_is_started_anew_after_a_start_that_failed(ctx):
+def test_F1_it_is_started_anew_after_a_start_that_failed(ctx):
     with ctx.family("always") as family:
         with pytest.raises(xlchild.SpawnError):
             ctx.spawn(["/nonexistent"], family=family)
@@ -148,7 +148,7 @@ def test_f1_it_is_started_anew_after_a_start_that_failed(ctx):
 
 # ---- F2: asked, waited for, signalled, ended -------------------------------
 
-def test_f2_everybody_is_signalled_and_the_wait_is_timed(ctx):
+def test_F2_everybody_is_signalled_and_the_wait_is_timed(ctx):
     for family in families(ctx):
         with family:
             child = ctx.spawn(STAYS, family=family)
@@ -159,7 +159,7 @@ def test_f2_everybody_is_signalled_and_the_wait_is_timed(ctx):
             assert family.signal(signal.SIGTERM) is False
 
 
-def test_f2_sigkill_comes_after_the_grace(ctx):
+def test_F2_sigkill_comes_after_the_grace(ctx):
     for family in families(ctx):
         with family:
             ctx.spawn(["sh", "-c", "trap '' TERM; sleep 1000 & :"],
@@ -175,7 +175,7 @@ def test_f2_sigkill_comes_after_the_grace(ctx):
                     family.signal(wrong)
 
 
-def test_f2_any_number_of_threads_wait(ctx):
+def test_F2_any_number_of_threads_wait(ctx):
     with ctx.family() as family:
         ctx.spawn(LEAVES, family=family).wait()
         told = []
@@ -189,7 +189,7 @@ def test_f2_any_number_of_threads_wait(ctx):
         assert told == [True] * 3
 
 
-def test_f2_a_handler_that_raises_ends_the_wait_and_nothing_leaks(ctx):
+def test_F2_a_handler_that_raises_ends_the_wait_and_nothing_leaks(ctx):
     def handler(*_):
         raise KeyError("handler")
 
@@ -199,8 +199,9 @@ def test_f2_a_handler_that_raises_ends_the_wait_and_nothing_leaks(ctx):
     try:
         for family in families(ctx):
             inner, outer = os.pipe()
-            child = ctx.spawn(["sh", "-c", "read x; kill -USR1 $PPID; "
-                               "exec sleep 1000"], stdin=inner, family=family)
+            child = ctx.spawn(["sh", "-c", "read x; kill -USR1 %d; "
+                               "exec sleep 1000" % os.getpid()], stdin=inner,
+                              family=family)
             os.close(inner)
             with pytest.raises(KeyError, match="handler"):
                 with family:
@@ -217,13 +218,51 @@ def test_f2_a_handler_that_raises_ends_the_wait_and_nothing_leaks(ctx):
     assert opened() == before
 
 
+# ---- F4: the keeper --------------------------------------------------------
+
+def kept(ctx, **options):
+    try:
+        return ctx.family(holds="keeper", **options)
+    except xlchild.UnavailableError as error:
+        pytest.skip("no keeper here: %s" % error)
+
+
+def test_F4_a_keeper_s_child_is_not_this_process_s(ctx, capfd):
+    with kept(ctx) as family:
+        inner, outer = os.pipe()
+        child = ctx.spawn(["sh", "-c", "echo $PPID; read x; exit 7"],
+                          stdin=inner, family=family)
+        os.close(inner)
+        assert family.hold == "keeper" and family.pid == child.pid
+        with pytest.raises(ChildProcessError):
+            os.waitpid(child.pid, os.WNOHANG)
+        os.close(outer)
+        assert child.wait().exitcode == 7
+        assert family.wait(30)
+    assert int(capfd.readouterr().out) not in (os.getpid(), child.pid)
+
+
+def test_F4_daemons_stay_and_go_with_it(ctx):
+    daemon = ["sh", "-c", "setsid sh -c 'sleep 1000 & sleep 1000' & exit 3"]
+    with kept(ctx, when="failure") as family:
+        assert ctx.run(daemon, family=family).returncode == 3
+        assert family.wait(30) and family.ending
+
+
+def test_F4_a_keeper_is_not_taken_unless_it_is_named(ctx):
+    with ctx.family() as family:
+        assert family.hold != "keeper"
+    with kept(ctx) as family, pytest.raises(ValueError, match="family"):
+        xlchild.Popen(["true"], family=family)
+
+
 # ---- F3: the policy --------------------------------------------------------
 
 @pytest.mark.parametrize("when, argv, ends", [
     ("never", FAILS, False), ("timeout", FAILS, False),
     ("failure", LEAVES, False), ("failure", FAILS, True),
     ("always", LEAVES, True)])
-def test_f3_a_policy_says_when_it_ends(ctx, when, argv, ends):
+def test_F3_a_policy_says_when_it_ends(ctx, when, argv, ends):
     for family in families(ctx, when=when):
         with family:
             ctx.spawn(argv, family=family).wait()
@@ -234,7 +273,7 @@ def test_f3_a_policy_says_when_it_ends(ctx, when, argv, ends):
             assert family.wait(30)
 
 
-def test_f3_a_timeout_of_run_takes_it_along(ctx):
+def test_F3_a_timeout_of_run_takes_it_along(ctx):
     for family in families(ctx, when="timeout"):
         with family:
             with pytest.raises(xlchild.TimeoutExpired):
@@ -245,7 +284,7 @@ def test_f3_a_timeout_of_run_takes_it_along(ctx):
 @pytest.mark.parametrize("run", [
     lambda *args, **options: xlchild.run(*args, **options),
     lambda *args, **options: xlchild.default_context().run(*args, **options)])
-def test_f3_run_with_a_policy_s_name_leaves_nobody(run):
+def test_F3_run_with_a_policy_s_name_leaves_nobody(run):
     end, out = os.pipe()
     try:
         assert run(LEAVES, family="always", stdout=out).returncode == 0
@@ -264,7 +303,7 @@ def test_f3_run_with_a_policy_s_name_leaves_nobody(run):
             os.close(out)
 
 
-def test_f3_an_operation_has_one(ctx):
+def test_F3_an_operation_has_one(ctx):
     with ctx.family("always") as family:
         ctx.start(LEAVES, family=family)
         assert ctx.wait_event(30).completed.returncode == 0
@@ -273,7 +312,7 @@ def test_f3_an_operation_has_one(ctx):
 
 # ---- the object ------------------------------------------------------------
 
-def test_f1_one_that_is_forgotten_costs_nothing(ctx, recwarn):
+def test_F1_one_that_is_forgotten_costs_nothing(ctx, recwarn):
     ctx.run(["true"])
     before = opened()
     for family in families(ctx):
@@ -286,7 +325,7 @@ def test_f1_one_that_is_forgotten_costs_nothing(ctx, recwarn):
     assert opened() == before and not recwarn.list
 
 
-def test_f3_one_that_is_forgotten_alive_warns_and_keeps_its_policy(ctx):
+def test_F3_one_that_is_forgotten_alive_warns_and_keeps_its_policy(ctx):
     inner, outer = os.pipe()
     end, out = os.pipe()
     with pytest.warns(ResourceWarning, match="family was not closed"):
@@ -304,7 +343,7 @@ def test_f3_one_that_is_forgotten_alive_warns_and_keeps_its_policy(ctx):
         ctx.family().close()
 
 
-def test_f1_a_child_that_forked_does_not_touch_it(ctx):
+def test_F1_a_child_that_forked_does_not_touch_it(ctx):
     with ctx.family() as family:
         child = ctx.spawn(STAYS, family=family)
         pid = os.fork()

@@ -310,6 +310,52 @@ def test_files_are_used_again_and_bounded(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_that_was_shared_for_a_moment_is_asked_again(tmp_path):
+    """As by a child that is just being started: no new file is made, and
+    what was written meanwhile is nobody's output."""
+    spool = _spool.Spool(str(tmp_path))
+    first, second = spool.take(None)
+    writer = first.writer()
+    for file in (first, second):
+        file.close()
+    assert spool.idle == [second]
+    os.write(writer, b"late")
+    third, fourth = spool.take(None)  # it is still shared
+    assert third is second and fourth is not first
+    os.close(writer)
+    fifth, sixth = spool.take(None)
+    assert fifth is first and sixth not in (second, fourth)
+    writer = fifth.writer()
+    os.write(writer, b"new")
+    os.close(writer)
+    assert fifth.finish() == b"new"
+    # worn out while somebody had it: not used again
+    writer = sixth.writer()
+    sixth.close()
+    os.write(writer, bytes(1 << 20))
+    os.close(writer)
+    spool.idle.clear()
+    assert sixth not in spool.take(None)
+    spool.close()
+
+
+def test_shared_files_are_bounded_and_spared(tmp_path):
+    spool = _spool.Spool(str(tmp_path))
+    before = len(os.listdir("/proc/self/fd"))
+    writers = []
+    for _ in range(50):  # a hundred files, each in a daemon's hands
+        for file in spool.take(None):
+            writers.append(file.writer())
+            file.close()
+    held = len(os.listdir("/proc/self/fd")) - before - len(writers)
+    assert held <= 66
+    spool.spare()
+    assert len(os.listdir("/proc/self/fd")) - before - len(writers) <= 1
+    for fd in writers:
+        os.close(fd)
+    spool.close()
+
+
 def test_large_output_stays_in_its_file(tmp_path):
     with Pool(1, spool=_spool.Spool(str(tmp_path))) as pool:
         for result in pool.as_completed([script("seq 100000; echo e >&2")]):

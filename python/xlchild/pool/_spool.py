@@ -8,7 +8,10 @@ command line (xlchild.cli._printer) copies what is large.
 Making files is slow, so they are used again, but only while nobody else has
 them open for writing: the kernel grants a read lease just then. What a
 command has left in the background can so never write into another's output.
+Another child that is just being started may have a copy for a moment: whoever
+is not alone is asked again before a new file is made.
 """
+import collections
 import errno
 import fcntl
 import os
@@ -21,6 +24,8 @@ __all__ = ["NamedSpool", "Spool", "SpoolFile", "close", "holding"]
 
 _PIECE = 1 << 16
 _WORN = 1 << 20  # a file is not used again when it has become this long
+_SHARED_KEPT = 64  # files that somebody has open, kept to be asked again
+_ASKED = 4  # of them, for a file that is needed
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _PLENTY = 1 << 20  # bytes
 _GLANCE = 0.5  # a quota does not show in the room that is left
@@ -109,11 +114,23 @@ class SpoolFile:
         return True
 
     def _leave(self, alone, end):
-        if alone and end < _WORN:
+        if end >= _WORN or self._spool.idle is None:
+            self.shut()
+        elif alone:
             self._begin = end
             self._spool.idle.append(self)
         else:
-            self.shut()
+            self._spool.keep_shared(self)
+
+    def ask_again(self):
+        """True: nobody else has it open now, and it can be used; False: still
+        somebody has; None: it is worn out, and closed."""
+        alone = self._alone()
+        self._begin = _seek(self._fd, 0, _END)  # whoever had it may have written
+        if self._begin < _WORN:
+            return alone
+        self.shut()
+        return None
 
     def shut(self):
         """It is not used again."""
@@ -204,22 +221,43 @@ class Spool(_Spool):
     def __init__(self, folder=None):
         super().__init__(folder or os.environ.get("TMPDIR") or "/tmp")
         self.idle = []
+        self._shared = collections.deque()  # somebody else had these open
         self._new().shut()  # does it work there?
 
     def take(self, _result):
         """Two files, for stdout and stderr."""
         idle = self.idle
-        out = idle.pop() if idle else self._new()
+        out = idle.pop() if idle else self._another()
         try:
-            return out, idle.pop() if idle else self._new()
+            return out, idle.pop() if idle else self._another()
         except BaseException:
             out.close()
             raise
 
+    def keep_shared(self, file):
+        """Somebody else has it open, perhaps for a moment only."""
+        self._shared.append(file)
+        if len(self._shared) > _SHARED_KEPT:
+            self._shared.popleft().shut()
+
+    def _another(self):
+        """One that was not alone and is by now, or else a new one."""
+        shared = self._shared
+        for _ in range(min(_ASKED, len(shared))):
+            file = shared.popleft()
+            usable = file.ask_again()
+            if usable:
+                return file
+            if usable is False:
+                shared.append(file)
+        return self._new()
+
     def spare(self):
-        """Files are scarce: the idle ones are closed."""
+        """Files are scarce: those that nobody needs are closed."""
         while self.idle:
             self.idle.pop().shut()
+        while self._shared:
+            self._shared.popleft().shut()
 
     def close(self):
         """The idle files are closed."""
