@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "kept.h"
+#include "kernel/sys.h"
 #include "probe.h"
 
 /* ---- whose child it is -------------------------------------------------- */
@@ -70,7 +71,7 @@ static const libxl_sigchld_owner owners[] = {
     libxl_sigchld_owner_libxl_always_selective_reap,
     libxl_sigchld_owner_none};
 
-XT_TEST(its_status_is_told_in_every_mode, "F4 C6")
+static void in_every_mode(void)
 {
     for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
         libxl_ctx *ctx = xt_ctx_new(owners[i], NULL);
@@ -89,6 +90,24 @@ XT_TEST(its_status_is_told_in_every_mode, "F4 C6")
         XT_OK(libxl_family_free(ctx, spec.family));
         xt_ctx_free(ctx);
     }
+}
+
+XT_TEST(its_status_is_told_in_every_mode, "F4 C6")
+{
+    in_every_mode();
+}
+
+static int no_exit_info(int pidfd, struct xl_exit_info *ret_info)
+{
+    errno = ENOTTY;
+    return -1;
+}
+
+/* Before Linux 6.15: the keeper alone knows. */
+XT_TEST(its_status_is_told_by_the_keeper_alone, "F4 C6")
+{
+    xl_sys.pidfd_exit_info = no_exit_info;
+    in_every_mode();
 }
 
 static void dies_with_its_keeper(void)

@@ -44,7 +44,8 @@ struct xl_kin {
      * will not be, by the kin. */
     int (*child_status)(struct xl_kin *kin, int *ret_status,
                         struct rusage *ret_rusage);
-    /* It has ended, and has not been reaped, which is for the kin to do. */
+    /* It has ended, and has not been reaped, which is for the kin to do: it is
+     * looked at again. */
     void (*child_is_due)(libxl_ctx *ctx, struct xl_kin *kin);
     /* To everybody in it: where the scope is XL_KILL_KEPT. As xl_send. */
     int (*send)(struct xl_kin *kin, int signo);

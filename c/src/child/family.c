@@ -19,6 +19,7 @@
 #include "ctx/defer.h"
 #include "ctx/events.h"
 #include "ctx/waiters.h"
+#include "kernel/facility.h"
 #include "kernel/own.h"
 #include "kernel/stop_point.h"
 
@@ -188,20 +189,25 @@ static int wanted(const struct xl_family *family)
 }
 
 /* Somebody waits for what it is to do, and it tells nobody if it is stopped. */
-static void keep_awake(libxl_ctx *ctx, struct xl_family *family)
+static void keep_awake(libxl_ctx *ctx, struct xl_family *family, int ms)
 {
+    int64_t due = xl_after_ms(ms);
+
     xl_keeper_wake(family->keeper);
-    if (!xl_timer_armed(&family->look))
-        xl_timer_arm(&ctx->timers, &family->look, xl_after_ms(AWAKE_MS));
+    if (!xl_timer_armed(&family->look) || family->look.due > due)
+        xl_timer_arm(&ctx->timers, &family->look, due);
 }
 
 static void child_is_due(libxl_ctx *ctx, struct xl_kin *kin)
 {
     struct xl_family *family = xl_container(kin, struct xl_family, kin);
 
-    family->due = 1;
+    family->due = 1; /* before Linux 6.15 no pidfd tells of the reaping */
     if (family->hold == LIBXL_HOLD_KEEPER)
-        keep_awake(ctx, family);
+        keep_awake(ctx, family,
+                   xl_facilities() & LIBXL_FACILITY_EXIT_INFO
+                       ? AWAKE_MS
+                       : XL_TICK_RETRY_MS);
 }
 
 /* A cgroup tells, and so does a keeper; a group is looked at, while somebody
@@ -212,7 +218,7 @@ static void look_again(libxl_ctx *ctx, struct xl_family *family)
         (void)watch(ctx, family, EPOLL_CTL_MOD,
                     family->keeper != NULL ? EPOLLIN : EPOLLPRI);
     if (family->hold == LIBXL_HOLD_KEEPER && wanted(family))
-        keep_awake(ctx, family);
+        keep_awake(ctx, family, AWAKE_MS);
     if (family->slot != 0 || !wanted(family))
         return;
     if (!family->scan_due && family->hold == LIBXL_HOLD_GROUP) {
@@ -297,7 +303,7 @@ static void look_due(libxl_ctx *ctx, struct xl_timer *timer)
     struct xl_family *family = xl_container(timer, struct xl_family, look);
 
     if (family->hold == LIBXL_HOLD_KEEPER && family->due && !family->over)
-        keep_awake(ctx, family);
+        xl_exit_watch_anew(ctx, family->child);
     (void)xl_family_look(ctx, family);
 }
 

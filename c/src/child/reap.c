@@ -174,25 +174,25 @@ static int look_at_kept(libxl_ctx *ctx, struct xl_child *child)
 {
     struct pollfd pollfd = {.fd = child->pidfd, .events = POLLIN};
     struct rusage rusage;
+    siginfo_t si;
     int status;
 
     if (child->kin == NULL)
         return 0;
     switch (child->kin->child_status(child->kin, &status, &rusage)) {
     case 1:
-        adopted_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
-                      &rusage);
-        return 1;
-    case 0:
         break;
-    default:
-        return 0;
+    case 0:
+        if (xl_sys.poll(&pollfd, 1, 0) > 0) /* else a tick has come by */
+            child->kin->child_is_due(ctx, child->kin);
+        return 1;
+    default: /* the keeper has just gone: it may be ours by now */
+        if (xl_wait_one(child, WEXITED, &si, &rusage) <= 0)
+            return xl_sys.poll(&pollfd, 1, 0) == 0;
+        status = xl_wait_status(&si);
     }
-    if (xl_sys.poll(&pollfd, 1, 0) == 0)
-        return 1; /* it lives, and a tick has come by */
-    child->kin->child_is_due(ctx, child->kin);
-    xl_exit_watch_unannounced(ctx, child);
-    xl_timer_arm(&ctx->timers, &ctx->tick, xl_after_ms(XL_TICK_RETRY_MS));
+    adopted_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                  &rusage);
     return 1;
 }
 
