@@ -41,7 +41,7 @@ let run ~env ~key ~merge ?timeout ~stdin program arguments =
   with_file "stderr" @@ fun err ->
   let go ?started ~out ~stderr () =
     let ctx = Starting.context () in
-    Starting.outside_if_it_may
+    Starting.with_its_family ctx
       (run_result ctx ~stdin ~stdout:(`Fd out) ~stderr:(`Fd stderr) ?timeout
          ?started)
       (fun ?cgroup () ->

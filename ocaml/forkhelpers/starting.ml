@@ -82,6 +82,45 @@ let rec outside_if_it_may start make =
       outside_if_it_may start make
   | result -> result
 
+(* ---- families of commands whose output is wanted ---- *)
+
+let policy = Atomic.make Family.Never
+let last_wait = 10. (* for who has been sent SIGKILL *)
+
+let is_cut_short (result : (outcome, error) Result.t) =
+  match result with Ok { ending = Timeout; _ } -> true | _ -> false
+
+let is_ending family =
+  match Family.look_result family with
+  | Ok state -> state.ending
+  | Result.Error _ -> false
+
+let wait_for_the_last family =
+  ignore (Family.wait_result ~timeout:last_wait family)
+
+(* [start] as above, in a family beside the daemon's cgroup where there is one;
+   whoever its end is under way for has gone afterwards. *)
+let in_family policy ctx start make =
+  Family.with_family ~policy ?cgroup_parent:(cgroup ()) ctx @@ fun family ->
+  let make ?cgroup () =
+    let cgroup = if Family.cgroup family = None then cgroup else None in
+    in_family family (make ?cgroup ())
+  in
+  match outside_if_it_may start make with
+  | result ->
+      if is_cut_short result || is_ending family then wait_for_the_last family;
+      result
+  | exception exn ->
+      let backtrace = Printexc.get_raw_backtrace () in
+      ignore (Family.stop_result family);
+      wait_for_the_last family;
+      Printexc.raise_with_backtrace exn backtrace
+
+let with_its_family ctx start make =
+  match Atomic.get policy with
+  | Family.Never -> outside_if_it_may start make
+  | policy -> in_family policy ctx start make
+
 (* ---- what cannot be started ---- *)
 
 (* What the fork server's child exits with where it cannot execute. *)

@@ -18,6 +18,7 @@ let default_path = Starting.default_path
 let default_path_env_pair = Starting.default_path_env_pair
 
 let set_syslog_socket path = Xlchild_syslog.socket := path
+let set_family policy = Atomic.set Starting.policy policy
 let context = Starting.context
 
 (* ---- waiting ---- *)

@@ -177,5 +177,24 @@ module Make_for (Timeout : Timeout) (Tracer : Tracer) :
 val set_syslog_socket : string -> unit
 (** ["/dev/log"] unless set; for commands that are started from now on. *)
 
+val set_family : Xlchild.Family.policy -> unit
+(** Whom the commands of [execute_command_get_output] and its kin take along, of
+    whatever module of this library's, from now on: [Never] unless set, as with
+    the fork server. With [On_timeout] a command that takes too long, or out of
+    which a handler raises, leaves nobody of its [Xlchild.Family] behind, also
+    whoever has made a session of its own, where a cgroup may be made, and nobody
+    of its group elsewhere; [On_failure] and [Always] as there. The calls raise
+    and return when they are gone, 10 seconds later at most.
+    {[
+      let () =
+        Xlchild_forkhelpers.set_family On_timeout;
+        match
+          Xlchild_forkhelpers.execute_command_get_output ~timeout:0.1 "/bin/sh"
+            [ "-c"; "setsid sleep 1000 & sleep 1000" ]
+        with
+        | _ -> assert false
+        | exception Xlchild_forkhelpers.Subprocess_timeout -> ()
+    ]} *)
+
 val context : unit -> Xlchild.t
 (** The one that holds these children; do not close it. *)

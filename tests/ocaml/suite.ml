@@ -36,5 +36,6 @@ let () =
       ("family", Test_family.cases);
       ("family races", Test_family_races.cases);
       ("service families", Test_service_families.cases);
+      ("forkhelpers' families", Test_forkhelpers_family.cases);
       ("account", Test_account.cases);
     ]
