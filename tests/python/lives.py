@@ -7,6 +7,7 @@ import json
 import os
 import select
 import signal
+import sys
 import time
 
 from xlchild.services import Services
@@ -37,6 +38,7 @@ class Life:
                 body(say)
                 code = 0
             except BaseException:
+                sys.setprofile(None)  # who was to die of a call
                 import traceback
                 traceback.print_exc()
             finally:

@@ -4,6 +4,7 @@ What its next life does is in test_services_lives.py.
 """
 import asyncio
 import errno
+import fcntl
 import os
 import signal
 import socket
@@ -15,7 +16,7 @@ import pytest
 from conftest import CHILD
 
 import xlchild
-from xlchild.services import Backoff, Services, _journal, _processes
+from xlchild.services import Backoff, Services, _journal, _processes, _turn
 
 PATIENCE = 20
 
@@ -47,7 +48,6 @@ def kinds(events):
 
 def is_free(lock):
     """Nobody has it, from the kernel's list."""
-    import fcntl
     with open(lock, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,6 +135,41 @@ def test_a_second_one_is_refused_in_words(tmp_path, services):
         finally:
             os._exit(code)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_b13_the_lock_of_a_dead_one_is_waited_for(tmp_path, monkeypatch):
+    """Killed within a start, its child has the lock a moment longer."""
+    Services(tmp_path / "state").close()
+    gone = os.fork()
+    if gone == 0:
+        os._exit(0)
+    os.waitpid(gone, 0)
+    ready, up = os.pipe()
+    go, release = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(release)
+            lock = os.open(tmp_path / "state" / "lock", os.O_RDWR)
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.pwrite(lock, b"%d\n" % gone, 0)
+            os.write(up, b"u")
+            os.read(go, 1)
+        finally:
+            os._exit(0)
+    assert os.read(ready, 1) == b"u"
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        os.write(release, b"r")
+        os.waitpid(child, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(_journal.time, "sleep", sleep)
+        Services(tmp_path / "state").close()
+    assert len(slept) == 1
+    for fd in ready, up, go, release:
+        os.close(fd)
 
 
 def test_another_s_folder_is_refused(tmp_path):
@@ -299,6 +334,18 @@ def test_remove_frees_the_name(services):
     services.remove("web")
     services.add("web", ["true"])
     assert services.status("web").last_end is None
+
+
+def test_one_that_ends_before_it_is_looked_at_was_started(services,
+                                                          monkeypatch):
+    """The program is executed and ends after the wait, before the look."""
+    see = _turn.Turns._see
+    monkeypatch.setattr(_turn.Turns, "_see", lambda turns, ready, now:
+                        see(turns, set(), now))
+    services.add("job", ["true"], restart="never")
+    services.start("job")
+    os.waitid(os.P_PID, services.status("job").pid, os.WEXITED | os.WNOWAIT)
+    assert kinds(until(services, "ended")) == ["started", "ready", "ended"]
 
 
 # ---- policies --------------------------------------------------------------

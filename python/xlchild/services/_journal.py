@@ -25,6 +25,10 @@ __all__ = ["Journal", "Record"]
 _FILE = "services"
 _VERSION = 1
 _in_use = set()
+# A script that is killed while it starts a child leaves the lock to that child,
+# which shares its descriptors until it executes its program.
+_PATIENCE = 5.0
+_LOOK = 0.002
 
 
 class Record:
@@ -126,18 +130,30 @@ class Journal:
         _in_use.add(self.folder.identity)
         self._mine = True
         self._lock = self.folder.open("lock", os.O_RDWR | os.O_CREAT)
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno not in (errno.EACCES, errno.EAGAIN):
-                raise
-            raise BusyError(words + self._owner()) from None
+        until = time.monotonic() + _PATIENCE
+        while not self._locked():
+            pid = self._owner()
+            if pid is None or os.path.exists("/proc/%d" % pid) \
+                    or time.monotonic() >= until:
+                raise BusyError(words + ("" if pid is None else
+                                         ", that of process %d" % pid))
+            time.sleep(_LOOK)
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
+    def _locked(self):
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EAGAIN):
+                raise
+            return False
+
     def _owner(self):
+        """Who had it last, by what that wrote."""
         pid = os.pread(self._lock, 32, 0).strip()
-        return ", that of process %s" % pid.decode() if pid.isdigit() else ""
+        return int(pid) if pid.isdigit() else None
 
     def close(self):
         """Another one may have the folder."""

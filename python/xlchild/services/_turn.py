@@ -302,9 +302,11 @@ class Turns:
     def _ended(self, member, status, why, now):
         """It is over. Everything that can fail comes before."""
         record, machine = member.record, member.machine
+        what = fate(self.journal.folder, member.name, record.run)
+        if member.gate is not None and what == "ran":
+            self.do(member, machine.executed(now))  # and ended since the look
         self._end_gate(member)
         self._end_watch(member)
-        what = fate(self.journal.folder, member.name, record.run)
         cause = record.cause if machine is None else machine.cause
         process, member.process = member.process, None
         member.rest = None
