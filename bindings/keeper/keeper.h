@@ -1,8 +1,9 @@
 /* keeper.h - the process that keeps pidfds while no daemon and no script lives
  *
- * keeper.c serves, both for OCaml (bindings/ocaml/stub_keeper.c starts it, as
- * the host's program executed anew) and for Python (program.c is a program of
- * its own). What is said is listed in keeper.c.
+ * keeper.c serves, as a program of its own (program.c): beside the Python
+ * package, and inside the OCaml library, where it also runs in the host's
+ * program executed anew (bindings/ocaml/stub_keeper.c) if need be. What is said
+ * is listed in keeper.c.
  */
 #ifndef XLO_KEEPER_H
 #define XLO_KEEPER_H
@@ -12,7 +13,7 @@
 /* The name of the socket in the state folder. */
 #define XLO_KEEPER_SOCKET "keeper"
 
-/* A packet with at most one descriptor; an fd of -1 is none. Bytes or -errno. */
+/* A packet with at most one descriptor; an fd of -1 is none. Bytes, or -errno. */
 int xlo_packet_send(int to, const char *text, size_t length, int fd);
 int xlo_packet_receive(int from, char *text, size_t room, int *ret_fd);
 

@@ -1,10 +1,11 @@
-/* program.c - the small program beside the Python package
+/* program.c - the small program beside the Python package, in the OCaml library
  *
  *     keeper keep                          a listening socket at 3, a folder at 4
  *     keeper start GATE TICKET PROGRAM...  two descriptors, and a command
  *
  * Started by python/xlchild/services/_keeping.py and _launch.py, whose processes
- * may be killed at any moment; goes to keeper.c and gate.c.
+ * may be killed at any moment, and "keep" by OCaml's stub_keeper.c; goes to
+ * keeper.c and gate.c.
  */
 #define _GNU_SOURCE
 #include "gate.h"

@@ -2,7 +2,9 @@
  *
  * Called by ocaml/supervisor/keeping.ml. The keeper is this very program
  * executed anew, as the logger is (stub_logger.c): with XLCHILD_KEEPER in its
- * environment a constructor runs keeper.c instead of the program.
+ * environment a constructor goes on as bindings/keeper/program.c, which
+ * compile.sh has put inside and which is a tenth of the size; or, where that
+ * cannot be executed, runs keeper.c here instead of the program.
  */
 #define _GNU_SOURCE
 #include "../keeper/keeper.h"
@@ -12,6 +14,7 @@
 #include <fcntl.h>
 #include <link.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,10 @@
 
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434
+#endif
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x10U
 #endif
 
 #define VARIABLE "XLCHILD_KEEPER"
@@ -59,6 +66,35 @@ static void at_rest(void)
     dl_iterate_phdr(let_go, &page_size);
 }
 
+/* In compile.sh's keeper_program.c: an executable file. */
+extern const unsigned char xlo_keeper_program[];
+extern const size_t xlo_keeper_program_size;
+
+/* Returns where files in memory, or their execution, are refused. */
+static void become_the_program(void)
+{
+    char *const argv[] = {(char *)"xlchild-keeper", (char *)"keep", NULL};
+    size_t done = 0;
+    ssize_t n;
+    int fd = memfd_create("xlchild-keeper", MFD_CLOEXEC | MFD_EXEC);
+
+    signal(SIGXFSZ, SIG_IGN); /* a limit of the host's answers by errno */
+    if (fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        fd = memfd_create("xlchild-keeper", MFD_CLOEXEC);
+    if (fd < 0)
+        return;
+    while (done < xlo_keeper_program_size) {
+        n = write(fd, xlo_keeper_program + done,
+                  xlo_keeper_program_size - done);
+        if (n <= 0)
+            goto out;
+        done += (size_t)n;
+    }
+    fexecve(fd, argv, environ);
+out:
+    close(fd);
+}
+
 /* Whoever started it is answered by the exit code; the keeper is nobody's
  * child, so that the daemon's wait() never meets it. */
 __attribute__((constructor)) static void start(void)
@@ -73,6 +109,7 @@ __attribute__((constructor)) static void start(void)
     if (getsockopt(LISTENER, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) ||
         !listens)
         return;
+    become_the_program();
     pid = fork();
     if (pid)
         _exit(pid < 0);

@@ -32,6 +32,17 @@ printf '%s\n' "$core"/src/*/*.c "$keeper"/keeper.c "$keeper"/become.c |
 # Bytecode looks for the externals in the shared object.
 flags="$flags -fvisibility=default"
 printf '%s\n' "$stubs"/*.c | compile
+# A program inside the library (stub_keeper.c): small, where the host's is not.
+$CC $flags -fPIE -pie -Wl,-z,relro,-z,now -Wl,--build-id=none -s \
+    -o keeper_program "$keeper"/*.c
+{
+    echo '#include <stddef.h>'
+    echo 'const unsigned char xlo_keeper_program[] = {'
+    od -An -v -tx1 keeper_program | sed 's/ \([0-9a-f][0-9a-f]\)/0x\1,/g'
+    echo '};'
+    echo 'const size_t xlo_keeper_program_size = sizeof(xlo_keeper_program);'
+} >keeper_program.c
+$CC $flags -fvisibility=hidden -c keeper_program.c -o objects/keeper_program.o
 
 ld -r -o xlchild_all.o objects/*.o
 objcopy --wildcard --keep-global-symbol='xlchild_ml_*' xlchild_all.o

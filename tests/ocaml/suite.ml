@@ -32,6 +32,7 @@ let () =
       ("supervisor parts", Test_supervisor_parts.cases);
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);
+      ("keeper", Test_keeper.cases);
       ("groups", Test_groups.cases);
       ("family", Test_family.cases);
       ("family races", Test_family_races.cases);
