@@ -8,7 +8,7 @@ import time
 from lives import (PATIENCE, Life, begin, ends_told, exit_info, is_gone,
                    keeper_pid, kill_keeper, live, wait_forever)
 
-from xlchild.services import Services, _keeping
+from xlchild.services import Services, _keeping, _processes
 
 
 def no_keeper(folder):
@@ -184,7 +184,7 @@ def memory(folder):
     def body(say):
         with Services(folder + "/state") as services:
             keeping = services._keeping
-            fd = os.pidfd_open(os.getpid())
+            fd = _processes.pidfd_open(os.getpid())
             for number in range(1000):
                 assert _keeping._send(
                     keeping._socket, "hold xlchild.%s.service-%d~1-%d.%d.%d"

@@ -113,12 +113,14 @@ def test_wheel_has_the_core_inside(wheel):
         about = email.message_from_bytes(archive.read(info))
         (scripts,) = (n for n in names if n.endswith("/entry_points.txt"))
         assert b"xlchild = xlchild.__main__:main" in archive.read(scripts)
+        program = archive.getinfo("xlchild/services/_keeper")
     have = {n for n in names if n.startswith("xlchild/")}
     want = {"xlchild/" + str(p.relative_to(ROOT / "python/xlchild"))
             for p in (ROOT / "python/xlchild").rglob("*")
             if p.suffix in (".py", ".pyi") or p.name == "py.typed"}
     extension = {n for n in have if n.endswith(".so")}
-    want.add("xlchild/services/_keeper")
+    assert program.external_attr >> 16 & 0o111 == 0o111
+    want.add(program.filename)
     assert have - extension == want and len(extension) == 1
     assert (about["Name"], about["Version"]) == ("xlchild", "0.1.0")
     assert about["Requires-Python"] == ">=3.8"

@@ -463,6 +463,40 @@ def test_asyncio_hears_and_goes_on(services, tmp_path):
     assert asyncio.run(main()) == ["started", "ready", "ended"]
 
 
+def test_b3_b10_what_was_not_heard_is_told_again(services):
+    """By run_forever() when on_event raises, by stream() when it is left."""
+    services.add("job", ["true"], restart="never")
+    services.start("job")
+    os.waitid(os.P_PID, services.status("job").pid, os.WEXITED | os.WNOWAIT)
+    heard = []
+
+    def raising(event):
+        heard.append(event.kind)
+        if len(heard) == 2:
+            raise Interrupted
+        if event.kind == "ended":
+            services.quit()
+    with pytest.raises(Interrupted):
+        services.run_forever(raising)
+    services.run_forever(raising)
+    assert heard == ["started", "ready", "ready", "ended"]
+
+    async def first():
+        stream = services.stream()
+        async for event in stream:
+            break
+        await stream.aclose()
+        return event.kind
+    services.start("job")
+    os.waitid(os.P_PID, services.status("job").pid, os.WEXITED | os.WNOWAIT)
+    seen = [asyncio.run(first())]
+    while seen[-1] != "ended":
+        assert len(seen) < 9
+        seen.append(asyncio.run(first()))
+    assert seen == ["started", "ready", "ended"]
+    assert services.poll() == []
+
+
 class Interrupted(Exception):
     pass
 

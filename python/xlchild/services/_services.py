@@ -509,8 +509,9 @@ class Services:
             events = self.poll()
             try:
                 while events:
-                    yield events[0]
+                    event = events[0]
                     del events[0]
+                    yield event
             finally:
                 self._turns.put_back(events)
             if self._quit:
