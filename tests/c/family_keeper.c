@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/syscall.h>
@@ -299,6 +300,70 @@ XT_TEST(what_a_keeper_cannot_have_is_refused, "F4 X5")
     XT_CONTAINS(xk_look(ctx, id).why, "fork_replacement");
     XT_OK(libxl_family_free(ctx, id));
     xt_ctx_free(ctx);
+}
+
+/* In a pid namespace of its own, and the outer one's /proc: its numbers mean
+ * others here. Skips where none can be made. */
+static void with_anothers_proc(void)
+{
+    libxl_family_opts opts;
+    libxl_family_id id;
+    libxl_ctx *ctx;
+    int status = 0;
+    pid_t pid;
+
+    if (unshare(CLONE_NEWPID))
+        _exit(XT_EXIT_SKIPPED);
+    pid = fork();
+    if (pid > 0)
+        XT_EQ_INT(waitpid(pid, &status, 0), pid);
+    if (pid != 0)
+        _exit(status == 0 ? 0 : 1);
+    ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_family_opts_init(&opts);
+    opts.holds = 1u << LIBXL_HOLD_KEEPER;
+    XT_RC(libxl_family_new(ctx, &opts, &id), ERROR_NI);
+    opts.holds |= 1u << LIBXL_HOLD_GROUP;
+    XT_OK(libxl_family_new(ctx, &opts, &id));
+    XT_EQ_INT(xk_look(ctx, id).hold, LIBXL_HOLD_GROUP);
+    XT_CONTAINS(xk_look(ctx, id).why, "/proc");
+    XT_OK(libxl_family_free(ctx, id));
+    xt_ctx_free(ctx);
+    _exit(0);
+}
+
+XT_TEST(the_numbers_of_another_pid_namespace_are_not_taken, "F4 C26")
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+
+    XT_OK(libxl_family_free(ctx, xk_kept_or_skip(ctx, LIBXL_FAMILY_NEVER)));
+    xt_ctx_free(ctx);
+    xk_below_an_init(with_anothers_proc);
+}
+
+/* The children's alone: a keeper there would tell their numbers wrong. */
+static void keeper_in_a_namespace(void)
+{
+    libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+    libxl_childproc_spec spec = xt_spec(XT_CHILD("exit", "0"));
+    libxl_childproc_failure failure;
+
+    spec.family = xk_kept_or_skip(ctx, LIBXL_FAMILY_ALWAYS);
+    if (unshare(CLONE_NEWPID))
+        _exit(XT_EXIT_SKIPPED);
+    XT_RC(libxl_childproc_spawn(ctx, &spec, NULL, NULL, NULL, &failure),
+          ERROR_SYSTEM);
+    XT_EQ_INT(failure.stage, LIBXL_STAGE_FORK);
+    XT_EQ_INT(failure.errnoval, EOPNOTSUPP);
+    XT_EQ_INT(xk_look(ctx, spec.family).started, 0);
+    XT_EQ_INT(waitpid(-1, NULL, __WALL), -1);
+    XT_OK(libxl_family_free(ctx, spec.family));
+    xt_ctx_free(ctx);
+}
+
+XT_TEST(no_keeper_is_made_in_a_pid_namespace_of_the_childrens, "F4 C26")
+{
+    xk_below_an_init(keeper_in_a_namespace);
 }
 
 XT_TEST(a_keeper_is_taken_only_where_it_is_named, "F4 F1")

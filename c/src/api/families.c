@@ -134,7 +134,7 @@ static int hold_by_keeper(libxl_ctx *ctx, struct xl_family *family,
 
     if (xl_facility_ask() != 0)
         return errno == ENOMEM ? ERROR_NOMEM : ERROR_SYSTEM;
-    why = xl_keeper_missing();
+    why = xl_keeper_missing(ctx->stat_fd);
     if (why == NULL && replaced)
         why = "the host's fork_replacement makes all children";
     if (why == NULL && !xl_start_shared_apart(&request))

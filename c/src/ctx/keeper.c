@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "ctx/process.h"
 #include "kernel/facility.h"
@@ -41,12 +42,24 @@ static int refuses_signals(void)
            (errno == ENOSYS || errno == EPERM);
 }
 
-const char *xl_keeper_missing(void)
+static int has_proc(int stat_fd)
+{
+    char text[XL_KEEPER_STATUS];
+    ssize_t n = xl_sys.pread(stat_fd, text, sizeof text - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    return xl_keeper_reads_proc(text, getpid());
+}
+
+const char *xl_keeper_missing(int stat_fd)
 {
     if ((xl_facilities() & NEEDED) != NEEDED || !XL_RAWCALL_APART)
         return "a keeper needs clone3, shared memory, and pidfds in full";
-    return refuses_signals() ? "signals by pidfd are refused, as a keeper needs"
-                             : NULL;
+    if (refuses_signals())
+        return "signals by pidfd are refused, as a keeper needs";
+    if (!has_proc(stat_fd))
+        return "a keeper needs /proc, of its own pid namespace";
+    return NULL;
 }
 
 struct xl_keeper *xl_keeper_new(void)
@@ -186,6 +199,7 @@ pid_t xl_keeper_clone(struct xl_keeper *keeper, int (*fn)(void *), void *stack,
     note->fn = fn;
     note->arg = arg;
     note->parent = parent;
+    note->self = &keeper->pid;
     *ret_pid = 0;
     *ret_pidfd = -1;
     if (xl_sys.clone3(xl_keeper_run, (char *)note + BELOW_STACK,

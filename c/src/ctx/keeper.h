@@ -28,8 +28,9 @@ struct xl_keeper {
     int runs; /* it could not be killed in time: its memory stays for ever */
 };
 
-/* What a keeper needs is there, as far as is known: NULL, or why not. */
-const char *xl_keeper_missing(void);
+/* What a keeper needs is there, as far as is known: NULL, or why not. stat_fd:
+ * /proc/self/status; -1. */
+const char *xl_keeper_missing(int stat_fd);
 /* NULL: no memory. */
 struct xl_keeper *xl_keeper_new(void);
 /* As xl_sys.clone3, for a child of a new keeper; one that was there before has

@@ -115,6 +115,45 @@ static int open_file(const char *path, int flags)
                            flags | O_CLOEXEC, 0);
 }
 
+/* Where that of the number has ended, and there is only one. */
+static int one_number(const char *text, pid_t wanted)
+{
+    if (*text++ != '\t' || number_of(text) != wanted)
+        return 0;
+    while (*text >= '0' && *text <= '9')
+        text++;
+    return *text == '\n';
+}
+
+int xl_keeper_reads_proc(const char *status, pid_t self)
+{
+    static const char key[] = "\nNSpid:";
+    size_t i;
+
+    for (; *status != '\0'; status++) {
+        for (i = 0; key[i] != '\0' && status[i] == key[i];)
+            i++;
+        if (key[i] == '\0')
+            return one_number(status + i, self);
+    }
+    return 0;
+}
+
+/* It may be that of another pid namespace, whose numbers are others'. */
+static int has_proc(pid_t self)
+{
+    char text[XL_KEEPER_STATUS];
+    int fd = open_file("/proc/self/status", O_RDONLY);
+    long n;
+
+    if (fd < 0)
+        return 0;
+    n = call(SYS_read, fd, address(text), sizeof text - 1);
+    (void)call(SYS_close, fd, 0, 0);
+    text[n > 0 ? n : 0] = '\0';
+    return xl_keeper_reads_proc(text, self);
+}
+
 /* The parent's number, as /proc/PID/stat has it; 0: no such process. */
 static pid_t parent_of(pid_t pid)
 {
@@ -309,9 +348,18 @@ static int kill_listed(void)
     return 0;
 }
 
+/* Without /proc: the child, whose number is its own until we reap it. */
+static void signal_blindly(const struct keeper *k, int signo)
+{
+    if (!atomic_load(&k->note->told))
+        (void)call(SYS_kill, k->child, signo, 0);
+}
+
 static void kill_round(struct keeper *k)
 {
-    if (kill_listed() != 0)
+    if (!has_proc(k->self))
+        signal_blindly(k, SIGKILL);
+    else if (kill_listed() != 0)
         visit_all(k, SIGKILL);
     if (k->rounds < QUICK_ROUNDS)
         k->rounds++;
@@ -346,8 +394,10 @@ static void do_asked(struct keeper *k)
             continue;
         if (signo == SIGKILL)
             k->killing = 1;
-        else
+        else if (has_proc(k->self))
             visit_all(k, signo);
+        else
+            signal_blindly(k, signo);
     }
     if (k->killing)
         kill_round(k);
@@ -392,6 +442,10 @@ int xl_keeper_run(void *arg)
     (void)call(SYS_prctl, PR_SET_NAME, address("xlchild-keeper"), 0);
     (void)call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0);
     k.self = (pid_t)call(SYS_getpid, 0, 0, 0);
+    if (k.self != *note->self) { /* a pid namespace of its children's */
+        tell(note, -EOPNOTSUPP);
+        leave(1);
+    }
     if (note->parent != NULL)
         *note->parent = k.self;
     k.child = (pid_t)xl_clone3_call(&note->child, sizeof note->child, note->fn,

@@ -20,6 +20,7 @@ struct xl_keeper_note {
     int (*fn)(void *);
     void *arg;
     pid_t *parent; /* of the child: where to say so; NULL */
+    const int *self; /* our number, as our parent has it */
     /* … and a pipe of which nobody but this process has the other end: that
      * closes when we end, execute a program, or let go */
     int leash;
@@ -31,6 +32,11 @@ struct xl_keeper_note {
     struct rusage rusage;
     atomic_int empty;  /* there is nobody left */
 };
+
+/* /proc/self/status, so far, of a process of that number says that /proc is of
+ * its own pid namespace. */
+#define XL_KEEPER_STATUS 2048
+int xl_keeper_reads_proc(const char *status, pid_t self);
 
 /* Runs in the keeper; does not return. arg is a struct xl_keeper_note. */
 int xl_keeper_run(void *arg);
