@@ -164,18 +164,26 @@ def guarded(folder):
 
 # ---- the keeper ------------------------------------------------------------
 
-def keeper_pid(folder):
-    """Of the keeper that has the folder open; None."""
-    state = os.path.realpath(folder + "/state")
+def keepers():
+    """{pid: folder} of all."""
+    found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
             try:
                 with open("/proc/%s/comm" % name) as file:
-                    if file.read() == "xlchild-keeper\n" and os.readlink(
-                            "/proc/%s/fd/4" % name) == state:
-                        return int(name)
+                    if file.read() == "xlchild-keeper\n":
+                        found[int(name)] = os.readlink("/proc/%s/fd/4" % name)
             except OSError:
                 pass
+    return found
+
+
+def keeper_pid(folder):
+    """Of the keeper that has the folder open; None."""
+    state = os.path.realpath(folder + "/state")
+    for pid, its in keepers().items():
+        if its == state:
+            return pid
     return None
 
 

@@ -185,16 +185,18 @@ def memory(folder):
         with Services(folder + "/state") as services:
             keeping = services._keeping
             fd = _processes.pidfd_open(os.getpid())
-            for number in range(1000):
-                assert _keeping._send(
-                    keeping._socket, "hold xlchild.%s.service-%d~1-%d.%d.%d"
-                    % (services._journal.folder.identity, number, number,
-                       number + 2, 10 ** 9), fd)
+            labels = ["xlchild.%s.service-%d~1-%d.%d.%d" % (
+                services._journal.folder.identity, number, number, number + 2,
+                10 ** 9) for number in range(1000)]
+            for label in labels:
+                assert _keeping._send(keeping._socket, "hold " + label, fd)
             assert keeping._ask_all(keeping._socket,
                                     lambda label, fd: os.close(fd))
             with open("/proc/%d/smaps_rollup" % keeper_pid(folder)) as file:
                 say({line.split(":")[0]: int(line.split()[1])
                      for line in file if line.endswith("kB\n")})
+            for label in labels:
+                assert _keeping._send(keeping._socket, "drop " + label)
     used = live(body)
     print("a keeper of 1,000 pidfds: PSS %d KiB, private %d KiB" % (
         used["Pss"], used["Private_Dirty"] + used["Private_Clean"]))

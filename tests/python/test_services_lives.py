@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import lives
 import pytest
 import services_lives
 from conftest import HELPERS
@@ -27,6 +28,9 @@ def run(name, folder):
         check=True).stdout.splitlines()
         if str(folder) in line]
     assert left == []
+    for pid, its in lives.keepers().items():
+        if its.startswith(str(folder)):
+            lives.is_gone(pid)
 
 
 @pytest.mark.parametrize("name", NAMES)
