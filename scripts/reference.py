@@ -31,7 +31,12 @@ INTERFACES = ("ocaml/lib/xlchild.mli", "ocaml/lwt/xlchild_lwt.mli",
               "ocaml/forkhelpers_mtime/xlchild_forkhelpers_mtime.mli",
               "ocaml/syslog/xlchild_syslog.mli")
 PARTS = {"ocaml/lib/xlchild.mli": (("Family", "ocaml/lib/family_type.ml"),
-                                   ("Account", "ocaml/lib/account.mli"))}
+                                   ("Child", "ocaml/lib/child_type.ml"),
+                                   ("Account", "ocaml/lib/account.mli"),
+                                   ("Fd_map", "ocaml/lib/fd_map.mli"),
+                                   ("Environment", "ocaml/lib/environment.mli"),
+                                   ("Rlimit", "ocaml/lib/limits.mli"),
+                                   ("", "ocaml/lib/show.mli"))}
 LABELS = ("Before", "Effects", "Owns", "Calls", "Threads", "Signals", "Fork",
           "Returns")
 _FUNCTION = re.compile(

@@ -5,27 +5,6 @@
 open Types
 open Errors
 
-module Fd_map = struct
-  module Targets = Map.Make (Int)
-
-  type t = fd_source Targets.t
-
-  let empty = Targets.empty
-
-  let add target source map =
-    if target < 0 then invalid_arg "Xlchild.Fd_map.add: a negative target";
-    if Targets.mem target map then
-      invalid_arg
-        (Printf.sprintf "Xlchild.Fd_map.add: target %d is there already" target);
-    Targets.add target source map
-
-  let of_list list =
-    List.fold_left (fun map (target, source) -> add target source map) empty
-      list
-
-  let to_list = Targets.bindings
-end
-
 type flag =
   | Keep_fds
   | Keep_sigmask

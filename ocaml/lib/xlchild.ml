@@ -4,6 +4,7 @@ include Types
 module Pid = Pid
 include Errors
 include Context
+module Fd_map = Fd_map
 module Environment = Environment
 module Family = Family
 include Command

@@ -140,42 +140,11 @@ val postfork_child_noexec : unit -> unit
 (** {1 What to start} *)
 
 (** The child's descriptors: a target cannot repeat. *)
-module Fd_map : sig
-  type t
-
-  val empty : t
-  (** 0, 1 and 2 inherited, every other one closed. *)
-
-  val add : int -> fd_source -> t -> t
-  (** [add target source map]: in the child, [target] is a copy of [source].
-      Sources may be any permutation of targets. Raises [Invalid_argument]
-      where [target] is there already or is negative. *)
-
-  val of_list : (int * fd_source) list -> t
-  (** {!add} each. *)
-
-  val to_list : t -> (int * fd_source) list
-  (** By target, ascending. *)
-end
+module Fd_map = Fd_map
 
 (** Environments, as lists of [NAME=VALUE]. Raises [Invalid_argument] for a name
     that is empty or has an equals sign or a NUL. *)
-module Environment : sig
-  val current : unit -> string list
-  (** This process's, as it is now. *)
-
-  val extend : ?env:string list -> (string * string) list -> string list
-  (** [env] (the current one, unless given) with these variables set. *)
-
-  val set : string -> string -> string list -> string list
-  (** [set name value env]: in place of any of that name. *)
-
-  val unset : string -> string list -> string list
-  (** Without any of that name. *)
-
-  val find : string -> string list -> string option
-  (** The value of the first of that name. *)
-end
+module Environment = Environment
 
 type flag =
   | Keep_fds  (** other descriptors without close-on-exec stay open *)
@@ -298,61 +267,7 @@ type report =
   | Silent  (** reaped without a word *)
 
 (** A started child. *)
-module Child : sig
-  type ctx := t
-  type t
-
-  val pid : t -> Pid.t
-  (** Its number while it lives, and until it has been reaped. *)
-
-  val id : t -> int
-  (** Names the child in its context; a pid may be reused, this never. *)
-
-  val context : t -> ctx
-  (** The one that started it. *)
-
-  val wait : ?timeout:float -> ?keep:bool -> t -> ended
-  (** Waits for a child whose report is [Hold]. Once known, the answer stays, for
-      every thread that asks this handle, however often. Raises [Error] with
-      [Timed_out] when it lives on. With [~keep:true] whoever is left of the
-      group that it leads, or of its cgroup, can be reached by {!kill} and
-      {!terminate} after its end, until {!detach} (or the collector has the
-      handle); a descriptor, or its pid, is kept for that. *)
-
-  val wait_result : ?timeout:float -> ?keep:bool -> t -> (ended, error) result
-  (** As {!wait}. *)
-
-  val poll : t -> ended option
-  (** How it ended, if it has; as {!wait}. *)
-
-  val account : t -> Account.t option
-  (** Why it died, and what it cost: of one whose command has [~account:true],
-      once its end has been noticed; the same for ever. Of a child whose report is
-      an [Event] it is kept with the context until this asks for it. [None] after
-      {!detach}, and of one that {!find} found. *)
-
-  (** {2 Killing} *)
-
-  val kill : ?scope:scope -> t -> int -> unit
-  (** [kill child signal]: hits this child, or nobody. Raises [Error] with
-      [Not_found] when it has ended. *)
-
-  val kill_result : ?scope:scope -> t -> int -> (unit, error) result
-  (** As {!kill}. *)
-
-  val terminate : ?policy:kill_policy -> t -> unit
-  (** By policy (default: its command's): a first signal, then SIGKILL. Needs
-      pumping. *)
-
-  val terminate_result : ?policy:kill_policy -> t -> (unit, error) result
-  (** As {!terminate}. *)
-
-  val detach : t -> unit
-  (** No report any more; it is reaped all the same. *)
-
-  val detach_result : t -> (unit, error) result
-  (** As {!detach}. *)
-end
+module Child : Child_type.S with type context := t
 
 val start : ?report:report -> t -> command -> Child.t
 (** Returns when the child has executed its program, else raises [Error] with
@@ -596,10 +511,7 @@ val abort_result : operation -> (unit, error) result
     From least to most work: watch {!fileno}; {!before_poll} and {!after_poll}
     around a poll of your own; or have the library register with your loop. *)
 
-type fd_watch = {
-  modify : readiness -> unit;
-  unwatch : unit -> unit;
-}
+type fd_watch = { modify : readiness -> unit; unwatch : unit -> unit }
 
 type timer = {
   fire_soon : unit -> unit;  (** make it fire at once *)
@@ -640,127 +552,14 @@ val now : unit -> float
 
 (** {1 Printing and comparing} *)
 
-(** How a child ended. *)
-module Status : sig
-  type t = status
-
-  val to_string : t -> string
-  (** ["exit code 3"], ["signal 9"], ["lost: ..."]; signals by the system's
-      numbers. *)
-
-  val pp : Format.formatter -> t -> unit
-  (** {!to_string}. *)
-
-  val equal : t -> t -> bool
-  (** By their contents. *)
-
-  val compare : t -> t -> int
-  (** A total order. *)
-
-  val is_success : t -> bool
-  (** Exit code 0. *)
-end
-
-(** Why a call failed. *)
-module Error : sig
-  type t = error
-
-  val to_string : t -> string
-  (** Everything about it, in one line. *)
-
-  val pp : Format.formatter -> t -> unit
-  (** {!to_string}. *)
-
-  val equal : t -> t -> bool
-  (** By their contents. *)
-
-  val compare : t -> t -> int
-  (** A total order. *)
-end
-
-(** What is known of a child that has ended. *)
-module Ended : sig
-  type t = ended
-
-  val to_string : t -> string
-  (** Its pid and status. *)
-
-  val pp : Format.formatter -> t -> unit
-  (** {!to_string}. *)
-
-  val equal : t -> t -> bool
-  (** By their contents. *)
-
-  val compare : t -> t -> int
-  (** A total order. *)
-
-  val is_success : t -> bool
-  (** Exit code 0. *)
-end
-
-(** What became of a command. *)
-module Outcome : sig
-  type t = outcome
-
-  exception Unsuccessful of t
-  (** What {!get_ok} raises. *)
-
-  val to_string : t -> string
-  (** Its status, its ending and its stderr. *)
-
-  val pp : Format.formatter -> t -> unit
-  (** {!to_string}. *)
-
-  val equal : t -> t -> bool
-  (** By their contents. *)
-
-  val compare : t -> t -> int
-  (** A total order. *)
-
-  val is_success : t -> bool
-  (** It ended by itself, with exit code 0. *)
-
-  val get_ok : t -> t
-  (** The same, where it is a success. Raises {!Unsuccessful}:
-      [(Outcome.get_ok (run ctx ~stdout:`Capture c)).out.data]. *)
-
-  val to_result : t -> (t, t) result
-  (** [Error] where it is none. *)
+include module type of struct
+  include Show
 end
 
 (** {1 Resource limits} *)
 
 (** Limits by the resource's name. *)
-module Rlimit : sig
-  type resource =
-    | Cpu  (** seconds *)
-    | File_size  (** bytes, as all that are sizes *)
-    | Data
-    | Stack
-    | Core
-    | Resident
-    | Processes  (** of the user *)
-    | Open_files
-    | Locked_memory
-    | Address_space
-    | File_locks
-    | Pending_signals
-    | Message_queues
-    | Nice  (** 20 less the lowest nice value *)
-    | Realtime_priority
-    | Realtime_time  (** microseconds *)
-    | Number of int  (** the system's number of another one *)
-
-  val unlimited : int
-  (** No limit. *)
-
-  val make : ?hard:int -> resource -> int -> rlimit
-  (** [make resource soft]: [hard] is the same unless given. Raises
-      [Invalid_argument] for what is negative, but {!unlimited}. *)
-
-  val current : resource -> rlimit
-  (** This process's. Raises [Unix.Unix_error]. *)
-end
+module Rlimit = Limits
 
 (** {1 Diagnosis and names} *)
 

@@ -33,6 +33,7 @@ let () =
       ("supervisor", Test_supervisor.cases);
       ("adoption", Test_adoption.cases);
       ("keeper", Test_keeper.cases);
+      ("keeping", Test_keeping.cases);
       ("groups", Test_groups.cases);
       ("family", Test_family.cases);
       ("family races", Test_family_races.cases);
