@@ -1,6 +1,6 @@
 (* test_keeper.ml - the keeper as a process: what it costs, and where it runs
 
-   What it is for is in test_adoption.ml. *)
+   What it is for is in test_keeping.ml. *)
 
 module Keeping = Xlchild_supervisor__Keeping
 module Processes = Xlchild_supervisor__Processes
@@ -60,7 +60,7 @@ let pss pid =
 let program pid = Unix.readlink (Printf.sprintf "/proc/%d/exe" pid)
 
 let the_only folder =
-  match Test_adoption.keeper_of folder with
+  match Test_keeping.keeper_of folder with
   | [ pid ] -> pid
   | all -> Alcotest.failf "%d keepers" (List.length all)
 
