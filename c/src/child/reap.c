@@ -226,6 +226,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         xl_exit_watch(ctx, child, 1);
         return;
     }
+    XL_STOP_POINT("adopted: not our child");
     if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
         adopted_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                       LIBXL_SOURCE_PIDFD, rusage_of(child, &rusage));
