@@ -8,6 +8,7 @@ import signal
 import threading
 
 import pytest
+from conftest import HELPERS
 
 import xlchild
 
@@ -247,6 +248,25 @@ def test_F4_daemons_stay_and_go_with_it(ctx):
     with kept(ctx, when="failure") as family:
         assert ctx.run(daemon, family=family).returncode == 3
         assert family.wait(30) and family.ending
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"new_session": True}, {"umask": 0o77, "nice": 5}])
+def test_F4_of_all_that_is_inherited_the_parent_alone_differs(ctx, tmp_path,
+                                                              options):
+    def told(family):
+        facts = tmp_path / "facts"
+        facts.write_text("")
+        with family:
+            child = ctx.spawn([str(HELPERS / "witness"), str(facts)],
+                              family=family, **options)
+            assert child.wait().exitcode == 0
+        return dict(line.split(" ", 1) for line in
+                    facts.read_text().splitlines() if " " in line)
+    mine = told(ctx.family(holds="group"))
+    theirs = told(kept(ctx))
+    assert mine.pop("parent") == str(os.getpid()) != theirs.pop("parent")
+    assert mine == theirs and len(mine) > 50
 
 
 def test_F4_a_keeper_is_not_taken_unless_it_is_named(ctx):
