@@ -138,7 +138,7 @@ def test_a_second_one_is_refused_in_words(tmp_path, services):
 
 
 def test_b13_the_lock_of_a_dead_one_is_waited_for(tmp_path, monkeypatch):
-    """Killed within a start, its child has the lock a moment longer."""
+    """B13 Killed within a start, its child has the lock a moment longer."""
     Services(tmp_path / "state").close()
     gone = os.fork()
     if gone == 0:
@@ -311,7 +311,7 @@ def test_stop_with_grace_leaves_nothing_of_the_group(services, tmp_path):
 
 
 def test_runs_of_a_service_never_overlap(services, tmp_path):
-    """Neither by restart() nor by its policy."""
+    """B13 Neither by restart() nor by its policy."""
     one = ["flock", "-F", "-n", "-E", "99", str(tmp_path / "one"), "sh", "-c"]
     services.add("web", one + ["sleep 1000 & wait"],
                  backoff=Backoff(first=0))
@@ -338,7 +338,7 @@ def test_remove_frees_the_name(services):
 
 def test_one_that_ends_before_it_is_looked_at_was_started(services,
                                                           monkeypatch):
-    """The program is executed and ends after the wait, before the look."""
+    """B13 The program is executed and ends after the wait, before the look."""
     see = _turn.Turns._see
     monkeypatch.setattr(_turn.Turns, "_see", lambda turns, ready, now:
                         see(turns, set(), now))
@@ -464,7 +464,7 @@ def test_asyncio_hears_and_goes_on(services, tmp_path):
 
 
 def test_b3_b10_what_was_not_heard_is_told_again(services):
-    """By run_forever() when on_event raises, by stream() when it is left."""
+    """B3 B10 By run_forever() when on_event raises, stream() when it is left."""
     services.add("job", ["true"], restart="never")
     services.start("job")
     os.waitid(os.P_PID, services.status("job").pid, os.WEXITED | os.WNOWAIT)
@@ -502,7 +502,7 @@ class Interrupted(Exception):
 
 
 def test_b10_a_handler_that_raises_loses_no_end(services):
-    """Each run that was started has one end."""
+    """B10 Each run that was started has one end."""
     services.add("job", [CHILD, "exit", "4"], restart="always",
                  backoff=Backoff(first=0, restarts=10 ** 6))
     started, ended, raised = [], [], 0
