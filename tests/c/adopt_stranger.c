@@ -69,6 +69,41 @@ XT_TEST(the_status_of_a_process_that_is_no_child, "C6 C5")
     adopted_stranger(XH_SIGNAL(SIGUSR2));
 }
 
+/* Its parent ends and has not reaped it: it is ours, for we are where orphans
+ * come to, and no pidfd says so. */
+XT_TEST(a_zombie_that_becomes_ours_is_reaped, "C6 C5")
+{
+    static const libxl_sigchld_owner owners[] = {
+        libxl_sigchld_owner_none, libxl_sigchld_owner_libxl,
+        libxl_sigchld_owner_libxl_always_selective_reap};
+
+    xf_needs_pidfds();
+    if (!xp_recovers())
+        XT_SKIP("its status is lost at its end (before Linux 6.15)");
+    XT_SYS(prctl(PR_SET_CHILD_SUBREAPER, 1));
+    for (size_t i = 0; i < sizeof(owners) / sizeof(owners[0]); i++) {
+        libxl_ctx *ctx = xt_ctx_new(owners[i], NULL);
+        struct xf_process f = xf_process_new(XH_EXIT(9));
+        libxl_childproc_result r;
+        libxl_childproc_id id = 0;
+        uint64_t ticks;
+        int status;
+
+        XT_OK(libxl_childproc_start_time(f.child, &ticks));
+        XT_OK(libxl_childproc_adopt(ctx, f.child, ticks, -1, NULL, &id));
+        xt_close(&f.end_gate);
+        XT_RC(libxl_childproc_wait(ctx, id, 50, 0, &r), ERROR_TIMEDOUT);
+        XT_SYS(kill(f.parent, SIGKILL));
+        while (waitpid(f.parent, &status, 0) < 0)
+            XT_EQ_INT(errno, EINTR);
+        r = xt_wait(ctx, id);
+        XT_EXITED(&r, 9);
+        xt_close(&f.reap_gate);
+        xt_ctx_free(ctx);
+        XT_EQ_INT(waitpid(-1, NULL, __WALL), -1);
+    }
+}
+
 static int no_watch(int epfd, int op, int fd, struct epoll_event *event)
 {
     (void)epfd;

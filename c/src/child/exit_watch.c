@@ -5,6 +5,9 @@
  */
 #include "child/exit_watch.h"
 
+#include <sys/prctl.h>
+#include <unistd.h>
+
 #include "child/child.h"
 #include "child/wait_one.h"
 #include "kernel/facility.h"
@@ -106,6 +109,24 @@ void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again)
         return;
 unwatched:
     /* the child runs: look for its end by ourselves */
+    xl_exit_watch_unannounced(ctx, child);
+    xl_exit_watch_tick_soon(ctx);
+}
+
+static int orphans_come_to_us(void)
+{
+    int reaper = 0;
+
+    return getpid() == 1 ||
+           (prctl(PR_GET_CHILD_SUBREAPER, &reaper) == 0 && reaper);
+}
+
+void xl_exit_watch_for_its_parent(libxl_ctx *ctx, struct xl_child *child)
+{
+    xl_exit_watch(ctx, child, 1);
+    if (child->kin != NULL || !orphans_come_to_us() ||
+        ctx->mode.in_force == libxl_sigchld_owner_mainloop)
+        return;
     xl_exit_watch_unannounced(ctx, child);
     xl_exit_watch_tick_soon(ctx);
 }

@@ -21,6 +21,10 @@ int xl_exit_watch_adopted(libxl_ctx *ctx, const struct xl_child *child,
                           int pidfd);
 /* Has epoll watch for the (next) change of the child's state. */
 void xl_exit_watch(libxl_ctx *ctx, struct xl_child *child, int again);
+/* It is not ours, and has ended: for its parent's reaping; or for that to end,
+ * and it to be ours, where orphans come to us. No pidfd tells that: a kin
+ * does, or the tick looks. */
+void xl_exit_watch_for_its_parent(libxl_ctx *ctx, struct xl_child *child);
 /* Its pidfd tells of an end that cannot be waited for yet (a debugger has it):
  * the tick looks again. */
 void xl_exit_watch_later(libxl_ctx *ctx, struct xl_child *child);

@@ -236,7 +236,7 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         look_at_kept(ctx, child))
         return;
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
-        xl_exit_watch(ctx, child, 1); /* for its parent's reaping */
+        xl_exit_watch_for_its_parent(ctx, child);
         if (child->kin != NULL)
             child->kin->child_is_due(ctx, child->kin);
         return;
