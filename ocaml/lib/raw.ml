@@ -103,13 +103,13 @@ type call =
 
 module Numbers = Map.Make (Int)
 
-(* What is told once, in two steps: what is to be called is made, as often as a
-   handler raises meanwhile, and is called once; see [told]. *)
+(* Told in two steps: what is to be called is made, as often as a handler raises
+   meanwhile, and is called once; see [attempt]. *)
 type 'a teller = 'a -> unit -> unit
 
 type operation = {
-  on_started : int -> Pid.t -> unit;  (* id, pid *)
-  on_data : int -> string -> unit;  (* stream, data; "" at its end *)
+  on_started : int -> Pid.t teller;  (* id, pid *)
+  on_data : int -> string teller;  (* stream, data; "" at its end *)
   on_complete : raw_outcome teller;
 }
 
@@ -426,54 +426,29 @@ let forget_registration t number =
       | Watch { forget; _ } -> forget ()
       | Timer { cancel; _ } -> cancel ())
 
-(* Who is told has no number any more: nothing is raised between that and the
-   first thing that the host's closure does. *)
+let nothing () = 0
+
+(* Who is told has no number any more, and nothing is raised after that. *)
 let told cell number (teller : _ -> _ teller) x =
-  with_number cell number (fun it ->
+  match Numbers.find_opt number (Atomic.get cell) with
+  | None -> nothing
+  | Some it ->
       let tell = teller it x in
+      let go () = tell (); 0 in
       remove cell number;
-      tell ());
-  0
+      go
 
-(* Of what is told once: a handler raised before the host's closure was called. *)
-let is_untold t = function
-  | Report (number, _) -> Numbers.mem number (Atomic.get t.reports)
-  | Op_completed (number, _) -> Numbers.mem number (Atomic.get t.operations)
-  | Emptied (number, _) -> Numbers.mem number (Atomic.get t.emptied)
-  | _ -> false
+let of_operation t number (teller : operation -> _ teller) x =
+  match Numbers.find_opt number (Atomic.get t.operations) with
+  | None -> nothing
+  | Some operation ->
+      let tell = teller operation x in
+      fun () -> tell (); 0
 
-let run t = function
+(* What is asked, and answered by a number. *)
+let ask t = function
   | Fork -> (
       match t.fork with Some f -> call_fork f | None -> -ecanceled)
-  | Stranger (pid, status) -> (
-      match t.stranger with
-      | None -> 0
-      | Some f -> (
-          match f pid status with
-          | Recognised -> 0
-          | Unknown -> error_not_ready
-          | Failed -> error_fail))
-  | Log (level, error, message) ->
-      Option.iter (fun f -> f level error message) t.log;
-      0
-  | Occurred event ->
-      Option.iter (fun f -> f event) t.occurred;
-      0
-  | Disaster (kind, error, message) ->
-      Option.iter (fun f -> f (kind_of_type kind) error message) t.disaster;
-      0
-  | Report (number, ended) -> told t.reports number Fun.id ended
-  | Op_started (number, id, pid) ->
-      with_number t.operations number (fun operation ->
-          operation.on_started id pid);
-      0
-  | Op_stream (number, stream, data) ->
-      with_number t.operations number (fun operation ->
-          operation.on_data stream data);
-      0
-  | Op_completed (number, outcome) ->
-      told t.operations number (fun operation -> operation.on_complete) outcome
-  | Emptied (number, rc) -> told t.emptied number Fun.id rc
   | Fd_register (number, fd, events) -> (
       match t.loop with
       | None -> 1
@@ -499,28 +474,85 @@ let run t = function
   | Fd_deregister number | Timeout_deregister number ->
       forget_registration t number;
       0
+  | _ -> 0
+
+(* A closure that calls the host's first of all. *)
+let prepare t call =
+  match call with
+  | Stranger (pid, status) -> (
+      match t.stranger with
+      | None -> nothing
+      | Some f -> (
+          fun () ->
+            match f pid status with
+            | Recognised -> 0
+            | Unknown -> error_not_ready
+            | Failed -> error_fail))
+  | Log (level, error, message) -> (
+      match t.log with
+      | None -> nothing
+      | Some f -> fun () -> f level error message; 0)
+  | Occurred event -> (
+      match t.occurred with
+      | None -> nothing
+      | Some f -> fun () -> f event; 0)
+  | Disaster (kind, error, message) -> (
+      match t.disaster with
+      | None -> nothing
+      | Some f ->
+          let kind = kind_of_type kind in
+          fun () -> f kind error message; 0)
+  | Report (number, ended) -> told t.reports number Fun.id ended
+  | Op_started (number, id, pid) ->
+      of_operation t number (fun operation -> operation.on_started id) pid
+  | Op_stream (number, stream, data) ->
+      of_operation t number (fun operation -> operation.on_data stream) data
+  | Op_completed (number, outcome) ->
+      told t.operations number (fun operation -> operation.on_complete) outcome
+  | Emptied (number, rc) -> told t.emptied number Fun.id rc
+  | Fork | Fd_register _ | Fd_modify _ | Timeout_register _
+  | Timeout_modify _ | Fd_deregister _ | Timeout_deregister _ ->
+      fun () -> ask t call
+
+let prepared (callee : t Weak.t) call =
+  match Weak.get callee 0 with
+  | None -> ( match call with Fork -> fun () -> -ecanceled | _ -> nothing)
+  | Some t -> prepare t call
+
+let is_told = function
+  | Stranger _ | Log _ | Occurred _ | Disaster _ | Report _ | Op_started _
+  | Op_stream _ | Op_completed _ | Emptied _ ->
+      true
+  | Fork | Fd_register _ | Fd_modify _ | Timeout_register _
+  | Timeout_modify _ | Fd_deregister _ | Timeout_deregister _ ->
+      false
 
 (* What C knows as RAISED. *)
 let raised = min_int
 
+let caught (callee : t Weak.t) (pumper : t Weak.t) exn =
+  let backtrace = Printexc.get_raw_backtrace () in
+  match (Weak.get pumper 0, Weak.get callee 0) with
+  | Some t, _ | None, Some t -> keep t exn backtrace
+  | None, None -> ()
+
 let most_tries = 10
 
-(* Nothing is allocated before the handler is there: whatever is raised is
-   raised inside. *)
+(* A handler that raises before the host's closure is called has that called all
+   the same, and what it raised comes out later. Nothing is allocated, so that
+   nothing is raised, between the preparation and the call. *)
 let rec attempt callee pumper call tries =
-  try
-    match Weak.get callee 0 with
-    | None -> ( match call with Fork -> -ecanceled | _ -> 0)
-    | Some t -> run t call
-  with exn -> (
-    let backtrace = Printexc.get_raw_backtrace () in
-    match Weak.get callee 0 with
-    | None -> raised
-    | Some t ->
-        keep (Option.value (Weak.get pumper 0) ~default:t) exn backtrace;
-        if tries > 0 && is_untold t call then
-          ignore (attempt callee pumper call (tries - 1) : int);
+  match prepared callee call with
+  | tell -> (
+      try tell ()
+      with exn ->
+        caught callee pumper exn;
         raised)
+  | exception exn ->
+      caught callee pumper exn;
+      if tries > 0 && is_told call then
+        ignore (attempt callee pumper call (tries - 1) : int);
+      raised
 
 (* The callee is the context the callback is of, the pumper the one whose call
    is under way on this thread. *)

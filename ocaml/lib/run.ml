@@ -74,9 +74,9 @@ let guarded running f x =
 
 let on_data running out err stream data =
   match if stream = 1 then out else err with
-  | None -> ()
-  | Some _ when running.stream_raised <> None -> ()
-  | Some f -> guarded running f data
+  | None -> ignore
+  | Some _ when running.stream_raised <> None -> ignore
+  | Some f -> fun () -> guarded running f data
 
 let options ~stdin ~stdout ~stderr ~timeout ~until_eof ~started : Raw.exec_opts
     =
@@ -118,7 +118,9 @@ let run_alone ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
         on_started =
           (fun id pid ->
             running.child_id <- id;
-            Option.iter (fun f -> guarded running f pid) started);
+            match started with
+            | None -> ignore
+            | Some f -> fun () -> guarded running f pid);
         on_data = on_data running out err;
         on_complete = (fun _ -> ignore);
       };
@@ -200,7 +202,7 @@ let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
       on_started =
         (fun id pid ->
           running.child_id <- id;
-          Option.iter (fun f -> f pid) started);
+          match started with None -> ignore | Some f -> fun () -> f pid);
       on_data = on_data running out err;
       on_complete =
         (fun raw ->

@@ -286,6 +286,23 @@ let told_at_every_point () =
       let told = ref 0 in
       ignore (run_async ctx (exit_with 0) (fun _ -> incr told));
       (told, None));
+  let said = ref [] in
+  sweep (fun () ->
+      let told = ref 0 in
+      let started = ref 0 and data = Buffer.create 10 in
+      let say = verbs [ "say"; "hello"; "exit"; "0" ] in
+      let out text = Buffer.add_string data text in
+      ignore
+        (run_async ctx say ~stdout:(`Stream out)
+           ~started:(fun _ -> incr started)
+           (fun o ->
+             incr told;
+             (* one that raised in there has ended the command *)
+             if Outcome.is_success o then
+               said := (!started, Buffer.contents data) :: !said));
+      (told, None));
+  check_bool "all of it" true
+    (!said <> [] && List.for_all (( = ) (1, "hello\n")) !said);
   sweep (fun () ->
       let told = ref 0 in
       let report = Callback (fun _ -> incr told) in

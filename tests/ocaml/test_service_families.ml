@@ -282,7 +282,12 @@ let over_lives how () =
           let fd = Unix.openfile (Filename.concat folder "go") [ O_WRONLY ] 0 in
           ignore (Unix.write_substring fd "x\n" 0 2);
           Unix.close fd;
-          ignore (await ~timeout:20. m (fun s -> s = Stopped || s = Failed)));
+          check_bool "its end is told" true
+            (Support.eventually (fun () ->
+                 List.exists
+                   (fun text ->
+                     Str.string_match (Str.regexp "s ended by itself") text 0)
+                   (said heard))));
       (match how with
       | `Crash | `Away | `Stop ->
           check_bool "the worker is gone" false (alive worker)
