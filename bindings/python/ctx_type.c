@@ -306,7 +306,7 @@ static PyMethodDef ctx_methods[] = {
            "A time that a host loop was asked to watch has come.\n\n"
            "It is asked no more. See Context.osevent_register()."),
     FAST("_events", xlpy_events, ", max, mask, timeout_ms, cell=None"),
-    FAST("_evenable", xlpy_evenable, ", pid, user"),
+    FAST("_evenable", xlpy_evenable, ", pid, user, cell=None"),
     FAST("_peek", xlpy_peek, ", id"),
     FAST("_claim", xlpy_claim, ", user"),
     FAST("_evdisable", xlpy_evdisable, ", number"),

@@ -323,7 +323,8 @@ PyObject *xlpy_claim(PyObject *object, PyObject *const *args, Py_ssize_t n)
     return PyLong_FromLong(found);
 }
 
-/* _evenable(pid, for_user) -> a number for _evdisable; pid 0: every child */
+/* _evenable(pid, for_user, cell) -> a number for _evdisable, also in cell; pid
+ * 0: every child */
 PyObject *xlpy_evenable(PyObject *object, PyObject *const *args, Py_ssize_t n)
 {
     xlpy_ctx *self = (xlpy_ctx *)object;
@@ -334,8 +335,9 @@ PyObject *xlpy_evenable(PyObject *object, PyObject *const *args, Py_ssize_t n)
     long pid;
     int rc, r;
 
-    if (n != 2)
-        return PyErr_Format(PyExc_TypeError, "_evenable needs 2 arguments");
+    if (n != 2 && n != 3)
+        return PyErr_Format(PyExc_TypeError,
+                            "_evenable needs 2 or 3 arguments");
     pid = PyLong_AsLong(args[0]);
     if (PyErr_Occurred())
         return NULL;
@@ -352,6 +354,10 @@ PyObject *xlpy_evenable(PyObject *object, PyObject *const *args, Py_ssize_t n)
         address = PyLong_FromVoidPtr(evgen);
         r = key && address ? PyDict_SetItem(self->evgens, key, address) : -1;
         Py_XDECREF(address);
+        if (!r && n == 3 && xlpy_hand_over(args[2], key)) {
+            r = -1;
+            PyDict_DelItem(self->evgens, key);
+        }
         if (r) {
             Py_CLEAR(key);
             xlpy_release(&call);

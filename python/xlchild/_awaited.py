@@ -5,6 +5,7 @@ the context's fd, so that the program may have it watched, too. Each has a
 number of its own, by which what is told of it is known; a context that is
 closed tells them all.
 """
+import collections
 import os
 import sys
 import time
@@ -12,6 +13,28 @@ import time
 __all__ = ["Awaited", "MARK"]
 
 MARK = 3 << 62  # of their numbers, among the users'
+
+
+class _Copy:
+    """A copy of an fd, closed once; at the latest with this object. A handler
+    may raise between any two steps of Python's: made and noted is one step
+    here, and so is forgotten and closed."""
+
+    __slots__ = ("_fds",)
+
+    def __init__(self, fd):
+        self._fds = []
+        self._fds.extend(map(os.dup, (fd,)))
+
+    def fileno(self):
+        return self._fds[0]
+
+    def close(self):
+        if getattr(self, "_fds", None):  # it may not have come that far
+            collections.deque(map(os.close, map(self._fds.pop, (0,))), 0)
+
+    def __del__(self):
+        self.close()
 
 
 class Awaited:
@@ -63,7 +86,8 @@ class Awaited:
                     done()
                 raise
 
-        fd = os.dup(self._context.fileno())
+        copy = _Copy(self._context.fileno())
+        fd = copy.fileno()
         try:
             loop.add_reader(fd, look)
             try:
@@ -81,7 +105,7 @@ class Awaited:
                 if not loop.is_closed():
                     loop.remove_reader(fd)
         finally:
-            os.close(fd)
+            copy.close()
 
     async def _in_slices(self, asyncio, future, seconds):
         until = float("inf") if seconds is None \
@@ -104,7 +128,8 @@ class Awaited:
             except trio.RunFinishedError:
                 pass  # nobody waits
 
-        fd = os.dup(self._context.fileno())
+        copy = _Copy(self._context.fileno())
+        fd = copy.fileno()
         try:
             try:
                 self._wake = wake
@@ -119,7 +144,7 @@ class Awaited:
                 self._abandon()
                 raise
         finally:
-            os.close(fd)
+            copy.close()
 
     def _look(self):
         """The context's fd is readable: is it for this one?"""

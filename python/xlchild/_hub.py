@@ -94,6 +94,11 @@ class Hub:
         self.waiting[self.last] = callback
         return self.last
 
+    def forget(self, number):
+        """Nobody expects that child any more."""
+        self.waiting.pop(number, None)
+        self.starting.pop(number, None)
+
     def run(self, request, callback, cell):
         """Start an operation (Context._request) whose outcome goes to
         callback. Its number, for Context.abort, is in cell, whatever a signal

@@ -6,6 +6,7 @@ of another thread, passes it on to told().
 """
 from . import _libxl
 from ._awaited import Awaited
+from ._errors import raised_by_others
 from ._process import Process
 from ._spec import account_cell, has_group, spec_options
 
@@ -26,13 +27,18 @@ class Launch(Awaited):
         super().__init__(context)
         self._process = Process(context, args, 0 if user is None else user)
         self._process._account = account_cell(self._options)
-        self._number = None  # of the evenable
-        self._cell = []  # has the child, whatever a signal handler raises
+        # these have the child, and the number of the evenable, whatever a
+        # signal handler raises
+        self._cell, self._numbers = [], []
 
     async def over(self):
         """The Process, once it is its program; or the SpawnError is raised."""
-        await self._over()
-        return self._process
+        try:
+            await self._over()
+            return self._process
+        except BaseException:
+            self._abandon()  # also when a handler raises after it was over
+            raise
 
     def _begin(self):
         super()._begin()
@@ -43,7 +49,7 @@ class Launch(Awaited):
         process._held = True
         process._wide = has_group(self._options)
         # its end wakes the loop, too, whoever notices it
-        self._number = context._evenable(process.pid, self._token)
+        context._evenable(process.pid, self._token, self._numbers)
 
     def _finish(self):
         process = self._process
@@ -56,10 +62,14 @@ class Launch(Awaited):
 
     def _forget(self):
         super()._forget()
-        if self._number is not None and not self._context.closed:
-            number, self._number = self._number, None
-            self._context._evdisable(number)
+        if self._numbers and not self._context.closed:
+            try:
+                self._context._evdisable(self._numbers[0])
+            except ValueError as error:  # done, and then a handler raised
+                if raised_by_others(error):
+                    raise
             self._context._claim(self._token)
+            self._numbers.clear()
 
     def _abandon(self):
         """Nobody gets the Process."""

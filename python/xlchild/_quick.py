@@ -15,12 +15,12 @@ import sys
 
 import xlchild as _public  # whose names a test may have replaced
 
-from . import _libxl, _starts
+from . import _libxl, _popen, _starts
 from ._completed import CompletedProcess, never_ran, unkilled
 from ._context import default_context
 from ._cooperative import sleeper
 from ._errors import NotFoundError, XlchildError
-from ._popen import AS_POPEN, KNOWN, Popen, argv_of
+from ._popen import AS_POPEN, Popen, argv_of
 from ._process import milliseconds
 from ._spec import octets
 from ._status import Status
@@ -49,7 +49,7 @@ def try_run(popenargs, input, capture, timeout, options):
     """The CompletedProcess of run(*popenargs, **options), or NOT_SIMPLE:
     nothing has been done."""
     if len(popenargs) != 1 or not _SIMPLE.issuperset(options) \
-            or _public.Popen is not Popen or not KNOWN \
+            or _public.Popen is not Popen or not _popen.KNOWN \
             or not _plain_time(timeout) or sleeper() is not None:
         return NOT_SIMPLE
     args = given = popenargs[0]

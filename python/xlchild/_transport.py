@@ -19,7 +19,8 @@ from ._cooperative import pause
 from ._popen import Popen, plain
 from ._spec import account_cell, octets
 
-__all__ = ["LoopPopen", "Process", "StreamProtocol", "Transport", "settled"]
+__all__ = ["LoopPopen", "Process", "Start", "StreamProtocol",
+           "Transport", "settled"]
 
 _KILL = _libxl.LIBXL_FREE_KILL
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
@@ -43,6 +44,39 @@ async def settled(future, raising=True):
         raise cancelled
 
 
+class Start:
+    """A start, as the coroutine knows it that was asked for it: wherever a
+    signal handler raises, there is either nothing yet or it can be ended."""
+
+    __slots__ = ("hub", "number", "cell", "transport")
+
+    def __init__(self):
+        self.hub = self.number = self.transport = None
+        self.cell = []  # (id, pid)
+
+    def drop(self):
+        """Nobody gets the transport: the child is killed, pipes are closed."""
+        transport = self.transport
+        if transport is None:
+            return
+        if transport.whole:
+            transport.close()
+        else:
+            self.hub.forget(self.number)
+            self.hub.context._end_started(self.cell)
+            transport.come_to_nothing()
+
+    async def abandon(self, error):
+        """drop(), and it is waited for where that is possible."""
+        if isinstance(error, GeneratorExit):  # the coroutine is closed
+            self.drop()
+        elif self.transport is not None:
+            if self.transport.whole:
+                await self.transport.end()
+            else:
+                self.drop()
+
+
 class LoopPopen(Popen):
     """A Popen whose end is reported to a hub. Its start is waited for by
     nobody: that it has become its program is told to started(), that it never
@@ -50,8 +84,9 @@ class LoopPopen(Popen):
 
     _xl_kind = "asyncio"
 
-    def __init__(self, *args, hub, reported, started, **options):
+    def __init__(self, *args, hub, start, reported, started, **options):
         self._hub = hub
+        self._start = start
         self._reported = reported  # the hub alone keeps it afterwards
         self._started = started
         self._reports_to = weakref.ref(getattr(reported, "__self__", self))
@@ -66,11 +101,12 @@ class LoopPopen(Popen):
                 super().wait()
                 raise
             started(None)
-        self._reported = self._started = None
+        self._reported = self._started = self._start = None
 
     def _xl_start(self, args, options):
-        hub = self._hub
-        number = self._xl_number = hub.expect(self._reported)
+        hub, start = self._hub, self._start
+        number = self._xl_number = start.number = hub.last + 1
+        hub.expect(self._reported)
         hub.starting[number] = self._started
         # as asyncio, whose forgotten transports kill
         options["on_free"] = _KILL
@@ -78,10 +114,12 @@ class LoopPopen(Popen):
         self._xl_account = account_cell(options)
         self._xl_asked = args, options
         try:
-            self._xl_id, self.pid = self._xl_context._spawn(
-                args, options, _BY_EVENT, number)
+            self._xl_context._spawn(args, options, _BY_EVENT, number,
+                                    start.cell)
+            self._xl_id, self.pid = start.cell[0]
         except BaseException:
-            del hub.waiting[number], hub.starting[number]
+            if not start.cell:
+                hub.forget(number)
             raise
 
     def _xl_came_to_nothing(self, result):
@@ -140,20 +178,28 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
     family = None  # it was started with
     _popen_class = LoopPopen
 
-    def __init__(self, loop, *args, hub, **options):
+    _closed = True  # as long as nothing is open
+    whole = False  # the pipes are being connected, or are
+
+    def __init__(self, loop, *args, hub, start, **options):
         self._hub = hub
+        self._start_of = start
+        start.hub = hub
         self._gone = loop.create_future()  # the protocol's connection is lost
         self._launched = loop.create_future()  # it runs, or never will
         self._connected = loop.create_future()  # _connect_pipes is over
         self._failed = None  # why it never will
+        self._waiter = options.get("waiter")
+        start.transport = self
         super().__init__(loop, *args, **options)
+        self.whole = True
 
     def _start(self, args, shell, stdin, stdout, stderr, bufsize, **options):
         self.family = options.get("family")
         self.popen = self._proc = self._popen_class(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr,
-            bufsize=bufsize, hub=self._hub, reported=self._reported,
-            started=self._runs, **options)
+            bufsize=bufsize, hub=self._hub, start=self._start_of,
+            reported=self._reported, started=self._runs, **options)
 
     def _runs(self, _):
         if not self._launched.done():
@@ -165,6 +211,19 @@ class Transport(asyncio.base_subprocess.BaseSubprocessTransport):
         if self._loop is not None and not self._loop.is_closed():
             self._runs(None)
             self._wake()
+
+    def come_to_nothing(self):
+        """The making of it was interrupted, and its child ended."""
+        if self._waiter is not None:
+            self._waiter.cancel()
+        self._failed = asyncio.CancelledError()
+        self._closed = True
+        self._runs(None)  # for _connect_pipes, if it has been scheduled
+        popen = self.popen
+        if popen is not None:
+            for stream in (popen.stdin, popen.stdout, popen.stderr):
+                if stream is not None:
+                    stream.close()
 
     def _wake(self):
         waiters, self._exit_waiters = self._exit_waiters or (), []

@@ -24,7 +24,7 @@ from ._hub import Hub
 from ._libxl import LIBXL_SPAWN_NOWAIT
 from ._spec import account_cell, native_options
 from ._status import Status
-from ._transport import Process, StreamProtocol, Transport, settled
+from ._transport import Process, Start, StreamProtocol, Transport, settled
 
 __all__ = ["Process", "create_subprocess_exec", "create_subprocess_shell",
            "family", "run", "subprocess_exec", "subprocess_shell",
@@ -77,7 +77,8 @@ def _sweep():
             hub.retire()
 
 
-async def _connect(factory, args, shell, stdin, stdout, stderr, options):
+async def _connect(factory, args, shell, stdin, stdout, stderr, options,
+                   start):
     """(transport, protocol), once its pipes are connected."""
     loop = asyncio.get_running_loop()
     for name in ("text", "universal_newlines", "encoding", "errors"):
@@ -91,7 +92,8 @@ async def _connect(factory, args, shell, stdin, stdout, stderr, options):
     protocol = factory()
     try:
         transport = await connected(Transport, loop, protocol, args, shell,
-                                    stdin, stdout, stderr, 0, **options)
+                                    stdin, stdout, stderr, 0, start=start,
+                                    **options)
     except BaseException as error:
         if own is not None and not isinstance(error, GeneratorExit):
             own._give_up()
@@ -148,17 +150,30 @@ def family(when="never", **options):
     return context.family(when, **options)
 
 
-async def connected(kind, loop, protocol, *args, **options):
-    """A transport of that kind, once its pipes are connected."""
+async def connected(kind, loop, protocol, *args, start=None, **options):
+    """A transport of that kind, once its pipes are connected. start: the
+    caller's Start, who looks after it from there on."""
     waiter = loop.create_future()
-    transport = kind(loop, protocol, *args, waiter=waiter, hub=_hub_of(loop),
-                     **options)
+    if start is None:
+        start = Start()
     try:
+        transport = kind(loop, protocol, *args, waiter=waiter,
+                         hub=_hub_of(loop), start=start, **options)
         await waiter
-    except BaseException:
-        await transport.end()
+        return transport
+    except BaseException as error:
+        await start.abandon(error)
         raise
-    return transport
+
+
+async def _kept(make):
+    """What make(Start()) comes to; else nothing is left of it."""
+    start = Start()
+    try:
+        return await make(start)
+    except BaseException as error:
+        await start.abandon(error)
+        raise
 
 
 async def subprocess_exec(protocol_factory, program, *args,
@@ -184,8 +199,9 @@ async def subprocess_exec(protocol_factory, program, *args,
     1 b'x\\n'
     0
     """
-    return await _connect(protocol_factory, (program,) + args, False, stdin,
-                          stdout, stderr, options)
+    return await _kept(lambda start: _connect(
+        protocol_factory, (program,) + args, False, stdin, stdout, stderr,
+        options, start))
 
 
 async def subprocess_shell(protocol_factory, cmd, *, stdin=subprocess.PIPE,
@@ -211,16 +227,20 @@ async def subprocess_shell(protocol_factory, cmd, *, stdin=subprocess.PIPE,
     """
     if not isinstance(cmd, (str, bytes)):
         raise ValueError("cmd must be a string")
-    return await _connect(protocol_factory, cmd, True, stdin, stdout, stderr,
-                          options)
+    return await _kept(lambda start: _connect(
+        protocol_factory, cmd, True, stdin, stdout, stderr, options, start))
 
 
 async def _process(args, shell, stdin, stdout, stderr, limit, options):
     loop = asyncio.get_running_loop()
-    transport, protocol = await _connect(
-        lambda: StreamProtocol(limit, loop), args, shell, stdin, stdout,
-        stderr, options)
-    return Process(transport, protocol, loop)
+
+    async def process(start):
+        transport, protocol = await _connect(
+            lambda: StreamProtocol(limit, loop), args, shell, stdin, stdout,
+            stderr, options, start)
+        return Process(transport, protocol, loop)
+
+    return await _kept(process)
 
 
 async def create_subprocess_exec(program, *args, stdin=None, stdout=None,

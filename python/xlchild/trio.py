@@ -39,8 +39,9 @@ class _Soon(Popen):
     """A Popen whose start is waited for by nobody. That it has become its
     program is reported by the number; that it never did is its end."""
 
-    def __init__(self, *args, number, **options):
+    def __init__(self, *args, number, made, **options):
         self._xl_number = number
+        made.append(self)  # known there, whatever a signal handler raises
         super().__init__(*args, **options)
 
     def _xl_start(self, args, options):
@@ -124,6 +125,8 @@ class Process:
         meanwhile, it is ended by deliver_cancel (None: killed) and reaped."""
         try:
             await self._launched.wait()
+        except GeneratorExit:
+            raise  # nothing can be awaited: _open ends it
         except BaseException:
             if deliver_cancel is not None:
                 await end(self, deliver_cancel)
@@ -360,6 +363,7 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
         own = options["family"] = of_its_own(hub.context, options["family"])
     pipes = _Pipes()
     ours = {}
+    made = []
     process = None
     try:
         if stdin == _PIPE:
@@ -372,27 +376,26 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
             ours["stderr"], stderr = pipes.output()
         number = hub.last = hub.last + 1
         popen = _Soon(command, stdin=stdin, stdout=stdout, stderr=stderr,
-                      context=hub.context, number=number, **options)
+                      context=hub.context, number=number, made=made,
+                      **options)
         popen._xl_lost_raises = False  # the status says it
-        try:
-            forked = popen._xl_id is None  # by subprocess: preexec_fn
-            popen._xl_take_over()
-            starting = Process(popen, hub, *map(ours.get, (
-                "stdin", "stdout", "stderr")))
-            starting.family = options.get("family")
-            hub.starting[number] = starting._runs
-            hub.announce(popen, starting._reported, number)
-            if forked:
-                starting._runs()
-        except BaseException:
-            hub.starting.pop(number, None)
-            popen.kill()
-            popen.wait()
-            raise
+        forked = popen._xl_id is None  # by subprocess: preexec_fn
+        popen._xl_take_over()
+        starting = Process(popen, hub, *map(ours.get, (
+            "stdin", "stdout", "stderr")))
+        starting.family = options.get("family")
+        hub.starting[number] = starting._runs
+        hub.announce(popen, starting._reported, number)
+        if forked:
+            starting._runs()
         pipes.close_theirs()
         await starting._launch(deliver_cancel)
         process = starting
         return process
+    except BaseException:
+        process = None
+        _unmake(hub, made)
+        raise
     finally:
         if process is None:
             pipes.close()
@@ -400,6 +403,19 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
                 await _gone(own)
         else:
             pipes.close_theirs()
+
+
+def _unmake(hub, made):
+    """Nobody gets these: what lives of them still is ended."""
+    for popen in made:
+        if getattr(popen, "returncode", None) is not None:
+            continue
+        hub.starting.pop(popen._xl_number, None)
+        hub.waiting.pop(popen._xl_number, None)
+        if popen._xl_id is None and popen.__dict__.get("pid"):
+            popen.kill()  # by subprocess, and not ours yet
+            popen.wait()
+        popen._xl_end_now()
 
 
 async def _gone(own):

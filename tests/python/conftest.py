@@ -111,6 +111,30 @@ def ctx():
         yield context
 
 
+def soon(condition):
+    """It becomes true."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+@pytest.fixture
+def clean():
+    """Says when nothing is left of what was started."""
+    import xlchild
+    xlchild.run([CHILD, "exit", "3"], capture_output=True)
+    living = set(children())
+    open_fds = set(fds().items())
+
+    def is_clean():
+        gc.collect()
+        soon(lambda: set(children()) == living)
+        return set(fds().items()) - open_fds
+
+    return is_clean
+
+
 @pytest.fixture
 def child():
     """The helper program's path."""

@@ -506,7 +506,7 @@ def test_time_to_tidy_up_at_a_ctrl_c(mode):
 @pytest.mark.parametrize("known", [True, False])
 def test_children_that_subprocess_starts(play, monkeypatch, known):
     """preexec_fn, and Pythons whose Popen is not known here."""
-    monkeypatch.setattr(_popen, "_KNOWN", known)
+    monkeypatch.setattr(_popen, "KNOWN", known)
 
     async def main():
         options = {"preexec_fn": int} if known else {}

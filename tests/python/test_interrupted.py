@@ -1,12 +1,10 @@
 """An exception of a signal handler, at every point of every blocking call.
 
-A handler of Python's runs between two instructions, and may raise. Here a
-trace function raises instead, at the first instruction of this package and of
-subprocess, at the second, and so on until the call is over before it gets
-there: nothing is lost at any of them (B10, B11).
+A handler of Python's runs between two instructions, and may raise. Here that
+happens at each of them in turn (raising.py), until the call is over before it
+gets there: nothing is lost at any of them (B10, B11).
 """
 import asyncio
-import dis
 import gc
 import os
 import random
@@ -15,122 +13,19 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 
 import pytest
-from conftest import CHILD, children, fds
+from conftest import CHILD, children, fds, soon
+from raising import (
+    FILES, Raised, RaisedTimeout, RaisedValue, finalizes, raising_at, sweep,
+)
 
 import xlchild
 from xlchild import aio
 from xlchild.pool import Pool
 
-# subprocess's own code leaves fds of pipes where it is interrupted: where
-# there are pipes, only the points of this package
-FILES = (str(Path(xlchild.__file__).parent), subprocess.__file__)
-RETURNS = [dis.opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST")
-           if name in dis.opmap]
-LOADS = [dis.opmap[name] for name in ("LOAD_FAST", "LOAD_CONST")]
 LONG = [CHILD, "pause"]
 SHORT = [CHILD, "exit", "3"]
-
-
-class Raised(BaseException):
-    """By the handler."""
-
-
-class RaisedTimeout(Raised, TimeoutError):
-    """As many handlers of alarms do it: an OSError."""
-
-
-class RaisedValue(Raised, ValueError):
-    """What a wrong argument would raise."""
-
-
-def returns(frame):
-    """It is at the end of a function: with a value at hand it returns."""
-    code, at = frame.f_code.co_code, frame.f_lasti
-    if at < 0:
-        return False
-    return code[at] in RETURNS or code[at] in LOADS \
-        and code[at + 2:at + 3] and code[at + 2] in RETURNS
-
-
-def finalizes(frame):
-    """A finalizer, or called by one: what it raises is only shown."""
-    while frame is not None:
-        if frame.f_code.co_name in ("__del__", "_end_now", "_end_started"):
-            return True
-        frame = frame.f_back
-    return False
-
-
-def raising_at(number, work, files=FILES, kind=Raised):
-    """(it was raised, what work returned)."""
-    passed = 0
-    fired = False
-
-    def trace(frame, event, arg):
-        nonlocal passed, fired
-        if event in ("return", "exception") or returns(frame):
-            return trace  # no handler runs there
-        if passed == number:
-            fired = True
-            raise kind
-        passed += 1
-        return trace
-
-    def tracer(frame, event, arg):
-        code = frame.f_code
-        if code.co_filename.startswith(files) and not finalizes(frame):
-            frame.f_trace_opcodes = True
-            return trace(frame, event, arg)
-        return None
-
-    before = sys.gettrace()
-    sys.settrace(tracer)
-    try:
-        result = work()
-    except Raised:
-        result = None
-    finally:
-        sys.settrace(before)
-    return fired, result
-
-
-def sweep(work, after, step=1, files=FILES, kind=Raised):
-    """work at every point; after(it was raised, result) judges each."""
-    number = 0
-    while True:
-        fired, result = raising_at(number, work, files, kind)
-        after(fired, result)
-        if not fired:
-            break
-        number += step
-    assert number >= 3
-    return number
-
-
-def soon(condition):
-    """It becomes true."""
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
-
-
-@pytest.fixture
-def clean():
-    """Says when nothing is left of what was started."""
-    xlchild.run(SHORT, capture_output=True)
-    living = set(children())
-    open_fds = set(fds().items())
-
-    def is_clean():
-        gc.collect()
-        soon(lambda: set(children()) == living)
-        return set(fds().items()) - open_fds
-
-    return is_clean
 
 
 # ---- what is asked again has its answer -------------------------------------
@@ -575,91 +470,3 @@ def test_a_number_is_its_own_until_it_is_asked_for():
         assert os.waitid(os.P_PID, p.pid, os.WEXITED | os.WNOWAIT
                          | os.WNOHANG).si_status == 3
     assert [p.wait() for p in held] == [3] * 10
-
-
-# ---- asyncio ----------------------------------------------------------------
-
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="no child watchers")
-def test_B10_an_adoption_for_asyncio(clean):
-    """Whatever is raised: it is told of, or it is asyncio's own still."""
-    async def main():
-        watcher = aio.new_child_watcher()
-        loop = asyncio.get_running_loop()
-        hub = aio._hub_of(loop)
-        number, fired = 0, True
-        while fired:
-            child = subprocess.Popen(["sh", "-c", "read x; exit 7"],
-                                     stdin=subprocess.PIPE)
-            told = loop.create_future()
-            fired, _ = raising_at(number, lambda: watcher.add_child_handler(
-                child.pid, lambda pid, code: told.set_result(code)))
-            adopted = hub.context.child_count
-            child.stdin.close()
-            if adopted:
-                assert await asyncio.wait_for(told, 20) == 7
-                child.returncode = 7
-            else:
-                assert child.wait() == 7
-            assert adopted or fired
-            assert not hub.waiting
-            number += 1
-        assert number > 5
-
-    asyncio.run(main())
-    assert not clean()
-
-
-class Disturbed:
-    """Awaits a coroutine, whose first step an exception comes into."""
-
-    def __init__(self, coroutine, number):
-        self.steps = coroutine.__await__()
-        self.number = number
-        self.fired = False
-
-    def __await__(self):
-        self.fired, step = raising_at(self.number,
-                                      lambda: self.steps.send(None))
-        try:
-            while step is not None:
-                try:
-                    yield step
-                except asyncio.CancelledError as error:
-                    step = self.steps.throw(error)
-                else:
-                    step = self.steps.send(None)
-        except Raised:
-            pass
-
-
-# where it comes between the making of asyncio.wait() and its awaiting
-@pytest.mark.filterwarnings("ignore:coroutine 'wait' was never awaited")
-def test_B11_a_run_in_a_loop(clean):
-    """It is ended, and waited for, or there is none."""
-    async def main():
-        hub = aio._hub_of(asyncio.get_running_loop())
-        living = children()
-        number, fired = 0, True
-        while fired:
-            run = Disturbed(aio.run([CHILD, "pause"],
-                                    stdin=subprocess.DEVNULL), number)
-            task = asyncio.ensure_future(_awaited(run))
-            await asyncio.sleep(0)
-            fired = run.fired
-            if not fired:
-                task.cancel()
-            await asyncio.wait((task,), timeout=20)
-            assert task.done(), number
-            assert children() == living and not hub.running, number
-            number += 5
-        assert number > 50
-
-    asyncio.run(main())
-    assert not clean()
-
-
-async def _awaited(thing):
-    try:
-        await thing
-    except asyncio.CancelledError:
-        pass
