@@ -458,7 +458,6 @@ let forgotten () =
 
 let cases =
   [
-    case "F1 before its child and after it" before_and_after;
     case "F1 the best hold, and why there is no better" best_hold;
     case "F4 a keeper's child" a_keepers_child;
     case "F1 B5 a wrong argument is named" wrong_arguments;
@@ -466,17 +465,21 @@ let cases =
     case "F1 of a batch one gets it" of_a_batch_one_gets_it;
     case "F1 B6 one that was closed" closed_ones;
     case "F1 started anew after a failure" anew_after_a_failure;
-    case "F2 everybody is signalled, and the wait is timed" signalled;
-    case "F2 SIGKILL comes after the grace" grace;
-    case "F2 B2 any number of threads wait" many_threads;
-    case "F2 B3 told by a closure" told_by_a_closure;
     case "F2 B1 told by its context" told_by_its_context;
-    case "F3 a policy says when it ends" policies;
-    case "F3 a time-out takes it along" a_timeout_takes_it_along;
     case "F3 run leaves nobody" run_leaves_nobody;
     case "F3 run_async leaves nobody" run_async_leaves_nobody;
     case "F1 F3 one that is forgotten" forgotten;
   ]
+  @ not_under_valgrind ~why:"it knows no pidfds"
+      [
+        case "F1 before its child and after it" before_and_after;
+        case "F2 everybody is signalled, and the wait is timed" signalled;
+        case "F2 SIGKILL comes after the grace" grace;
+        case "F2 B2 any number of threads wait" many_threads;
+        case "F2 B3 told by a closure" told_by_a_closure;
+        case "F3 a policy says when it ends" policies;
+        case "F3 a time-out takes it along" a_timeout_takes_it_along;
+      ]
   @ not_under_valgrind ~why:Test_raising.points
       [
         case "B10 F1 families, at every point" every_point;

@@ -318,12 +318,15 @@ let told_at_every_point () =
 
 let cases =
   [
-    case "F2 B1 who waits keeps a family" waiting_keeps_it;
-    case "F2 B1 who asks keeps a family" asking_keeps_it;
     case "F1 C32 B9 forgotten by many threads" forgotten_by_many;
     case "F2 B3 a family is used from its closure" used_from_its_closure;
     case "F2 O3 a hook that fails" a_hook_fails;
-    case "F1 C14 a child of fork lets the family be" out_of_a_fork;
   ]
+  @ not_under_valgrind ~why:"it knows no pidfds"
+      [
+        case "F2 B1 who waits keeps a family" waiting_keeps_it;
+        case "F2 B1 who asks keeps a family" asking_keeps_it;
+        case "F1 C14 a child of fork lets the family be" out_of_a_fork;
+      ]
   @ not_under_valgrind ~why:Test_raising.points
       [ case "B10 F2 answers that are told, at every point" told_at_every_point ]

@@ -307,16 +307,17 @@ let over_lives how () =
 
 let cases =
   let case = Support.case in
-  [
-    case "F3 a crash takes a service's family along" a_crash_takes_it_along;
-    case "F3 a service's family is gone before the next start"
-      before_the_next_start;
-    case "F3 C27 stopped, with its family" stopped;
-    case "F1 F2 a service's family is shown" shown;
-    case "C32 a service's account" accounts;
-    case "F1 a service that does not start" cannot_start;
-    case "F3 adopted, and crashed" (over_lives `Crash);
-    case "F3 crashed while no daemon lived" (over_lives `Away);
-    case "F3 adopted, and stopped" (over_lives `Stop);
-    case "F3 adopted, and ended well" (over_lives `Well);
-  ]
+  Support.not_under_valgrind ~why:"it knows no pidfds"
+    [
+      case "F3 a crash takes a service's family along" a_crash_takes_it_along;
+      case "F3 a service's family is gone before the next start"
+        before_the_next_start;
+      case "F3 C27 stopped, with its family" stopped;
+      case "F1 F2 a service's family is shown" shown;
+      case "C32 a service's account" accounts;
+      case "F1 a service that does not start" cannot_start;
+      case "F3 adopted, and crashed" (over_lives `Crash);
+      case "F3 crashed while no daemon lived" (over_lives `Away);
+      case "F3 adopted, and stopped" (over_lives `Stop);
+      case "F3 adopted, and ended well" (over_lives `Well);
+    ]

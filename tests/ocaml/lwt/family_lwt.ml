@@ -81,6 +81,7 @@ let left mark =
       | _ -> false)
     (Array.to_list (Sys.readdir "/proc"))
 
+let under_valgrind = Sys.getenv_opt "XLCHILD_VALGRIND" <> None
 let last = ref 0
 
 let new_mark () =
@@ -153,7 +154,7 @@ let two_hundred ctx =
       let way = ways.(i mod Array.length ways) in
       Xlchild_lwt.run ctx ~family:Always (command stray [ way; mark ])
       >|= fun o -> check_bool "well" true (Outcome.is_success o))
-    (List.init 200 Fun.id)
+    (List.init (if under_valgrind then 20 else 200) Fun.id)
   >>= fun () ->
   nobody mark;
   turns 3 >|= fun () ->
@@ -572,24 +573,38 @@ let the_loop_is_given_up () =
   check_bool "registrations" true (registrations () = watched);
   same_fds before_all
 
+(* It knows no pidfds, and so no group is held. *)
+let not_under_valgrind cases =
+  if not under_valgrind then cases
+  else begin
+    List.iter
+      (fun (name, _, _) ->
+        Printf.printf "skipped - %s: it knows no pidfds\n%!" name)
+      cases;
+    []
+  end
+
 let cases case =
   [
     case "F3 in whatever way nobody is left" in_whatever_way;
     case "F3 200 commands leave nobody" two_hundred;
     case "F3 streams and channels leave nobody" streams_and_processes;
-    case "F3 the policies" policies;
     case "F3 a time-out takes it along" timed_out;
     case "F3 A2 cancelled, it is ended" cancelled;
     case "F3 A2 cancelled while they go" cancelled_while_they_go;
-    case "F2 a wait is cancelled and costs nothing" a_wait_costs_nothing;
-    case "F2 B1 the library is asked once" it_is_asked_once;
-    case "F2 SIGKILL comes after the grace" grace;
-    case "F2 B3 a closure that raises keeps nobody from being told" one_raises;
     case "F2 two at once" two_at_once;
     case "F2 B6 closed meanwhile" closed_meanwhile;
     case "F1 B5 what is wrong is said, and nothing stays" wrong;
     case "F1 a child that is dropped takes its family along" dropped;
     case "F2 B1 kept while somebody waits" kept_while_somebody_waits;
-    Alcotest.test_case "F2 a loop that is given up" `Quick
-      the_loop_is_given_up;
   ]
+  @ not_under_valgrind
+      [
+        case "F3 the policies" policies;
+        case "F2 a wait is cancelled and costs nothing" a_wait_costs_nothing;
+        case "F2 B1 the library is asked once" it_is_asked_once;
+        case "F2 SIGKILL comes after the grace" grace;
+        case "F2 B3 a closure that raises keeps nobody from being told" one_raises;
+        Alcotest.test_case "F2 a loop that is given up" `Quick
+          the_loop_is_given_up;
+      ]
