@@ -36,7 +36,7 @@ static libxl_childproc_lost why_lost(const struct xl_child *child)
 
     if (child->adopted)
         return LIBXL_LOST_NOT_OURS;
-    if (child->pidfd < 0 && !xl_registry_has_number(&child->reg))
+    if (child->pidfd < 0 && xl_registry_number_reused(&child->reg))
         return LIBXL_LOST_NUMBER_REUSED;
     if (xl_sigchld_look(&state) == 0 && state.ignored)
         return LIBXL_LOST_IGNORED;

@@ -108,13 +108,16 @@ int xl_identity_is(pid_t pid, uint64_t mark)
         int pidfd = xl_sys.pidfd_open(pid, 0);
         int saved = errno;
 
+        errno = saved;
         if (pidfd < 0)
             return saved != ESRCH; /* no fd left to look with: believed */
         is = (inode_of(pidfd) | IS_INODE) == mark;
         xl_close(pidfd);
+        errno = 0;
         return is;
     }
     if (xl_identity_start_time(pid, &ticks) == 0)
         is = ticks == mark;
+    errno = 0;
     return is;
 }

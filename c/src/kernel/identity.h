@@ -16,7 +16,7 @@ uint64_t xl_identity_mark(pid_t pid, int pidfd);
 /* The same of a pidfd alone, whose process may have been reaped. */
 uint64_t xl_identity_of_pidfd(int pidfd);
 /* Is pid the process that the mark was made of? Also where nothing can be
- * known: then 1. */
+ * known: then 1. 0 and errno ESRCH: nobody has the number. */
 int xl_identity_is(pid_t pid, uint64_t mark);
 /* The start time of a process, in clock ticks after boot. 0, or -1 and errno
  * (ESRCH: there is no such process). */

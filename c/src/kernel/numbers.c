@@ -30,9 +30,10 @@ static int wait_by(int idtype, int id, int options, siginfo_t *info,
 }
 
 enum proof {
-    IT_IS,     /* it has ended, is unreaped, and the number is its own */
-    IT_LIVES,  /* it has not ended */
-    IT_IS_NOT, /* it has been reaped by somebody */
+    IT_IS,      /* it has ended, is unreaped, and the number is its own */
+    IT_LIVES,   /* it has not ended */
+    IT_IS_GONE, /* it has been reaped by somebody */
+    IT_IS_ANOTHER, /* the same, and the number is somebody else's by now */
 };
 
 /* pid is the number of a process that has ended, or not. */
@@ -50,15 +51,15 @@ static enum proof prove(pid_t pid, int pidfd, uint64_t mark)
             return IT_IS;
         /* r == 0: closed by the host, and its number is another pidfd's now */
         if (r != 0 && errno == ECHILD)
-            return IT_IS_NOT;
+            return IT_IS_GONE;
         /* to wait by pidfd is refused */
         if (r != 0 && mark == 0)
             mark = xl_identity_of_pidfd(pidfd);
     }
     if (wait_by(P_PID, pid, WEXITED | WNOHANG | WNOWAIT, &info, NULL) != 0)
-        return IT_IS_NOT;
+        return IT_IS_GONE;
     if (!xl_identity_is(pid, mark))
-        return IT_IS_NOT;
+        return errno == ESRCH ? IT_IS_GONE : IT_IS_ANOTHER;
     return info.si_pid != 0 ? IT_IS : IT_LIVES;
 }
 
@@ -136,7 +137,11 @@ static int reap_known(struct xl_registry_entry *entry, siginfo_t *info,
         switch (prove(entry->pid, entry->pidfd, entry->mark)) {
         case IT_LIVES:
             return 0;
-        case IT_IS_NOT:
+        case IT_IS_ANOTHER:
+            entry->number_reused = 1;
+            xl_registry_retire(entry);
+            return 0;
+        case IT_IS_GONE:
             xl_registry_retire(entry);
             return 0;
         case IT_IS:
@@ -256,6 +261,7 @@ int xl_numbers_wait(struct xl_registry_entry *entry, int options,
             goto out;
         if ((info->si_pid != 0 || prove_living) &&
             !xl_identity_is(entry->pid, mark)) {
+            entry->number_reused = errno != ESRCH;
             xl_registry_retire(entry);
             info->si_pid = 0;
             errno = ECHILD;
@@ -279,7 +285,7 @@ int xl_numbers_kill(const struct xl_registry_entry *entry, int signo, int group)
 
     xl_registry_lock();
     if (entry->pid <= 1 || entry->handed_over ||
-        prove(entry->pid, entry->pidfd, entry->mark) == IT_IS_NOT) {
+        prove(entry->pid, entry->pidfd, entry->mark) >= IT_IS_GONE) {
         errno = ESRCH;
     } else {
         XL_STOP_POINT("send: looked");

@@ -213,8 +213,10 @@ static void insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
 
     /* The kernel gave the pid to a new process, so the old one has been
      * reaped by somebody: its owner may have no pidfd that tells. */
-    if (at != NULL)
+    if (at != NULL) {
+        (*at)->number_reused = 1;
         retire(at);
+    }
     /* the reservation, counted already, becomes the entry */
     entry->pid = pid;
     entry->pidfd = pidfd;
@@ -481,6 +483,16 @@ int xl_registry_has_number(const struct xl_registry_entry *entry)
 
     pthread_mutex_lock(&reg.lock);
     r = !entry->number_gone;
+    pthread_mutex_unlock(&reg.lock);
+    return r;
+}
+
+int xl_registry_number_reused(const struct xl_registry_entry *entry)
+{
+    int r;
+
+    pthread_mutex_lock(&reg.lock);
+    r = entry->number_reused;
     pthread_mutex_unlock(&reg.lock);
     return r;
 }

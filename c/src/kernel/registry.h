@@ -31,7 +31,9 @@ struct xl_registry_entry {
     int pidfd;     /* proof; the child's, open while this is in the table */
     int status;    /* handed over: this is it */
     unsigned handed_over : 1; /* somebody else's wait(-1) took the status */
-    unsigned number_gone : 1; /* its pid is another process's by now */
+    unsigned number_gone : 1; /* its pid is not its own any more: it has been
+                                 reaped, not always by this library … */
+    unsigned number_reused : 1; /* … and is another process's by now */
     unsigned group_goes : 1;  /* who is left of its group is to be killed before
                                  it is reaped, whoever reaps it */
     unsigned kept : 1;        /* has ended and been told of; unreaped all the
@@ -99,6 +101,8 @@ struct xl_registry_entry *xl_registry_find(struct xl_wakeup *owner, pid_t pid);
 int xl_registry_is_unreaped(const struct xl_registry_entry *entry);
 /* May its process be asked for by its pid? */
 int xl_registry_has_number(const struct xl_registry_entry *entry);
+/* It may not, and the pid was seen to be another's. */
+int xl_registry_number_reused(const struct xl_registry_entry *entry);
 
 /* From now on (or no longer) its group goes with it. */
 void xl_registry_group_goes(struct xl_registry_entry *entry, int goes);
