@@ -9,23 +9,18 @@
  */
 #define _GNU_SOURCE
 #include "hostchild.h"
+#include "notify.h"
 #include "operation.h"
 #include "probe.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -214,27 +209,13 @@ struct supervisor {
     int let[2];  /* a byte: it is answered; end of file: never */
 };
 
-static void answer(int listener, const struct seccomp_notif *call, int error)
-{
-    struct seccomp_notif_resp r = {.id = call->id};
-
-    if (error)
-        r.error = -error;
-    else
-        r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
-    /* ENOENT: whoever called has been killed meanwhile */
-    if (ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &r) != 0 && errno != ENOENT)
-        XT_FAIL("answering: %s", strerror(errno));
-}
-
-static int next_call(int listener, struct seccomp_notif *ret_call)
+static int next_call(int listener, struct xn_call *ret_call)
 {
     int r;
 
-    do {
-        memset(ret_call, 0, sizeof(*ret_call));
-        r = ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, ret_call);
-    } while (r != 0 && (errno == EINTR || errno == ENOENT));
+    do
+        r = xn_receive(listener, ret_call);
+    while (r != 0 && (errno == EINTR || errno == ENOENT));
     return r;
 }
 
@@ -242,7 +223,7 @@ static int next_call(int listener, struct seccomp_notif *ret_call)
 static void *supervise(void *arg)
 {
     struct supervisor *s = arg;
-    struct seccomp_notif call, first = {.id = 0};
+    struct xn_call call, first = {.id = 0};
     int holding = 0, seen = 0, listener;
     char byte;
 
@@ -256,14 +237,14 @@ static void *supervise(void *arg)
         if (holding && fds[1].revents) {
             if (read(s->let[0], &byte, 1) != 1)
                 return NULL;
-            answer(listener, &first, s->error);
+            xn_answer(listener, first.id, s->error);
             holding = 0;
             continue;
         }
         if (!fds[0].revents || next_call(listener, &call) != 0)
             continue;
         if (seen++) {
-            answer(listener, &call, 0);
+            xn_answer(listener, call.id, 0);
             continue;
         }
         first = call;
@@ -276,12 +257,6 @@ static void *supervise(void *arg)
  * have one. */
 static int set_up(struct supervisor *s, int error)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog filter = {sizeof(code) / sizeof(code[0]), code};
     int fd;
 
     s->error = error;
@@ -289,9 +264,7 @@ static int set_up(struct supervisor *s, int error)
     xt_pipe(s->held);
     xt_pipe(s->let);
     XT_EQ_INT(pthread_create(&s->thread, NULL, supervise, s), 0);
-    XT_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                      SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter);
+    fd = xn_listen();
     if (fd < 0)
         return 0;
     atomic_store(&s->listener, fd);

@@ -521,7 +521,8 @@ static void all_that_does_not_block(libxl_sigchld_owner owner)
     libxl_ctx *ctx, *other;
     uint64_t ticks;
     char *words;
-    int pidfds = xp_pidfds() && xp_pidfd_open();
+    int named = xp_pidfds(); /* asking may block: before that */
+    int pidfds = named && xp_pidfd_open();
     int rc;
     pid_t pid;
 
@@ -534,7 +535,7 @@ static void all_that_does_not_block(libxl_sigchld_owner owner)
           ERROR_SPAWN);
     XT_OK(libxl_childproc_start_time(pid, &ticks));
     rc = libxl_childproc_adopt(ctx, pid, ticks + 1, -1, NULL, &again);
-    if (pidfds || !xp_pidfds())
+    if (pidfds || !named)
         XT_RC(rc, pidfds ? ERROR_NOTFOUND : ERROR_NI);
     else /* pidfd_open alone is refused, one way or another */
         XT_NE_INT(rc, 0);

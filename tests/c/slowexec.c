@@ -1,7 +1,6 @@
 /* slowexec.c - a file system that takes its time: execve is answered late
  *
- * See slowexec.h. The kernel's structs are written down here: their header does
- * not come with musl.
+ * See slowexec.h. A thread supervises. Next: notify.c.
  */
 #define _GNU_SOURCE
 #include "slowexec.h"
@@ -11,47 +10,10 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fixture.h"
-
-#define SET_MODE_FILTER 1
-#define FILTER_NEW_LISTENER (1UL << 3)
-#define RET_USER_NOTIF 0x7fc00000U
-#define RET_ALLOW 0x7fff0000U
-#define NOTIF_CONTINUE 1U
-
-struct filter_step {
-    uint16_t code;
-    uint8_t jt, jf;
-    uint32_t k;
-};
-
-struct filter_program {
-    unsigned short length;
-    const struct filter_step *steps;
-};
-
-struct notif {
-    uint64_t id;
-    uint32_t pid, flags;
-    int nr;
-    uint32_t arch;
-    uint64_t instruction_pointer, args[6];
-};
-
-struct notif_answer {
-    uint64_t id;
-    int64_t value;
-    int32_t error;
-    uint32_t flags;
-};
-
-#define NOTIF_RECV _IOWR('!', 0, struct notif)
-#define NOTIF_SEND _IOWR('!', 1, struct notif_answer)
+#include "notify.h"
 
 enum { MAX_HELD = 64 };
 
@@ -73,15 +35,6 @@ struct held {
     long long since;
 };
 
-static void answer(const struct held *held)
-{
-    struct notif_answer go_on = {.id = held->id, .flags = NOTIF_CONTINUE};
-
-    /* it may have been killed meanwhile */
-    if (ioctl(it.listener, NOTIF_SEND, &go_on) && errno != ENOENT)
-        XT_FAIL("seccomp's answer: %s", strerror(errno));
-}
-
 /* 1: it may go on now. */
 static int is_due(const struct held *held, const struct order *order)
 {
@@ -92,12 +45,11 @@ static int is_due(const struct held *held, const struct order *order)
 /* One more is held; or it is gone already. */
 static int receive(struct held *ret_held)
 {
-    struct notif notif;
+    struct xn_call call;
 
-    memset(&notif, 0, sizeof(notif));
-    if (ioctl(it.listener, NOTIF_RECV, &notif))
+    if (xn_receive(it.listener, &call))
         return 0;
-    *ret_held = (struct held){notif.id, xt_now_ms()};
+    *ret_held = (struct held){call.id, xt_now_ms()};
     xt_write_all(it.came[1], "", 1);
     return 1;
 }
@@ -120,7 +72,7 @@ static void *supervise(void *arg)
                       sizeof(order));
         for (int i = 0; i < n;) {
             if (is_due(&held[i], &order)) {
-                answer(&held[i]);
+                xn_answer(it.listener, held[i].id, 0);
                 held[i] = held[--n];
             } else {
                 i++;
@@ -132,17 +84,7 @@ static void *supervise(void *arg)
 
 int xe_hold(void)
 {
-    static const struct filter_step steps[] = {
-        {0x20, 0, 0, 0},              /* load the call's number */
-        {0x15, 0, 1, SYS_execve},     /* is it this? */
-        {0x06, 0, 0, RET_USER_NOTIF}, /* then it is held */
-        {0x06, 0, 0, RET_ALLOW},
-    };
-    struct filter_program program = {4, steps};
-
-    XT_SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    it.listener = (int)syscall(SYS_seccomp, SET_MODE_FILTER,
-                               FILTER_NEW_LISTENER, &program);
+    it.listener = xn_listen();
     if (it.listener < 0)
         return 0;
     xt_pipe(it.came);
