@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import random
 import signal
 import socket
 import sys
@@ -505,7 +506,7 @@ def test_b10_a_handler_that_raises_loses_no_end(services):
     """B10 Each run that was started has one end."""
     services.add("job", [CHILD, "exit", "4"], restart="always",
                  backoff=Backoff(first=0, restarts=10 ** 6))
-    started, ended, raised = [], [], 0
+    started, ended, raised, chance = [], [], 0, random.Random(10)
 
     def handler(*_):
         raise Interrupted
@@ -516,7 +517,9 @@ def test_b10_a_handler_that_raises_loses_no_end(services):
         while len(ended) < 60:
             events = []
             try:
-                signal.setitimer(signal.ITIMER_REAL, 0.0007)
+                # now and then long enough for a turn, however slow
+                signal.setitimer(signal.ITIMER_REAL,
+                                 0.0007 * 2 ** chance.randrange(8))
                 events = services.poll(1)
                 signal.setitimer(signal.ITIMER_REAL, 0)
             except Interrupted:
