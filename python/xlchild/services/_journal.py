@@ -27,6 +27,7 @@ _VERSION = 1
 _in_use = set()
 # A script that is killed while it starts a child leaves the lock to that child,
 # which shares its descriptors until it executes its program.
+_sleep = time.sleep
 _PATIENCE = 5.0
 _LOOK = 0.002
 
@@ -137,7 +138,7 @@ class Journal:
                     or time.monotonic() >= until:
                 raise BusyError(words + ("" if pid is None else
                                          ", that of process %d" % pid))
-            time.sleep(_LOOK)
+            _sleep(_LOOK)
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, b"%d\n" % os.getpid(), 0)
 
@@ -152,7 +153,7 @@ class Journal:
 
     def _owner(self):
         """Who had it last, by what that wrote."""
-        pid = os.pread(self._lock, 32, 0).strip()
+        pid = os.pread(self._lock, 32, 0).partition(b"\n")[0]
         return int(pid) if pid.isdigit() else None
 
     def close(self):

@@ -36,7 +36,9 @@ _SIGNALS = {getattr(signal, name) for name in (
 
 class _Undisturbed:
     """No Python signal handler runs in between, where that can be seen to: an
-    exception of one would fall between the kernel's word and ours."""
+    exception of one would fall between the kernel's word and ours. It cannot
+    be where there is another thread, which takes the signal instead: its
+    handler runs here all the same."""
 
     def __enter__(self):
         self._before = None
