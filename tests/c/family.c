@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -251,28 +250,6 @@ XT_TEST(any_number_of_threads_may_wait, "F2 E2")
 
 /* ---- nobody else -------------------------------------------------------- */
 
-struct clone_args_ {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack,
-        stack_size, tls, set_tid, set_tid_size, cgroup;
-};
-
-/* A process of the host's with that number, leading a group of it; -1. */
-static pid_t stranger_with(pid_t number)
-{
-    struct clone_args_ args = {.exit_signal = SIGCHLD,
-                               .set_tid = (uintptr_t)&number,
-                               .set_tid_size = 1};
-    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-    if (pid == 0) {
-        for (;;)
-            pause();
-    }
-    if (pid > 1)
-        XT_SYS(setpgid(pid, pid));
-    return pid;
-}
-
 static void spares_strangers(libxl_family_hold hold)
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
@@ -296,13 +273,14 @@ static void spares_strangers(libxl_family_hold hold)
             ;
         if (i % 2) /* else it has not looked, and has not been told */
             XT_OK(libxl_family_wait(ctx, family, LIBXL_WAIT_FOREVER, 0));
-        stranger = stranger_with(pid);
+        stranger = xk_stranger_with(pid);
         if (stranger < 0 && (errno == EPERM || errno == ENOSYS)) {
             XT_OK(libxl_family_free(ctx, family));
             xt_ctx_free(ctx);
             XT_SKIP("numbers cannot be chosen here");
         }
         XT_EQ_INT(stranger, pid);
+        XT_SYS(setpgid(stranger, stranger)); /* and with a group of it */
         forced++;
         XT_RC(libxl_family_signal(ctx, family, SIGKILL), ERROR_NOTFOUND);
         XT_RC(libxl_family_end(ctx, family, SIGTERM, 0), ERROR_NOTFOUND);

@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -174,25 +173,6 @@ XT_TEST(a_first_signal_reaches_who_is_deep_below, "F2")
 
 /* ---- nobody else -------------------------------------------------------- */
 
-struct clone_args_ {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack,
-        stack_size, tls, set_tid, set_tid_size, cgroup;
-};
-
-static pid_t stranger_with(pid_t number)
-{
-    struct clone_args_ args = {.exit_signal = SIGCHLD,
-                               .set_tid = (uintptr_t)&number,
-                               .set_tid_size = 1};
-    pid_t pid = (pid_t)syscall(SYS_clone3, &args, sizeof(args));
-
-    if (pid == 0) {
-        for (;;)
-            pause();
-    }
-    return pid;
-}
-
 XT_TEST(strangers_with_a_kept_childs_number_are_spared, "F2")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
@@ -208,7 +188,7 @@ XT_TEST(strangers_with_a_kept_childs_number_are_spared, "F2")
         (void)xk_run(ctx, family, xk_ways[2 + i % 2], "0");
         pid = xk_look(ctx, family).pid;
         XT_GT_INT(pid, 1);
-        while ((stranger = stranger_with(pid)) < 0 && errno == EEXIST)
+        while ((stranger = xk_stranger_with(pid)) < 0 && errno == EEXIST)
             ; /* it is about to be reaped */
         if (stranger < 0 && (errno == EPERM || errno == ENOSYS)) {
             XT_OK(libxl_family_end(ctx, family, 0, 0));
@@ -257,6 +237,22 @@ XT_TEST(many_keepers_at_once, "F4")
     xt_ctx_free(ctx);
 }
 
+/* A keeper alone is refused; and the group is taken, which says why. */
+static void has_no_keeper(libxl_ctx *ctx, const char *why)
+{
+    libxl_family_opts opts;
+    libxl_family_id id;
+
+    libxl_family_opts_init(&opts);
+    opts.holds = 1u << LIBXL_HOLD_KEEPER;
+    XT_RC(libxl_family_new(ctx, &opts, &id), ERROR_NI);
+    opts.holds |= 1u << LIBXL_HOLD_GROUP;
+    XT_OK(libxl_family_new(ctx, &opts, &id));
+    XT_EQ_INT(xk_look(ctx, id).hold, LIBXL_HOLD_GROUP);
+    XT_CONTAINS(xk_look(ctx, id).why, why);
+    XT_OK(libxl_family_free(ctx, id));
+}
+
 XT_TEST(what_a_keeper_cannot_have_is_refused, "F4 X5")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
@@ -265,8 +261,6 @@ XT_TEST(what_a_keeper_cannot_have_is_refused, "F4 X5")
                                      LIBXL_SPAWN_REPORT_STOPS};
     libxl_childproc_failure failure;
     libxl_childproc_result r;
-    libxl_family_opts opts;
-    libxl_family_id id;
 
     spec.family = xk_kept_or_skip(ctx, LIBXL_FAMILY_NEVER);
     for (int i = 0; i < 2; i++) {
@@ -291,14 +285,7 @@ XT_TEST(what_a_keeper_cannot_have_is_refused, "F4 X5")
 
     /* a host that makes all children by itself */
     ctx = xt_ctx_forking(libxl_sigchld_owner_none, 1);
-    libxl_family_opts_init(&opts);
-    opts.holds = 1u << LIBXL_HOLD_KEEPER;
-    XT_RC(libxl_family_new(ctx, &opts, &id), ERROR_NI);
-    opts.holds |= 1u << LIBXL_HOLD_GROUP;
-    XT_OK(libxl_family_new(ctx, &opts, &id));
-    XT_EQ_INT(xk_look(ctx, id).hold, LIBXL_HOLD_GROUP);
-    XT_CONTAINS(xk_look(ctx, id).why, "fork_replacement");
-    XT_OK(libxl_family_free(ctx, id));
+    has_no_keeper(ctx, "fork_replacement");
     xt_ctx_free(ctx);
 }
 
@@ -306,8 +293,6 @@ XT_TEST(what_a_keeper_cannot_have_is_refused, "F4 X5")
  * others here. Skips where none can be made. */
 static void with_anothers_proc(void)
 {
-    libxl_family_opts opts;
-    libxl_family_id id;
     libxl_ctx *ctx;
     int status = 0;
     pid_t pid;
@@ -320,14 +305,7 @@ static void with_anothers_proc(void)
     if (pid != 0)
         _exit(status == 0 ? 0 : 1);
     ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
-    libxl_family_opts_init(&opts);
-    opts.holds = 1u << LIBXL_HOLD_KEEPER;
-    XT_RC(libxl_family_new(ctx, &opts, &id), ERROR_NI);
-    opts.holds |= 1u << LIBXL_HOLD_GROUP;
-    XT_OK(libxl_family_new(ctx, &opts, &id));
-    XT_EQ_INT(xk_look(ctx, id).hold, LIBXL_HOLD_GROUP);
-    XT_CONTAINS(xk_look(ctx, id).why, "/proc");
-    XT_OK(libxl_family_free(ctx, id));
+    has_no_keeper(ctx, "/proc");
     xt_ctx_free(ctx);
     _exit(0);
 }

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hostchild.h"
 #include "probe.h"
 
 const char *const xk_ways[XK_N_WAYS] = {"and",   "nohup", "setsid",
@@ -127,6 +128,17 @@ libxl_childproc_result xk_run(libxl_ctx *ctx, libxl_family_id family,
 
     spec.family = family;
     return xt_wait(ctx, xt_spawn(ctx, &spec, NULL, NULL));
+}
+
+pid_t xk_stranger_with(pid_t number)
+{
+    pid_t pid = xh_fork_as(number);
+
+    if (pid == 0) {
+        for (;;)
+            pause();
+    }
+    return pid;
 }
 
 int xk_is_directory(const char *path)

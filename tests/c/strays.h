@@ -29,6 +29,9 @@ libxl_childproc_spec xk_stray(const char *way, const char *status);
 /* Runs one that leaves somebody behind; its result. */
 libxl_childproc_result xk_run(libxl_ctx *ctx, libxl_family_id family,
                               const char *way, const char *status);
+/* A process of the host's with that number, which waits for its end; -1 and
+ * errno. */
+pid_t xk_stranger_with(pid_t number);
 int xk_is_directory(const char *path);
 
 /* XT_FAMILIES, or so many. */
