@@ -19,7 +19,8 @@ from ._spec import (PIPE, SEARCH_OPTIONS, account_cell, has_group, octets,
                     spec_options, stream_pair)
 from ._status import Status
 
-__all__ = ["Context", "Decoded", "default_context", "forwarded"]
+__all__ = ["Context", "Decoded", "default_context", "forwarded",
+           "translated"]
 
 _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
@@ -990,10 +991,15 @@ class Decoded:
             for name in ("stdout", "stderr"):
                 data = getattr(done, name)
                 if data is not None:
-                    data = data.decode(self._encoding, self._errors)
-                    setattr(done, name, data.replace("\r\n", "\n")
-                            .replace("\r", "\n"))
+                    setattr(done, name, translated(data, self._encoding,
+                                                   self._errors))
         return done
+
+
+def translated(data, encoding, errors):
+    """Bytes as text with newlines alone, as subprocess has it."""
+    return data.decode(encoding, errors).replace("\r\n", "\n") \
+        .replace("\r", "\n")
 
 
 def forwarded(args, shell):

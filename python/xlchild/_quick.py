@@ -17,7 +17,7 @@ import xlchild as _public  # whose names a test may have replaced
 
 from . import _libxl, _popen, _starts
 from ._completed import CompletedProcess, never_ran, unkilled
-from ._context import default_context
+from ._context import default_context, translated
 from ._cooperative import sleeper
 from ._errors import NotFoundError, XlchildError
 from ._popen import AS_POPEN, Popen, argv_of
@@ -88,7 +88,8 @@ def try_run(popenargs, input, capture, timeout, options):
     else:
         result, out, err = _executed(args, native, given, timeout, streams)
         if encoding is not None:
-            out, err = _text(out, *encoding), _text(err, *encoding)
+            out, err = (None if data is None else translated(data, *encoding)
+                        for data in (out, err))
     _starts.through("subprocess")
     status = Status(result)
     return CompletedProcess(given, status.returncode, out, err, status=status)
@@ -155,14 +156,6 @@ def _bytes(input, encoding):
         return input.encode(*encoding) if isinstance(input, str) else None
     return octets(input) if isinstance(
         input, (bytes, bytearray, memoryview)) else None
-
-
-def _text(data, encoding, errors):
-    """As subprocess translates it."""
-    if data is None:
-        return None
-    return data.decode(encoding, errors).replace("\r\n", "\n") \
-        .replace("\r", "\n")
 
 
 # ---- without a pipe ---------------------------------------------------------

@@ -68,13 +68,12 @@ class Start:
 
     async def abandon(self, error):
         """drop(), and it is waited for where that is possible."""
-        if isinstance(error, GeneratorExit):  # the coroutine is closed
+        transport = self.transport
+        if transport is not None and transport.whole \
+                and not isinstance(error, GeneratorExit):
+            await transport.end()
+        else:  # a coroutine that is being closed awaits nothing
             self.drop()
-        elif self.transport is not None:
-            if self.transport.whole:
-                await self.transport.end()
-            else:
-                self.drop()
 
 
 class LoopPopen(Popen):

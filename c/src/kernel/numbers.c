@@ -134,14 +134,14 @@ static int reap_known(struct xl_registry_entry *entry, siginfo_t *info,
 {
     /* a wait by pidfd is its own proof; but the group goes before */
     if (entry->pidfd < 0 || entry->group_goes) {
-        switch (prove(entry->pid, entry->pidfd, entry->mark)) {
+        enum proof proof = prove(entry->pid, entry->pidfd, entry->mark);
+
+        switch (proof) {
         case IT_LIVES:
             return 0;
-        case IT_IS_ANOTHER:
-            entry->number_reused = 1;
-            xl_registry_retire(entry);
-            return 0;
         case IT_IS_GONE:
+        case IT_IS_ANOTHER:
+            entry->number_reused = proof == IT_IS_ANOTHER;
             xl_registry_retire(entry);
             return 0;
         case IT_IS:
