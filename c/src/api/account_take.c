@@ -27,7 +27,7 @@ int libxl_childproc_account_take(libxl_ctx *ctx, libxl_childproc_id id,
         return xl_leave(ctx, ERROR_INVAL);
     }
     child = xl_child_get(ctx, id);
-    if (child != NULL && child->account != NULL)
+    if (child != NULL && child->more->account != NULL)
         rc = ERROR_NOT_READY;
     else
         rc = xl_account_take(ctx, id, &account);

@@ -146,8 +146,8 @@ static void free_child(struct xl_child *child)
     xl_registry_remove(&child->reg);
     xl_list_remove(&child->link);
     xl_own_close(child->pidfd);
-    xl_account_drop(child->account);
-    xl_cgroup_drop(child->cgroup);
+    xl_account_drop(child->more->account);
+    xl_cgroup_drop(child->more->cgroup);
     xl_free(child);
 }
 
@@ -165,7 +165,7 @@ static void release_child(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_slots_remove(&ctx->children, child->id);
     (void)xl_send_goes_with(child, LIBXL_KILL_PROCESS);
-    xl_account_unwanted(&child->account);
+    xl_account_unwanted(&child->more->account);
     /* One that is not its program yet still needs memory of ours: whoever reaps
      * it frees that. */
     if (xl_flights_settle(ctx, child))

@@ -74,8 +74,7 @@ int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id, int timeout_ms,
     return xl_leave(ctx, rc);
 }
 
-static void let_go_of_ended(libxl_ctx *ctx, struct xl_child *child,
-                            int lingers)
+static void let_go_of_ended(libxl_ctx *ctx, struct xl_child *child, int lingers)
 {
     if (!lingers || !child->kept) {
         xl_child_forget(ctx, child);
@@ -100,7 +99,7 @@ static int detach(libxl_ctx *ctx, libxl_childproc_id id, int lingers)
     } else if (child->ended) {
         let_go_of_ended(ctx, child, lingers);
     } else {
-        xl_account_unwanted(&child->account);
+        xl_account_unwanted(&child->more->account);
         child->lingers = lingers;
         child->report = LIBXL_REPORT_NONE;
         child->detached = 1;

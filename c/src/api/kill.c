@@ -64,8 +64,8 @@ int xl_terminate(libxl_ctx *ctx, struct xl_child *child,
     }
     widen(child, policy);
     rc = xl_send(child, first, policy->scope);
-    if (rc == 0 && child->kin != NULL)
-        child->kin->policy_ends(child->kin, policy->scope);
+    if (rc == 0 && child->more->kin != NULL)
+        child->more->kin->policy_ends(child->more->kin, policy->scope);
     if (rc == ERROR_NOTFOUND && policy->scope >= LIBXL_KILL_CGROUP)
         return rc; /* who is left in it still goes with the child */
     if (rc != 0)
@@ -102,7 +102,7 @@ static struct xl_child *reachable(libxl_ctx *ctx, libxl_childproc_id id,
 /* It is in its cgroup, as far as we know. */
 static int by_cgroup(const struct xl_child *child, libxl_kill_scope scope)
 {
-    return scope == LIBXL_KILL_CGROUP && child->cgroup != NULL &&
+    return scope == LIBXL_KILL_CGROUP && child->more->cgroup != NULL &&
            child->pid > 0 && child->setting_up == NULL;
 }
 
@@ -121,17 +121,17 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
         return rc;
     child = reachable(ctx, id, scope);
     if (child != NULL)
-        before = xl_account_reason(child->account, LIBXL_ENDED_KILL);
+        before = xl_account_reason(child->more->account, LIBXL_ENDED_KILL);
     if (child == NULL)
         rc = ERROR_NOTFOUND;
     else if (by_cgroup(child, scope))
-        rc = xl_cgroup_signal_now(ctx, child->cgroup, child, &signo, 0);
+        rc = xl_cgroup_signal_now(ctx, child->more->cgroup, child, &signo, 0);
     else
         rc = xl_send(child, signo, scope);
     saved = errno;
     child = xl_child_get(ctx, id);
     if (child != NULL) /* a grace that began before has its own */
-        (void)xl_account_reason(child->account, before);
+        (void)xl_account_reason(child->more->account, before);
     rc = xl_leave(ctx, rc);
     errno = saved;
     return rc;
@@ -158,12 +158,12 @@ static int terminate_cgroup(libxl_ctx *ctx, struct xl_child *child,
     int rc;
 
     widen(child, policy);
-    rc = xl_cgroup_signal_now(ctx, child->cgroup, child, &signo, 1);
+    rc = xl_cgroup_signal_now(ctx, child->more->cgroup, child, &signo, 1);
     child = xl_child_get(ctx, id);
     if (child == NULL || child->ended)
         return rc;
-    if (rc == 0 && child->kin != NULL)
-        child->kin->policy_ends(child->kin, policy->scope);
+    if (rc == 0 && child->more->kin != NULL)
+        child->more->kin->policy_ends(child->more->kin, policy->scope);
     if (rc != 0)
         (void)xl_send_goes_with(child, before);
     if (xl_cgroup_refused(rc))
@@ -204,7 +204,7 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
         goto out;
     }
     own = policy != NULL ? *policy : child->kill;
-    (void)xl_account_reason(child->account, LIBXL_ENDED_KILL);
+    (void)xl_account_reason(child->more->account, LIBXL_ENDED_KILL);
     (void)xl_flights_settle(ctx, child);
     rc = by_cgroup(child, own.scope) ? terminate_cgroup(ctx, child, &own)
                                      : xl_terminate(ctx, child, &own);

@@ -40,7 +40,7 @@ static void leave_running(libxl_ctx *ctx, struct xl_operation *ao,
     child->guardian = NULL;
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
-    xl_account_unwanted(&child->account); /* nobody will know the end */
+    xl_account_unwanted(&child->more->account); /* nobody will know the end */
     xl_timer_disarm(&ctx->timers, &child->timer);
     xl_reaper_thread_let_go(ctx, child);
     result->id = child->id;
@@ -72,9 +72,9 @@ static void cut_short(libxl_ctx *ctx, struct xl_operation *ao, int rc)
         return;
     }
     if (child != NULL)
-        (void)xl_account_reason(child->account, rc == ERROR_TIMEDOUT
-                                                    ? LIBXL_ENDED_TIMEOUT
-                                                    : LIBXL_ENDED_ABORT);
+        (void)xl_account_reason(child->more->account, rc == ERROR_TIMEDOUT
+                                                          ? LIBXL_ENDED_TIMEOUT
+                                                          : LIBXL_ENDED_ABORT);
     sent = child != NULL ? xl_terminate(ctx, child, &ao->kill) : 0;
     if (sent == ERROR_NOTFOUND) {
         /* It has ended by itself, and nobody has looked yet. */

@@ -388,7 +388,7 @@ static void leave_behind(libxl_ctx *ctx, struct xl_child *child)
     child->guardian = NULL;
     child->report = LIBXL_REPORT_NONE;
     child->detached = 1;
-    xl_account_unwanted(&child->account);
+    xl_account_unwanted(&child->more->account);
     xl_notices_send(ctx, &child->notices, NULL);
 }
 
@@ -467,7 +467,7 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
     if (rc == 0)
         set_failure(spawn, LIBXL_STAGE_NONE, 0, NULL);
     if (rc == 0 && !start->unsettled)
-        xl_account_exec(child->account);
+        xl_account_exec(child->more->account);
     xl_child_started(ctx, child, request->pid, request->pidfd);
     if (spawn->family != NULL)
         xl_family_started(ctx, child);
@@ -513,7 +513,7 @@ int xl_spawn(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
-    xl_account_base(spawn->child->account);
+    xl_account_base(spawn->child->more->account);
     xl_start_begin(spawn->start);
     return end_start(ctx, spawn);
 }
@@ -525,7 +525,7 @@ int xl_spawn_begin(libxl_ctx *ctx, struct xl_spawn *spawn)
     if (rc != 0)
         return rc;
     pthread_mutex_unlock(&ctx->lock);
-    xl_account_base(spawn->child->account);
+    xl_account_base(spawn->child->more->account);
     xl_start_begin(spawn->start);
     pthread_mutex_lock(&ctx->lock);
     return 0;

@@ -27,12 +27,12 @@ struct xl_account {
     struct xl_cgroup *cgroup;
     int64_t began;
     int64_t kills_before, cpu_before; /* of the cgroup; -1 */
-    unsigned wide_before; /* wide, at its start */
-    int wide;             /* that has changed */
+    unsigned wide_before;             /* wide, at its start */
+    int wide;                         /* that has changed */
     int status;
     int lost;
-    int being_read;       /* by a thread that has given up the lock */
-    int taken;            /* … meanwhile: it frees this */
+    int being_read;        /* by a thread that has given up the lock */
+    int taken;             /* … meanwhile: it frees this */
     libxl_ended_by reason; /* of the next signal */
     struct {
         unsigned char why; /* of the first that was taken; 0: none */
@@ -186,6 +186,8 @@ void xl_account_drop(struct xl_account *account)
 
 void xl_account_unwanted(struct xl_account **account)
 {
+    if (*account == NULL)
+        return;
     xl_account_drop(*account);
     *account = NULL;
 }
@@ -207,8 +209,7 @@ void xl_account_exec(struct xl_account *account)
         account->facts.exec_ns = xl_now() - account->began;
 }
 
-libxl_ended_by xl_account_reason(struct xl_account *account,
-                                 libxl_ended_by why)
+libxl_ended_by xl_account_reason(struct xl_account *account, libxl_ended_by why)
 {
     libxl_ended_by before = LIBXL_ENDED_UNKNOWN;
 
@@ -394,6 +395,6 @@ void xl_account_forget_all(libxl_ctx *ctx)
 
     for (i = 0; i < XL_ACCOUNT_LISTS; i++)
         while (!xl_list_empty(&ctx->accounts[i]))
-            xl_account_drop(xl_container(ctx->accounts[i].next,
-                                         struct xl_account, link));
+            xl_account_drop(
+                xl_container(ctx->accounts[i].next, struct xl_account, link));
 }

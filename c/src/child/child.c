@@ -19,9 +19,31 @@
 #include "kernel/numbers.h"
 #include "ctx/waiters.h"
 
+static struct xl_child_more no_more;
+
+/* A child, and behind it what not all have. */
+struct whole_child {
+    struct xl_child child;
+    struct xl_strand strand;
+};
+
 struct xl_strand *xl_child_strand(struct xl_child *child)
 {
-    return child->has_strand ? (struct xl_strand *)(void *)(child + 1) : NULL;
+    return child->has_strand ? &((struct whole_child *)(void *)child)->strand
+                             : NULL;
+}
+
+static struct xl_child *allocate(const libxl_childproc_spec *spec, int strand)
+{
+    size_t size = strand ? sizeof(struct whole_child) : sizeof(struct xl_child);
+    int more = spec->cgroup != NULL || spec->family != 0 ||
+               (spec->flags & LIBXL_SPAWN_ACCOUNT);
+    struct xl_child *child =
+        xl_sys.calloc(1, size + (more ? sizeof *child->more : 0));
+
+    if (child != NULL)
+        child->more = more ? (void *)((char *)child + size) : &no_more;
+    return child;
 }
 
 int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
@@ -31,8 +53,7 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     int stops = (spec->flags & LIBXL_SPAWN_REPORT_STOPS) != 0;
     int several = stops || (spec->flags & LIBXL_SPAWN_REPORT_START);
     /* several events need a strand, which goes when the child goes */
-    struct xl_child *child = xl_sys.calloc(
-        1, sizeof *child + (several ? sizeof(struct xl_strand) : 0));
+    struct xl_child *child = allocate(spec, several);
     int reserved = 0;
     int rc = ERROR_NOMEM;
 
@@ -65,13 +86,13 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         }
     }
     if (spec->cgroup != NULL) {
-        child->cgroup = xl_cgroup_new(ctx, spec->cgroup);
-        if (child->cgroup == NULL)
+        child->more->cgroup = xl_cgroup_new(ctx, spec->cgroup);
+        if (child->more->cgroup == NULL)
             goto out;
     }
     if (spec->flags & LIBXL_SPAWN_ACCOUNT) {
-        child->account = xl_account_new(child->cgroup);
-        if (child->account == NULL)
+        child->more->account = xl_account_new(child->more->cgroup);
+        if (child->more->account == NULL)
             goto out;
     }
     if (xl_registry_reserve() != 0)
@@ -85,8 +106,8 @@ int xl_child_new(libxl_ctx *ctx, const libxl_childproc_spec *spec,
         rc = ctx->children.n == XL_SLOTS_MAX ? ERROR_LIMIT : ERROR_NOMEM;
         goto out;
     }
-    if (child->cgroup != NULL)
-        child->cgroup->child = child->id;
+    if (child->more->cgroup != NULL)
+        child->more->cgroup->child = child->id;
     xl_list_append(&ctx->starting, &child->link);
     *ret_child = child;
     return 0;
@@ -94,8 +115,8 @@ out:
     xl_notices_send(ctx, &child->notices, NULL);
     if (reserved)
         xl_registry_unreserve();
-    xl_account_drop(child->account);
-    xl_cgroup_drop(child->cgroup);
+    xl_account_drop(child->more->account);
+    xl_cgroup_drop(child->more->cgroup);
     xl_free(child);
     return rc;
 }
@@ -103,10 +124,12 @@ out:
 /* Its family outlives it, and may want its pidfd. */
 static void leave_kin(libxl_ctx *ctx, struct xl_child *child)
 {
-    struct xl_kin *kin = child->kin;
+    struct xl_kin *kin = child->more->kin;
 
-    child->kin = NULL;
-    if (kin == NULL || !kin->child_goes(kin, child->pidfd))
+    if (kin == NULL)
+        return;
+    child->more->kin = NULL;
+    if (!kin->child_goes(kin, child->pidfd))
         return;
     (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd, NULL);
     child->pidfd = -1;
@@ -119,8 +142,8 @@ void xl_child_discard(libxl_ctx *ctx, struct xl_child *child)
     leave_kin(ctx, child);
     xl_notices_send(ctx, &child->notices, NULL);
     xl_slots_remove(&ctx->children, child->id);
-    xl_account_drop(child->account);
-    xl_cgroup_drop(child->cgroup);
+    xl_account_drop(child->more->account);
+    xl_cgroup_drop(child->more->cgroup);
     xl_free(child);
 }
 
@@ -306,8 +329,10 @@ static void release_remains(libxl_ctx *ctx, struct xl_child *child)
     child->kept_fd = 0;
     leave_kin(ctx, child);
     close_pidfd(ctx, child);
-    xl_cgroup_drop(child->cgroup);
-    child->cgroup = NULL;
+    if (child->more->cgroup != NULL) {
+        xl_cgroup_drop(child->more->cgroup);
+        child->more->cgroup = NULL;
+    }
 }
 
 void xl_child_forget(libxl_ctx *ctx, struct xl_child *child)
@@ -357,8 +382,8 @@ static _Atomic(struct xl_setting_up *) all_left;
 static void push_left(struct xl_setting_up *setting_up)
 {
     setting_up->left = atomic_load(&all_left);
-    while (!atomic_compare_exchange_weak(&all_left, &setting_up->left,
-                                         setting_up))
+    while (
+        !atomic_compare_exchange_weak(&all_left, &setting_up->left, setting_up))
         ;
 }
 
@@ -481,11 +506,13 @@ static void ended(libxl_ctx *ctx, struct xl_child *child, int status,
     result->pid = child->pid;
     if (failed)
         not_started(ctx, child, &failure, result);
-    xl_account_ended(ctx, child->account, result);
-    child->account = NULL;
+    if (child->more->account != NULL) {
+        xl_account_ended(ctx, child->more->account, result);
+        child->more->account = NULL;
+    }
     xl_notices_send(ctx, &child->notices, result);
-    if (child->kin != NULL)
-        child->kin->child_ended(ctx, child->kin, result);
+    if (child->more->kin != NULL)
+        child->more->kin->child_ended(ctx, child->more->kin, result);
 
     if (child->guardian != NULL) {
         if (child->guardian->child_ended(ctx, child->guardian, result,

@@ -68,11 +68,19 @@ struct xl_setting_up {
     int (*apart)(struct xl_setting_up *setting_up);
     /* ctx NULL: it has gone, or is another process's. */
     void (*free)(struct xl_setting_up *setting_up, libxl_ctx *ctx);
-    struct xl_list link; /* ctx->flights */
+    struct xl_list link;        /* ctx->flights */
     struct xl_setting_up *left; /* the next that nobody will end */
     struct xl_child *child;
     int64_t began;
     struct xl_box *started; /* prepared; NULL: nobody wants to be told */
+};
+
+/* What few children have: behind the child, or the empty one that is nobody's
+ * and only read. */
+struct xl_child_more {
+    struct xl_cgroup *cgroup;   /* NULL: none of its own */
+    struct xl_account *account; /* NULL: not asked for, or it has ended */
+    struct xl_kin *kin;         /* NULL: it is of no family */
 };
 
 struct xl_child {
@@ -113,10 +121,8 @@ struct xl_child {
     struct xl_list link;       /* ctx->live, then ctx->held or ->lingering */
     struct xl_list notices;
     struct xl_timer timer;        /* SIGKILL that is due, or the host's grace */
-    struct xl_cgroup *cgroup;     /* NULL: none of its own */
-    struct xl_account *account;   /* NULL: not asked for, or it has ended */
+    struct xl_child_more *more;   /* never NULL */
     struct xl_guardian *guardian; /* NULL: it is the host's */
-    struct xl_kin *kin;               /* NULL: it is of no family */
     struct xl_setting_up *setting_up; /* NULL: it has become its program */
 };
 

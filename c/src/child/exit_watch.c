@@ -124,7 +124,7 @@ static int orphans_come_to_us(void)
 void xl_exit_watch_for_its_parent(libxl_ctx *ctx, struct xl_child *child)
 {
     xl_exit_watch(ctx, child, 1);
-    if (child->kin != NULL || !orphans_come_to_us() ||
+    if (child->more->kin != NULL || !orphans_come_to_us() ||
         ctx->mode.in_force == libxl_sigchld_owner_mainloop)
         return;
     xl_exit_watch_unannounced(ctx, child);

@@ -322,9 +322,9 @@ void xl_family_accounts_for(struct xl_family *family)
 
     if (family->child == NULL)
         return;
-    before = xl_account_reason(family->child->account, LIBXL_ENDED_KILL);
+    before = xl_account_reason(family->child->more->account, LIBXL_ENDED_KILL);
     if (before != LIBXL_ENDED_UNKNOWN) /* it is being ended for another one */
-        (void)xl_account_reason(family->child->account, before);
+        (void)xl_account_reason(family->child->more->account, before);
 }
 
 static int group_send(const struct xl_family *family, int signo)
@@ -407,8 +407,7 @@ static void child_ended(libxl_ctx *ctx, struct xl_kin *kin,
                         const libxl_childproc_result *result)
 {
     struct xl_family *family = xl_container(kin, struct xl_family, kin);
-    int first =
-        family->first_signal != 0 ? family->first_signal : SIGKILL;
+    int first = family->first_signal != 0 ? family->first_signal : SIGKILL;
 
     family->over = 1;
     if (family->end_when == LIBXL_FAMILY_ALWAYS ||
@@ -495,8 +494,8 @@ struct xl_family *xl_family_get(libxl_ctx *ctx, libxl_family_id id)
 const char *xl_family_shapes(const struct xl_family *family,
                              libxl_childproc_spec *spec)
 {
-    const unsigned leads = LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION |
-                           LIBXL_SPAWN_SET_CTTY;
+    const unsigned leads =
+        LIBXL_SPAWN_NEW_GROUP | LIBXL_SPAWN_NEW_SESSION | LIBXL_SPAWN_SET_CTTY;
     const unsigned our_child = LIBXL_SPAWN_HOLD_PID | LIBXL_SPAWN_REPORT_STOPS;
 
     if (family->hold == LIBXL_HOLD_CGROUP) {
@@ -520,7 +519,7 @@ void xl_family_expects(struct xl_family *family, struct xl_child *child)
 {
     family->expects = 1;
     family->child = child;
-    child->kin = &family->kin;
+    child->more->kin = &family->kin;
     child->adopted = family->hold == LIBXL_HOLD_KEEPER;
 }
 
@@ -532,7 +531,8 @@ void xl_family_expects_none(struct xl_family *family)
 
 void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
 {
-    struct xl_family *family = xl_container(child->kin, struct xl_family, kin);
+    struct xl_family *family =
+        xl_container(child->more->kin, struct xl_family, kin);
 
     family->started = 1;
     family->pid = child->pid;
@@ -556,7 +556,7 @@ void xl_family_let_go(libxl_ctx *ctx, struct xl_family *family, int rc)
     xl_own_close(family->pidfd);
     family->pidfd = -1;
     if (family->child != NULL)
-        family->child->kin = NULL;
+        family->child->more->kin = NULL;
     family->child = NULL;
     if (family->cgroup != NULL && !family->empty)
         xl_cgroup_ask_removal(family->cgroup);

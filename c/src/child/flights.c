@@ -90,7 +90,7 @@ int xl_flights_settle(libxl_ctx *ctx, struct xl_child *child)
     xl_list_remove(&flight->link);
     if (flight->failed(flight, &failure))
         return 0;
-    xl_account_exec(child->account);
+    xl_account_exec(child->more->account);
     if (flight->started != NULL && lives(child)) {
         xl_flights_tell(ctx, child, flight->started);
         flight->started = NULL;

@@ -177,14 +177,15 @@ static int look_at_kept(libxl_ctx *ctx, struct xl_child *child)
     siginfo_t si;
     int status;
 
-    if (child->kin == NULL)
+    if (child->more->kin == NULL)
         return 0;
-    switch (child->kin->child_status(child->kin, &status, &rusage)) {
+    switch (
+        child->more->kin->child_status(child->more->kin, &status, &rusage)) {
     case 1:
         break;
     case 0:
         if (xl_sys.poll(&pollfd, 1, 0) > 0) /* else a tick has come by */
-            child->kin->child_is_due(ctx, child->kin);
+            child->more->kin->child_is_due(ctx, child->more->kin);
         return 1;
     default: /* the keeper has just gone: it may be ours by now */
         if (xl_wait_one(child, WEXITED, &si, &rusage) <= 0)
@@ -202,8 +203,8 @@ static const struct rusage *rusage_of(const struct xl_child *child,
 {
     int status;
 
-    return child->kin != NULL &&
-                   child->kin->child_status(child->kin, &status, room) == 1
+    return child->more->kin != NULL && child->more->kin->child_status(
+                                           child->more->kin, &status, room) == 1
                ? room
                : NULL;
 }
@@ -237,8 +238,8 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     if ((xl_facilities() & LIBXL_FACILITY_EXIT_INFO) && !(events & EPOLLHUP)) {
         xl_exit_watch_for_its_parent(ctx, child);
-        if (child->kin != NULL)
-            child->kin->child_is_due(ctx, child->kin);
+        if (child->more->kin != NULL)
+            child->more->kin->child_is_due(ctx, child->more->kin);
         return;
     }
     adopted_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE, NULL);

@@ -70,7 +70,7 @@ static void bury(struct xl_child *child)
     xl_list_remove(&child->link);
     xl_registry_remove(&child->reg);
     xl_own_close(child->pidfd);
-    xl_cgroup_drop(child->cgroup);
+    xl_cgroup_drop(child->more->cgroup);
     xl_free(child);
 }
 

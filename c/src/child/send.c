@@ -61,14 +61,14 @@ static int kill_by_number(struct xl_child *child, int signo, int group)
 /* The child was not started for this scope. */
 static int out_of_scope(const struct xl_child *child, libxl_kill_scope scope)
 {
-    return (scope == LIBXL_KILL_CGROUP && child->cgroup == NULL) ||
+    return (scope == LIBXL_KILL_CGROUP && child->more->cgroup == NULL) ||
            (scope == LIBXL_KILL_GROUP && !child->leads_group);
 }
 
 /* Its start is in flight: whatever the scope, there is nobody but itself. */
 static int send_early(struct xl_child *child, int signo)
 {
-    xl_account_sent(child->account, signo, 0);
+    xl_account_sent(child->more->account, signo, 0);
     if (xl_numbers_kill_starting(&child->reg, signo) == 0)
         return 0;
     /* It is not there yet, or has just come out of its start: whoever starts
@@ -93,12 +93,12 @@ static int send_to(struct xl_child *child, int signo, libxl_kill_scope scope)
     if (scope == XL_KILL_KEPT) {
         int ended = child->ended || has_ended(child);
 
-        r = child->kin->send(child->kin, signo);
+        r = child->more->kin->send(child->more->kin, signo);
         return r == 0 && ended ? ERROR_NOTFOUND : r;
     }
     if (scope == LIBXL_KILL_CGROUP) {
         /* no need of its number; whoever is left is there after its end */
-        xl_cgroup_ask(child->cgroup, signo);
+        xl_cgroup_ask(child->more->cgroup, signo);
         return child->ended || has_ended(child) ? ERROR_NOTFOUND : 0;
     }
     /* a group may outlive its leader, whose number it keeps */
@@ -166,7 +166,7 @@ static int send_noted(struct xl_child *child, int signo, libxl_kill_scope scope)
     int rc = send_now(child, signo, scope);
 
     if (rc == 0 && lived) /* a cgroup, or a keeper, has only been asked */
-        xl_account_sent(child->account, signo,
+        xl_account_sent(child->more->account, signo,
                         scope < LIBXL_KILL_CGROUP && reaches(child));
     return rc;
 }
@@ -174,23 +174,23 @@ static int send_noted(struct xl_child *child, int signo, libxl_kill_scope scope)
 void xl_send_asked(struct xl_child *child, int signo)
 {
     xl_account_wide();
-    if (child != NULL && child->account != NULL && reaches(child))
-        xl_account_sent(child->account, signo, 0);
+    if (child != NULL && child->more->account != NULL && reaches(child))
+        xl_account_sent(child->more->account, signo, 0);
 }
 
 void xl_send_done(struct xl_child *child, int asked, int signo, int rc)
 {
-    if (child == NULL || child->account == NULL)
+    if (child == NULL || child->more->account == NULL)
         return;
     if (rc != 0 || signo != asked)
-        xl_account_not_sent(child->account, asked);
+        xl_account_not_sent(child->more->account, asked);
     if (rc == 0)
-        xl_account_sent(child->account, signo, reaches(child));
+        xl_account_sent(child->more->account, signo, reaches(child));
 }
 
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
-    if (scope == XL_KILL_KEPT && child->kin == NULL)
+    if (scope == XL_KILL_KEPT && child->more->kin == NULL)
         scope = LIBXL_KILL_GROUP; /* its family was let go of */
     if (out_of_scope(child, scope))
         return ERROR_INVAL;
@@ -198,8 +198,8 @@ int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
         return send_early(child, signo);
     if (scope != LIBXL_KILL_PROCESS)
         xl_account_wide();
-    return child->account != NULL ? send_noted(child, signo, scope)
-                                  : send_now(child, signo, scope);
+    return child->more->account != NULL ? send_noted(child, signo, scope)
+                                        : send_now(child, signo, scope);
 }
 
 libxl_kill_scope xl_send_goes_with(struct xl_child *child,
