@@ -49,6 +49,7 @@
     X(pidfd_send_signal, EPERM)                                                \
     X(pidfd_exit_info, ENOTTY)                                                 \
     X(kill, EPERM)                                                             \
+    X(setpgid, ENOSYS)                                                         \
     X(pthread_create, EAGAIN)
 
 enum kind {
@@ -218,6 +219,7 @@ TRY(int, pidfd_send_signal, (int pidfd, int signo, unsigned flags),
     (pidfd, signo, flags))
 TRY(int, pidfd_exit_info, (int pidfd, struct xl_exit_info *info), (pidfd, info))
 TRY(int, kill, (pid_t pid, int signo), (pid, signo))
+TRY(int, setpgid, (pid_t pid, pid_t group), (pid, group))
 
 static void install(void)
 {

@@ -421,20 +421,19 @@ static void catch_up(libxl_ctx *ctx, struct xl_spawn *spawn)
     }
 }
 
-/* The child is not its program yet, for all we know; or it is, and that is to
- * be told. */
+/* The child is not its program yet, for all we know. */
 static void hand_over(libxl_ctx *ctx, struct xl_spawn *spawn)
 {
-    struct xl_setting_up *flight = &spawn->pending->setting_up;
+    spawn->child->setting_up = &spawn->pending->setting_up;
+    spawn->pending = NULL;
+    xl_flights_add(ctx, spawn->child);
+}
 
-    if (spawn->start->unsettled) {
-        spawn->child->setting_up = flight;
-        spawn->pending = NULL;
-        xl_flights_add(ctx, spawn->child);
-        return;
-    }
-    xl_flights_tell(ctx, spawn->child, flight->started);
-    flight->started = NULL;
+/* It has left our memory; but one that is killed on its way does that, too, and
+ * whoever is to be told of a start is told the truth. */
+static int wants_proof(const struct xl_spawn *spawn)
+{
+    return spawn->pending != NULL && spawn->pending->setting_up.started != NULL;
 }
 
 /* Only what cannot fail. rc: what the start has come to. */
@@ -445,6 +444,8 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
     struct xl_child *child = spawn->child;
     int saved = errno;
 
+    if (rc == 0 && wants_proof(spawn))
+        start->unsettled = 1;
     if (!start->unsettled)
         give_stack(ctx, request->stack);
     count(ctx, spawn, -1);
@@ -475,7 +476,7 @@ static void after_start(libxl_ctx *ctx, struct xl_spawn *spawn, int rc)
         xl_exit_watch(ctx, child, 0);
     else
         xl_exit_watch_new(ctx, child);
-    if (spawn->pending != NULL)
+    if (start->unsettled)
         hand_over(ctx, spawn);
     if (child->let_go)
         xl_reaper_thread_mind(ctx);

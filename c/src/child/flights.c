@@ -11,6 +11,7 @@
 
 #include "child/wait_one.h"
 #include "ctx/events.h"
+#include "kernel/procstat.h"
 
 /* A program is usually executed within a fifth of a millisecond; the longer one
  * has taken, the less it matters when that is noticed. */
@@ -58,11 +59,8 @@ void xl_flights_add(libxl_ctx *ctx, struct xl_child *child)
         xl_timer_arm(&ctx->timers, &ctx->flights_look, due);
 }
 
-void xl_flights_tell(libxl_ctx *ctx, struct xl_child *child,
-                     struct xl_box *started)
+static void tell(libxl_ctx *ctx, struct xl_child *child, struct xl_box *started)
 {
-    if (started == NULL)
-        return;
     started->event.type = LIBXL_EVENT_TYPE_CHILDPROC_STARTED;
     started->event.for_user = child->box.event.for_user;
     started->event.u.childproc_started.id = child->id;
@@ -70,12 +68,20 @@ void xl_flights_tell(libxl_ctx *ctx, struct xl_child *child,
     xl_event_occurred(ctx, started, xl_child_strand(child), 0);
 }
 
-/* One that was killed on its way has left our memory, too: its end says all. */
 static int lives(struct xl_child *child)
 {
     siginfo_t info;
 
     return xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL) == 0;
+}
+
+/* One that was killed on its way has left our memory, too: that is not told as
+ * a start, nor has it a time; its end, which comes, says all. */
+static int may_never_run(struct xl_child *child,
+                         const struct xl_setting_up *flight)
+{
+    return (is_awaited(flight) || child->more->account != NULL) &&
+           xl_procstat_executed(child->pid) == 0;
 }
 
 int xl_flights_settle(libxl_ctx *ctx, struct xl_child *child)
@@ -87,12 +93,16 @@ int xl_flights_settle(libxl_ctx *ctx, struct xl_child *child)
         return 0;
     if (!flight->settled(flight))
         return 1;
-    xl_list_remove(&flight->link);
-    if (flight->failed(flight, &failure))
+    if (flight->failed(flight, &failure)) {
+        xl_list_remove(&flight->link);
         return 0;
+    }
+    if (may_never_run(child, flight))
+        return 1;
+    xl_list_remove(&flight->link);
     xl_account_exec(child->more->account);
     if (flight->started != NULL && lives(child)) {
-        xl_flights_tell(ctx, child, flight->started);
+        tell(ctx, child, flight->started);
         flight->started = NULL;
     }
     child->setting_up = NULL;

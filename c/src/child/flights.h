@@ -28,9 +28,5 @@ int xl_flights_look(libxl_ctx *ctx, int max);
 void xl_flights_due(libxl_ctx *ctx, struct xl_timer *timer);
 /* When a start that is to be told of is first looked at. */
 int64_t xl_flights_first_look(void);
-/* It has become its program: by the event that was prepared for that; NULL:
- * nobody wants to know. */
-void xl_flights_tell(libxl_ctx *ctx, struct xl_child *child,
-                     struct xl_box *started);
 
 #endif

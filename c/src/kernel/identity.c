@@ -6,56 +6,20 @@
 #include "kernel/identity.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "kernel/procstat.h"
 #include "kernel/sys.h"
+
+#define FIELD_START_TIME 22
 
 #define PIDFS_MAGIC 0x50494446
 #define IS_INODE (UINT64_C(1) << 63) /* else the mark is a start time */
 
-/* The 22nd field; the second is in parentheses and may contain anything. */
-static int parse_start_time(const char *stat, uint64_t *ret_ticks)
-{
-    const char *at = strrchr(stat, ')');
-    int field;
-
-    if (at == NULL)
-        return -1;
-    for (field = 2; field < 22; field++) {
-        at = strchr(at + 1, ' ');
-        if (at == NULL)
-            return -1;
-    }
-    *ret_ticks = strtoull(at + 1, NULL, 10);
-    return 0;
-}
-
 int xl_identity_start_time(pid_t pid, uint64_t *ret_ticks)
 {
-    char path[32];
-    char stat[512]; /* comm has 15 characters, the numbers before it 20 */
-    ssize_t n;
-    int saved;
-    int fd;
-
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    n = xl_sys.read(fd, stat, sizeof stat - 1);
-    saved = n == 0 ? ESRCH : errno;
-    xl_close(fd);
-    errno = saved;
-    if (n <= 0)
-        return -1;
-    stat[n] = '\0';
-    errno = EPROTO;
-    return parse_start_time(stat, ret_ticks);
+    return xl_procstat_field(pid, FIELD_START_TIME, ret_ticks);
 }
 
 /* The inode of a pidfd, where it is the process's alone; else 0. */

@@ -213,6 +213,7 @@ struct xl_sys xl_sys = {
     .pidfd_send_signal = real_pidfd_send_signal,
     .pidfd_exit_info = real_pidfd_exit_info,
     .kill = kill,
+    .setpgid = setpgid,
     .pthread_create = pthread_create,
     .clock_gettime = clock_gettime,
 };

@@ -89,6 +89,7 @@ struct xl_sys {
     int (*pidfd_send_signal)(int pidfd, int signo, unsigned flags);
     int (*pidfd_exit_info)(int pidfd, struct xl_exit_info *ret_info);
     int (*kill)(pid_t pid, int signo);
+    int (*setpgid)(pid_t pid, pid_t group);
     int (*pthread_create)(pthread_t *ret_thread, const pthread_attr_t *attr,
                           void *(*fn)(void *), void *arg);
     /* cannot fail, but a simulated kernel has a time of its own */
