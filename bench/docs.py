@@ -59,7 +59,9 @@ def in_words(text, rows, results):
                               results, row))))
                       + (f", {int(m[1]):,}" if m[1] else "") + " |",
                       text, flags=re.M)
-    return text
+    head, _, *lines = [[cell.strip() for cell in line.strip("| ").split(" | ")]
+                       for line in text.strip().splitlines()]
+    return report.table(head, lines)
 
 
 def c_blocks(data):

@@ -678,11 +678,11 @@ class Context(_libxl.Ctx):
             own = weakref.ref(self)
 
             def convert(item):
-                made = [item]
-                if own()._pass_on(made):
+                context = own()
+                if item[1] >= MARK and context._pass_on([item]):
                     return
-                made.clear()
-                own()._event(item, made)
+                made = []
+                context._event(item, made)
                 event_occurs(made[0])
         self._register_callbacks(mask, convert, disaster)
 
