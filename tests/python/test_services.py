@@ -8,7 +8,6 @@ import fcntl
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -500,52 +499,6 @@ def test_b3_b10_what_was_not_heard_is_told_again(services):
 
 class Interrupted(Exception):
     pass
-
-
-ALARMS = """if True:
-    import random, signal, sys
-    from xlchild.services import Backoff, Services
-    folder, child = sys.argv[1:]
-
-    class Interrupted(BaseException):
-        pass
-
-    def handler(*_):
-        raise Interrupted
-
-    started, ended, raised, chance = [], [], 0, random.Random(10)
-    signal.signal(signal.SIGALRM, handler)
-    with Services(folder, on_close="stop") as services:
-        services.add("job", [child, "exit", "4"], restart="always",
-                     backoff=Backoff(first=0, restarts=10 ** 6))
-        services.start("job")
-        while len(ended) < 60:
-            events = []
-            try:
-                # now and then long enough for a turn, however slow
-                signal.setitimer(signal.ITIMER_REAL,
-                                 0.0007 * 2 ** chance.randrange(8))
-                events = services.poll(1)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            except Interrupted:
-                raised += 1
-            started += [e.run for e in events if e.kind == "started"]
-            ended += [e.run for e in events if e.kind == "ended"]
-            assert {str(e.end) for e in events if e.end} <= {"exit 4"}
-        signal.setitimer(signal.ITIMER_REAL, 0)
-    assert raised > 0
-    assert len(set(ended)) == len(ended)
-    assert started[:len(ended)] == ended
-"""
-
-
-def test_b10_a_handler_that_raises_loses_no_end(tmp_path):
-    """B10 Each run that was started has one end. In a process of its own:
-    with other threads beside, the signal would be theirs."""
-    done = subprocess.run(
-        [sys.executable, "-c", ALARMS, str(tmp_path / "state"), CHILD],
-        stderr=subprocess.PIPE, timeout=60)
-    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_the_keeper_s_socket_is_the_user_s(services, tmp_path):

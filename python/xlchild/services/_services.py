@@ -14,6 +14,7 @@ from ._journal import Journal, Record
 from ._keeping import Keeping
 from ._member import Member
 from ._turn import Turns
+from ._undisturbed import Undisturbed
 from ._words import State, wrong
 
 __all__ = ["Services"]
@@ -38,7 +39,11 @@ class Services:
     it is lost, and why.
 
     Nothing happens by itself: poll(), and what waits, see to the services. Use
-    it from one thread at a time. In a child of fork it is the parent's.
+    it from one thread at a time. In a child of fork it is the parent's. An
+    exception of a signal handler (KeyboardInterrupt) may come out of any call:
+    what was asked for is done then as a whole or not at all, and what happened
+    is told by the next poll(). The main thread of a program with other threads
+    has that done by a thread made for it.
 
     >>> import tempfile, xlchild.services
     >>> folder = tempfile.TemporaryDirectory()
@@ -59,33 +64,39 @@ class Services:
 
     def __init__(self, folder, *, on_close="leave"):
         self._closed = True
+        self._parts = []  # open, in this order
         if on_close not in ("leave", "stop"):
             raise wrong("Services", "on_close", "'leave' or 'stop'")
         self._on_close = on_close
         self._pid = os.getpid()
         self._quit = False
-        opened = []
+        self._undisturbed = Undisturbed()
         try:
-            self._journal = Journal(folder)
-            opened.append(self._journal)
-            self._context = Context()
-            opened.append(self._context)
-            self._keeping = Keeping(self._journal.folder, self._context)
-            opened.append(self._keeping)
-            self._turns = Turns(self._context, self._journal, self._keeping)
-            opened.append(self._turns)
-            self._wake_r, self._wake_w = socket.socketpair()
-            opened += [self._wake_r, self._wake_w]
-            self._wake_r.setblocking(False)
-            self._wake_w.setblocking(False)
-            self._turns.watch_fd(self._wake_r.fileno())
-            self._turns.watch_keeper()
-            self._take_over()
+            self._undisturbed.do(self._open, folder)
+            self._closed = False
         except BaseException:
-            for part in reversed(opened):
-                part.close()
+            self._undisturbed.finish(telling=False)
+            self._undisturbed.do(self._release)
             raise
-        self._closed = False
+
+    def _open(self, folder):
+        opened = self._parts.append
+        self._journal = Journal(folder)
+        opened(self._journal)
+        self._context = Context()
+        opened(self._context)
+        self._keeping = Keeping(self._journal.folder, self._context)
+        opened(self._keeping)
+        self._turns = Turns(self._undisturbed, self._context, self._journal,
+                            self._keeping)
+        opened(self._turns)
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._parts += [self._wake_r, self._wake_w]
+        self._wake_r.setblocking(False)
+        self._wake_w.setblocking(False)
+        self._turns.watch_fd(self._wake_r.fileno())
+        self._turns.watch_keeper()
+        self._take_over()
 
     def _take_over(self):
         turns = self._turns
@@ -135,24 +146,24 @@ class Services:
             return
         try:
             if self._pid == os.getpid():
-                if told:
-                    self._turns.settle_told()
+                if told and self._turns.has_handed():
+                    self._do(self._turns.settle_told)
                 if self._on_close == "stop":
                     self._stop_all()
-                self._turns.now()
+                self._do(self._turns.now)
         finally:
-            self._closed = True
-            self._release()
+            self._undisturbed.finish(telling=False)
+            self._undisturbed.do(self._release)
 
     def _release(self):
-        for part in (self._turns, self._context, self._keeping,
-                     self._wake_r, self._wake_w, self._journal):
-            part.close()
+        self._closed = True
+        while self._parts:
+            self._parts.pop().close()
 
     def __del__(self, _warn=warnings.warn):
         if not getattr(self, "_closed", True):
             _warn("unclosed %r" % self, ResourceWarning, source=self)
-            self._closed = True
+        if getattr(self, "_parts", None):
             self._release()
 
     def __repr__(self):
@@ -160,11 +171,18 @@ class Services:
             return "<Services (closed)>"
         return "<Services %s>" % self._journal.folder.path
 
-    def _usable(self):
+    def _here(self):
         if self._closed:
             raise ValueError("the Services is closed")
         if self._pid != os.getpid():
             raise ValueError("the Services is the parent process's")
+
+    def _usable(self):
+        self._here()
+        self._undisturbed.finish()
+
+    def _do(self, work, *arguments):
+        self._undisturbed.do(work, *arguments)
 
     # ---- describing services ----
 
@@ -212,6 +230,9 @@ class Services:
         member = self._turns.members.get(name)
         if member is not None and member.machine is not None:
             raise BusyError("add: there is a service %r already" % name)
+        self._do(self._add, name, member, service, machine)
+
+    def _add(self, name, member, service, machine):
         if member is None:
             record = self._journal.records.setdefault(name, Record())
             member = self._turns.members[name] = Member(name, record)
@@ -231,9 +252,12 @@ class Services:
         []
         """
         member = self._member(name)
+        self._do(self._leave, member)
+        self._wait_for([member])
+
+    def _leave(self, member):
         member.leaving = True
-        self.stop(name)
-        self._turns.now()
+        self._turns.ask(member, member.machine.stop)
 
     def names(self):
         """Those of the services that were added."""
@@ -258,8 +282,7 @@ class Services:
         Returns when there is a process, or an event says why there is none.
         """
         member = self._member(name)
-        self._turns.do(member, member.machine.start())
-        self._turns.now()
+        self._do(self._turns.ask, member, member.machine.start)
 
     def stop(self, name, *, wait=True):
         """End a service by its policy, and do not start it again.
@@ -277,9 +300,12 @@ class Services:
         signal SIGINT
         """
         member = self._member(name)
-        self._turns.do(member, member.machine.stop())
-        self._turns.now()
-        while wait and member.lives:
+        self._do(self._turns.ask, member, member.machine.stop)
+        if wait:
+            self._wait_for([member])
+
+    def _wait_for(self, members):
+        while any(member.lives for member in members):
             self._turns.turn(None)
 
     def restart(self, name):
@@ -300,13 +326,15 @@ class Services:
         self.start(name)
 
     def _stop_all(self):
-        for member in self._turns.members.values():
-            if member.machine is not None:
-                self._turns.do(member, member.machine.stop())
+        members = [member for member in self._turns.members.values()
+                   if member.machine is not None]
+        self._do(self._ask_to_stop, members)
+        self._wait_for(members)
+
+    def _ask_to_stop(self, members):
+        for member in members:
+            self._turns.do(member, member.machine.stop())
         self._turns.now()
-        while any(member.lives for member in self._turns.members.values()
-                  if member.machine is not None):
-            self._turns.turn(None)
 
     # ---- what there is ----
 
@@ -377,10 +405,12 @@ class Services:
     def stop_left(self):
         """End those, by SIGTERM and, 5 s later, SIGKILL to their groups."""
         left = [self._turns.members[name] for name in self.left()]
-        for member in left:
+        self._do(self._terminate, left)
+        self._wait_for(left)
+
+    def _terminate(self, members):
+        for member in members:
             self._turns.terminate(member, *_STOP_LEFT)
-        while any(member.process is not None for member in left):
-            self._turns.turn(None)
 
     @property
     def kept_by(self):
@@ -404,19 +434,34 @@ class Services:
 
         With the next call, those that this one returned count as told.
         """
+        events = []
+        try:
+            self._take(events, timeout)
+            return events
+        except BaseException:
+            self._put_back(events)
+            raise
+
+    def _take(self, into, timeout):
         self._usable()
         until = None if timeout is None else time.monotonic() + timeout
-        self._turns.settle_told()
+        if self._turns.has_handed():
+            self._do(self._turns.settle_told)
         waits = 0.0
         while True:
             self._turns.turn(waits)
             self._hear()
-            taken = self._turns.take()
-            if taken or self._quit:
-                return taken
+            if self._turns.has_events() or self._quit:
+                break
             waits = None if until is None else until - time.monotonic()
             if waits is not None and waits <= 0:
-                return taken
+                break
+        self._turns.take(into)
+
+    def _put_back(self, events):
+        if events:
+            self._undisturbed.finish(telling=False)
+            self._do(self._turns.put_back, events)
 
     def _hear(self):
         try:
@@ -427,7 +472,7 @@ class Services:
     def quit(self):
         """Have run_forever() and stream() return, and a poll() that waits: from
         a signal handler, or another thread."""
-        self._usable()
+        self._here()
         self._quit = True
         try:
             self._wake_w.send(b"q")
@@ -451,14 +496,15 @@ class Services:
         exit 2
         """
         while True:
-            events = self.poll(None)
+            events = []
             try:
+                self._take(events, None)
                 while events:
                     if on_event is not None:
                         on_event(events[0])
                     del events[0]
             finally:
-                self._turns.put_back(events)
+                self._put_back(events)
             if self._quit:
                 self._quit = False
                 return
@@ -506,14 +552,15 @@ class Services:
         """
         from ._stream import readable
         while True:
-            events = self.poll()
+            events = []
             try:
+                self._take(events, 0)
                 while events:
                     event = events[0]
                     del events[0]
                     yield event
             finally:
-                self._turns.put_back(events)
+                self._put_back(events)
             if self._quit:
                 self._quit = False
                 return

@@ -9,11 +9,12 @@ Called by _services.py, whose poll() is the only way in. In this order:
 An end is in the state file before it is told, and goes from there when the
 events that told it have been taken and poll() is called again. Once it is
 there, nobody needs the pidfd any more.
+
+Whatever changes something here is called by Undisturbed.do (_undisturbed.py),
+but for take().
 """
 import os
 import select
-import signal
-import threading
 import time
 
 from .._enums import KillScope
@@ -29,44 +30,18 @@ _LOOK = 0.02  # so often for a file, or a line in a log, in seconds
 _LOOK_AT_REST = 0.005
 _LOOK_AT_GATE = 0.25  # its end may be in somebody else's fork, too
 _PATIENCE_WITH_REST = 5.0
-_SIGNALS = {getattr(signal, name) for name in (
-    "SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR1", "SIGUSR2",
-    "SIGCHLD", "SIGCONT", "SIGVTALRM", "SIGPROF", "SIGWINCH", "SIGIO")}
-
-
-class _Undisturbed:
-    """No Python signal handler runs in between, where that can be seen to: an
-    exception of one would fall between the kernel's word and ours. It cannot
-    be where there is another thread, which takes the signal instead: its
-    handler runs here all the same."""
-
-    def __enter__(self):
-        self._before = None
-        if threading.current_thread() is not threading.main_thread():
-            return
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
-        try:
-            signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        except BaseException:  # of a handler, when all were blocked already
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            raise
-        self._before = before
-
-    def __exit__(self, *_):
-        if self._before is not None:
-            signal.pthread_sigmask(signal.SIG_SETMASK, self._before)
 
 
 class Turns:
     """The parts of one Services, and what is done with them."""
 
-    def __init__(self, context, journal, keeping):
+    def __init__(self, undisturbed, context, journal, keeping):
+        self._undisturbed = undisturbed
         self.context = context
         self.journal = journal
         self.keeping = keeping
         self.members = {}
-        self.queue = []  # events that were not taken yet
-        self._handed = []  # ends that were taken
+        self._state = [], []  # ends that were taken; events that were not
         self._dirty = False
         self._life = "%x-%x" % (int(time.time() * 1e6), os.getpid())
         self._runs = 0
@@ -125,7 +100,7 @@ class Turns:
             more.setdefault("name", member.name)
             more.setdefault("run", member.record.run or "")
             more.setdefault("pid", member.record.pid or None)
-        self.queue.append(Event(kind, **more))
+        self._state[1].append(Event(kind, **more))
 
     def do(self, member, answers):
         """What a machine answers: told at once, or done in this turn."""
@@ -151,43 +126,56 @@ class Turns:
             timeout = due if timeout is None else min(timeout, due)
         ready = {fd for fd, _ in
                  self._waits.poll(-1 if timeout is None else timeout)}
-        with _Undisturbed():
-            self._see(ready, time.monotonic())
+        self._undisturbed.do(self._see_to, ready)
+
+    def _see_to(self, ready):
+        self._see(ready, time.monotonic())
+
+    def has_events(self):
+        """To be taken."""
+        return bool(self._state[1])
+
+    def has_handed(self):
+        """Ends have been taken since settle_told()."""
+        return bool(self._state[0])
 
     def settle_told(self):
         """Ends that were taken are told for good."""
-        handed = self._handed
-        if handed:
-            told = {id(end) for end in handed}
-            with _Undisturbed():
-                self.journal.untold = [end for end in self.journal.untold
-                                       if id(end) not in told]
-                self._handed = []
-                self._dirty = True
-                self._settle()
+        handed, queue = self._state
+        told = {id(end) for end in handed}
+        self.journal.untold = [end for end in self.journal.untold
+                               if id(end) not in told]
+        self._state = [], queue
+        self._dirty = True
+        self._settle()
 
-    def take(self):
-        """The events; what they tell counts as told from the next turn on."""
-        handed = self._handed + [event.end for event in self.queue
-                                 if event.kind == "ended"]
-        taken = self.queue
-        # no call from here on: a signal handler that raises would come in
-        # between
-        self._handed, self.queue = handed, []
-        return taken
+    def take(self, into):
+        """All events, to the end of a list; what they tell counts as told from
+        settle_told() on. Where an exception comes out of it, put_back(into)
+        makes it right."""
+        handed, queue = self._state
+        ends = [event.end for event in queue if event.kind == "ended"]
+        into.extend(queue)
+        self._state = handed + ends, []
 
     def put_back(self, events):
         """They were not heard after all."""
-        if events:
-            self._handed = [end for end in self._handed
-                            if all(end is not event.end for event in events)]
-            self.queue = events + self.queue
+        handed, queue = self._state
+        again = {id(event) for event in events}
+        ends = {id(event.end) for event in events}
+        self._state = (
+            [end for end in handed if id(end) not in ends],
+            events + [event for event in queue if id(event) not in again])
+
+    def ask(self, member, request):
+        """request, a method of its machine, and what it answers to it."""
+        self.do(member, request())
+        self.now()
 
     def now(self):
         """Do what is pending, without a look at what happened."""
-        with _Undisturbed():
-            self._act()
-            self._settle()
+        self._act()
+        self._settle()
 
     def _see(self, ready, now):
         self._see_keeper(ready)
