@@ -23,7 +23,9 @@ module type S = sig
       [Timed_out] when it lives on. With [~keep:true] whoever is left of the
       group that it leads, or of its cgroup, can be reached by {!kill} and
       {!terminate} after its end, until {!detach} (or the collector has the
-      handle); a descriptor, or its pid, is kept for that. *)
+      handle); a descriptor, or its pid, is kept for that. Before Linux 6.9 its
+      pid is kept for its group only where [Process_group] is the scope of its
+      command's policy. *)
 
   val wait_result : ?timeout:float -> ?keep:bool -> t -> (ended, error) result
   (** As {!wait}. *)

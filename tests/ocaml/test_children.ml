@@ -191,7 +191,9 @@ let left_behind () =
   with_context @@ fun ctx ->
   with_pipe @@ fun r w ->
   let leaves =
+    (* by that scope its number is kept where a pidfd does not name its group *)
     command ~search:false ~session:New_group
+      ~kill:(kill_policy ~scope:Process_group ())
       ~fds:(Fd_map.of_list [ (1, Fd w) ])
       child
       [ "grandchild-pause"; "exit"; "3" ]

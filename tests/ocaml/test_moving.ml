@@ -99,7 +99,9 @@ let not_there () =
   ends_with_code "absolute" 127 "/bin/nonesuch";
   ends_with_code "searched" 127 "nonesuch-of-nowhere";
   ends_with_code "in no folder" 127 "/nonesuch/program";
-  ends_with_code "empty" 127 "";
+  ends_with_code "empty" 127 ""
+
+let no_interpreter () =
   with_script ~mode:0o755 "#!/nonesuch/interpreter\n" @@ fun path ->
   ends_with_code "its interpreter" 127 path
 
@@ -450,7 +452,6 @@ let cases =
     case "C16 folder" folder;
     case "C16 environment" environment;
     case "C16 signals" signals;
-    case "C16 open files" files;
     case "C16 session" session;
     case "C16 no more descriptors" no_more_descriptors;
     case "outside the daemon's cgroup" outside;
@@ -462,8 +463,6 @@ let cases =
     case "stdout that is logged is not returned" not_returned;
     case "stderr is redirected only where that is logged" merged_only_there;
     case "long lines are logged whole" long_lines;
-    case "one logger for all" one_for_all;
-    case "nobody dies with the logger" killed_logger;
     case "lines go on while the daemon is away" restarted;
     case "C14 fork and go on" forked;
     case "C26 all descriptors closed" all_closed;
@@ -476,3 +475,15 @@ let cases =
     case "log files that are kept" log_files;
     case "C18 what is left in the background" background;
   ]
+  @ Support.not_under_valgrind ~why:"it keeps descriptors and limits of its own"
+      [ case "C16 open files" files ]
+  @ Support.not_under_valgrind ~why:"it ends a child whose exec fails late"
+      [
+        case "a program whose interpreter is not there: 127" no_interpreter;
+      ]
+  @ Support.not_under_valgrind
+      ~why:"/proc/self/exe is valgrind: the logger is a thread"
+      [
+        case "one logger for all" one_for_all;
+        case "nobody dies with the logger" killed_logger;
+      ]

@@ -81,7 +81,6 @@ let left mark =
       | _ -> false)
     (Array.to_list (Sys.readdir "/proc"))
 
-let under_valgrind = Sys.getenv_opt "XLCHILD_VALGRIND" <> None
 let last = ref 0
 
 let new_mark () =
@@ -154,7 +153,7 @@ let two_hundred ctx =
       let way = ways.(i mod Array.length ways) in
       Xlchild_lwt.run ctx ~family:Always (command stray [ way; mark ])
       >|= fun o -> check_bool "well" true (Outcome.is_success o))
-    (List.init (if under_valgrind then 20 else 200) Fun.id)
+    (List.init (if Valgrind.present then 20 else 200) Fun.id)
   >>= fun () ->
   nobody mark;
   turns 3 >|= fun () ->
@@ -573,17 +572,6 @@ let the_loop_is_given_up () =
   check_bool "registrations" true (registrations () = watched);
   same_fds before_all
 
-(* It knows no pidfds, and so no group is held. *)
-let not_under_valgrind cases =
-  if not under_valgrind then cases
-  else begin
-    List.iter
-      (fun (name, _, _) ->
-        Printf.printf "skipped - %s: it knows no pidfds\n%!" name)
-      cases;
-    []
-  end
-
 let cases case =
   [
     case "F3 in whatever way nobody is left" in_whatever_way;
@@ -598,7 +586,7 @@ let cases case =
     case "F1 a child that is dropped takes its family along" dropped;
     case "F2 B1 kept while somebody waits" kept_while_somebody_waits;
   ]
-  @ not_under_valgrind
+  @ Valgrind.without ~why:"it knows no pidfds, and so no group is held"
       [
         case "F3 the policies" policies;
         case "F2 a wait is cancelled and costs nothing" a_wait_costs_nothing;
