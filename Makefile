@@ -14,7 +14,7 @@ DESTDIR ?=
 .DEFAULT_GOAL := help
 .PHONY: help deps demo check check-all soak install uninstall clean lint format \
   check-house check-docs check-loops coverage-of-contract check-trixie \
-  reliability-page
+  check-systemd reliability-page
 
 -include c/build.mk tests/c/build.mk python/build.mk ocaml/build.mk
 -include bench/build.mk tests/programs/build.mk scripts/dist.mk
@@ -72,6 +72,11 @@ check-loops: lib python ocaml ## the loops of docs/loops are idle when all has e
 check-trixie: ## build and test in a Debian 13 chroot (as root; 10 minutes)
 	@scripts/deps chroot
 	@scripts/trixie
+
+check-systemd: ## services under the real systemd, in a new system (as root)
+	@scripts/deps chroot py-test
+	@$(MAKE) --no-print-directory python
+	@$(pytest) tests/systemd
 
 coverage-of-contract: ## write docs/contract-coverage.md
 	@$(PYTHON) scripts/contract_coverage.py --write

@@ -21,6 +21,10 @@ SOAK_SECONDS ?= 600
 ocaml: ## build the OCaml libraries and examples
 	@$(DUNE_BUILD) @install ./examples
 
+.PHONY: ocaml-life
+ocaml-life: # the daemon of tests/ocaml/life.ml alone
+	@$(DUNE_BUILD) ./test/life.exe @install
+
 check-ocaml: helpers ## run the OCaml tests
 	@$(DUNE_BUILD) @install ./examples $(DUNE_TESTS)
 	@PYTHON='$(PYTHON)' sh tests/ocaml/run.sh $(DUNE_OUT)
