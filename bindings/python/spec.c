@@ -178,8 +178,7 @@ static const char **environment(struct xlpy_arena *arena, PyObject *mapping)
         } else {
             name_size = PyBytes_GET_SIZE(name);
             value_size = PyBytes_GET_SIZE(value);
-            if (name_size == 0 ||
-                memchr(PyBytes_AS_STRING(name), '=', (size_t)name_size)) {
+            if (memchr(PyBytes_AS_STRING(name), '=', (size_t)name_size)) {
                 PyErr_SetString(PyExc_ValueError,
                                 "illegal environment variable name");
                 to = NULL;

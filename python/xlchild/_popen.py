@@ -5,7 +5,6 @@ cannot do (preexec_fn) is left to subprocess too. The ways themselves (Ways)
 are put into subprocess.Popen by _install.py; what they call their own is
 _xl_…, since a program's subclasses have names of their own.
 """
-import errno
 import os
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import types
 import warnings
 
 from . import _libxl, _starts
+from ._checks import LOOKED_UP, check, looked_up, passed
 from ._context import default_context
 from ._cooperative import pause, sleeper, stock_popen, waited
 from ._errors import (InvalidArgumentError, LostError, NotFoundError,
@@ -88,17 +88,10 @@ def argv_of(args, shell, executable):
     if shell:
         args = [executable or "/bin/sh", "-c"] + args
     if not args:
-        raise IndexError("args is empty: list index out of range")
+        if executable is None:
+            raise IndexError("args is empty: list index out of range")
+        args = [""]  # what the kernel makes of none
     return args
-
-
-def _no_program(program):
-    """What the search of an empty name comes to: a folder."""
-    found = errno.ENOENT
-    for folder in os.get_exec_path():
-        if os.path.isdir(folder):
-            found = errno.EACCES
-    return SpawnError("exec", found, program)
 
 
 def _add_environment(options, env, program):
@@ -287,8 +280,7 @@ class Ways:
         fds = [pair for pair in ((0, p2cread), (1, c2pwrite), (2, errwrite))
                if pair[1] != -1]
         if close_fds and pass_fds:
-            fds += [(int(number), int(number)) for number in pass_fds
-                    if number > 2]
+            fds += passed(pass_fds)
         if fds:
             options["fds"] = fds
         if self._xl_native is not None:
@@ -299,8 +291,7 @@ class Ways:
                 self._xl_context = default_context()
             if _dropped:
                 _let_dropped_linger()
-            if program in ("", b""):
-                raise _no_program(program)
+            check(program, cwd, fds)
             self._xl_start(args, options)
         except SpawnError as error:
             # the object that subprocess would name
@@ -603,6 +594,8 @@ class Popen(Ways, STOCK):
 
     def __init__(self, args, *rest, context=None, event=False, tag=0,
                  **options):
+        if not LOOKED_UP.isdisjoint(options):
+            options = looked_up(options)
         self._xl_context = context
         if not _OWN.isdisjoint(options):
             self._xl_native = _natives(options)

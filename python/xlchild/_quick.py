@@ -73,6 +73,8 @@ def try_run(popenargs, input, capture, timeout, options):
         return NOT_SIMPLE
     native = {"flags": _FLAGS}
     cwd, env = options.get("cwd"), options.get("env")
+    if cwd in ("", b""):
+        return NOT_SIMPLE
     if cwd is not None:
         native["cwd"] = cwd
     if env is not None:
@@ -143,7 +145,8 @@ def _encoding(options):
             return NOT_SIMPLE
         encoding = locale.getpreferredencoding(False)
     try:
-        codecs.lookup(encoding)
+        if not codecs.lookup(encoding)._is_text_encoding:
+            return NOT_SIMPLE
         codecs.lookup_error(errors or "strict")
     except (LookupError, TypeError):
         return NOT_SIMPLE

@@ -108,6 +108,29 @@ CALLS = {
     "cwd's zero": (["true"], {"cwd": "a\0b"}),
     "env's equals": (["true"], {"env": {"A=B": "1"}}),
     "env's number": (["true"], {"env": {"A": 1}}),
+    "no cwd at all": (["true"], {"cwd": ""}),
+    "no bytes of cwd": (["true"], {"cwd": b"", "stdout": PIPE}),
+    "env without a name": (["/usr/bin/env"], {"env": {"": "x"},
+                                              "stdout": PIPE}),
+    "no fd below": (["true"], {"stdout": -7}),
+    "no fd, captured": (["true"], {"stdout": PIPE, "stderr": -9}),
+    "stdin is stdout": (["true"], {"stdin": OUT}),
+    "stdout is stdout": (["true"], {"stdout": OUT}),
+    "fd that is closed": (["true"], {"stderr": 65000}),
+    "passed twice": (["true"], {"pass_fds": [0, 0, 2]}),
+    "passed below": (["true"], {"pass_fds": [-1]}),
+    "passed too far": (["true"], {"pass_fds": [1 << 40]}),
+    "passed, closed": (["true"], {"pass_fds": [65000]}),
+    "passed words": (["true"], {"pass_fds": ["x"]}),
+    "no arguments": ([], {"executable": "/bin/true"}),
+    "no user": (["true"], {"user": "no such user"}),
+    "no group": (["true"], {"group": "no such group"}),
+    "no groups": (["true"], {"extra_groups": [0, "no such group"]}),
+    "groups are a word": (["true"], {"extra_groups": "root"}),
+    "user below": (["true"], {"user": -5}),
+    "user of a kind": (["true"], {"user": 1.5}),
+    "group of a kind": (["true"], {"group": []}),
+    "no text encoding": (["true"], {"encoding": "hex", "stdout": PIPE}),
     "two inputs": (["true"], {"input": b"", "stdin": PIPE}),
     "two outputs": (["true"], {"capture_output": True, "stdout": NULL}),
     "no text": (["cat"], {"input": "text", "stdout": PIPE}),
@@ -120,7 +143,11 @@ CALLS = {
     "not an option": (["true"], {"nonexistent": 1}),
     "no fd": (["true"], {"stdout": 1000}),
 }
-OWN_WORDS = {"no fd": ("filename",)}  # it says which fd
+# it says which fd
+OWN_WORDS = dict.fromkeys(("no fd", "no fd below", "no fd, captured",
+                           "stdin is stdout", "stdout is stdout",
+                           "fd that is closed", "passed, closed"),
+                          ("filename",))
 
 
 def without_numbers(outcome):
@@ -146,6 +173,23 @@ def test_B4_run_is_the_same_in_both_ways(name, monkeypatch):
             stock[-1].pop(word), ours[-1].pop(word)
         ours, stock = ours[-1], stock[-1]
     assert ours == stock
+
+
+@pytest.mark.parametrize("name", [
+    "no user", "no group", "no groups", "groups are a word", "user below",
+    "user of a kind", "group of a kind", "no text encoding", "no encoding",
+    "no cwd at all", "passed words", "passed below", "passed, closed"])
+def test_B4_nothing_stays_open_of_what_cannot_be(name):
+    """subprocess's pipes do."""
+    args, options = CALLS[name]
+    options = dict(options, stdin=PIPE, stderr=PIPE)
+    with pytest.raises(Exception):
+        xlchild.run(args, **options)
+    before = os.listdir("/proc/self/fd")
+    for function in (xlchild.run, xlchild.call, xlchild.Popen):
+        with pytest.raises(Exception):
+            function(args, **options)
+    assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize("name", [
