@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "hostchild.h"
 #include "probe.h"
+#include "stranger.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -448,26 +449,6 @@ XT_TEST(only_what_is_marked_is_closed, "C26 C14")
 
 /* ---- numbers that are closed twice --------------------------------------- */
 
-static int pidfd_of(pid_t pid)
-{
-    int found = -1;
-
-    for (int fd = 3; fd < 256; fd++) {
-        char path[64], words[128];
-        FILE *info;
-        int its;
-
-        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-        info = fopen(path, "re");
-        while (info && fgets(words, sizeof(words), info))
-            if (sscanf(words, "Pid: %d", &its) == 1 && its == pid)
-                found = fd;
-        if (info)
-            fclose(info);
-    }
-    return found;
-}
-
 /* Two children, the first one's pidfd closed by a host that thinks the number
  * its own; the second is given it. As bash does with each pipeline. */
 static void closes_twice(libxl_sigchld_owner owner, int reaps)
@@ -482,7 +463,7 @@ static void closes_twice(libxl_sigchld_owner owner, int reaps)
     xt_pipe(low);
     id[0] = xh_spawn_held(ctx, XH_EXIT(47), &spec, NULL, &gate[0], &pid[0]);
     hole = XT_SYS(fcntl(0, F_DUPFD_CLOEXEC, 0)); /* its own end of the gate */
-    number = pidfd_of(pid[0]);
+    number = xf_pidfd_number(pid[0]);
     xt_close(&low[0]); /* for the second one's gate */
     xt_close(&low[1]);
     if (number >= 0)

@@ -1,12 +1,13 @@
 /* stranger.c - processes that somebody else started
  *
- * See stranger.h. Called by the adopt_ tests; builds on hostchild.c and
- * probe.c.
+ * See stranger.h. Called by the adopt_ tests and host_pidfds.c; builds on
+ * hostchild.c and probe.c.
  */
 #define _GNU_SOURCE
 #include "stranger.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,6 +32,26 @@ void xf_needs_pidfds(void)
 int xf_pidfd(pid_t pid)
 {
     return (int)XT_SYS(syscall(SYS_pidfd_open, pid, 0));
+}
+
+int xf_pidfd_number(pid_t pid)
+{
+    int found = -1;
+
+    for (int fd = 3; fd < 256; fd++) {
+        char path[64], words[128];
+        FILE *info;
+        int its;
+
+        snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+        info = fopen(path, "re");
+        while (info && fgets(words, sizeof(words), info))
+            if (sscanf(words, "Pid: %d", &its) == 1 && its == pid)
+                found = fd;
+        if (info)
+            fclose(info);
+    }
+    return found;
 }
 
 void xf_await_byte_or_end(int fd)

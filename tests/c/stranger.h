@@ -17,6 +17,8 @@ int xf_pidfds(void);
 void xf_needs_pidfds(void);
 /* A pidfd of the process; the caller closes it. */
 int xf_pidfd(pid_t pid);
+/* The highest number that a pidfd of it has here; -1: it has none. */
+int xf_pidfd_number(pid_t pid);
 
 /* A process whose parent is another one of ours: the parent waits for it when
  * reap_gate is closed, and ends then. */

@@ -402,11 +402,14 @@ void sim_begin(void)
 
 void sim_end(void)
 {
-    int (*waits)(int, id_t, siginfo_t *, int, struct rusage *) = xl_sys.waitid;
+    struct xl_sys simulated = xl_sys;
 
     sim_clock_end();
     xl_sys = real;
-    xl_sys.waitid = waits; /* for who still has simulated pidfds */
+    /* for who still has simulated pidfds */
+    xl_sys.waitid = simulated.waitid;
+    xl_sys.pidfd_exit_info = simulated.pidfd_exit_info;
+    xl_sys.open = simulated.open;
     for (int i = 0; i < sim.n; i++) {
         if (sim.process[i].ending >= 0)
             close(sim.process[i].ending);
@@ -418,4 +421,6 @@ void sim_end(void)
 void sim_gone(void)
 {
     xl_sys.waitid = real.waitid;
+    xl_sys.pidfd_exit_info = real.pidfd_exit_info;
+    xl_sys.open = real.open;
 }

@@ -479,7 +479,11 @@ LIBXL_API int libxl_childproc_wait(libxl_ctx *ctx, libxl_childproc_id id,
 
 /* libxl_childproc_kill - send a signal to a child, never to another process
  * Before:   id is a child of this ctx that has not been reported
- * Effects:  signals the process, or the group it leads, or its cgroup
+ * Effects:  signals the process, or the group it leads, or its cgroup. In a
+ *           host that has closed fds of ours it is looked first whether they
+ *           are ours still; who closes one in another thread, between that look
+ *           and the signal, and has a pidfd by that number at once, may see his
+ *           own process hit
  * Owns:     none     Calls: none
  * Threads:  any     Signals: no     Fork: no
  * Returns:  0

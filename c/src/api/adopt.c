@@ -74,6 +74,7 @@ struct named {
     int pidfd; /* our own; -1 */
     pid_t pid; /* 0: it has been reaped, and how is: */
     int status;
+    uint64_t mark; /* what it is known by if the host closes the pidfd */
 };
 
 /* What the kernel itself knows. 0 and n->pid or n->status, or ERROR_*. */
@@ -94,40 +95,25 @@ static int ask_kernel(struct named *n, int otherwise)
 /* Which process our pidfd stands for. */
 static int look_at_pidfd(struct named *n)
 {
-    char path[64];
-    char info[1024];
-    const char *at;
-    long pid;
-    ssize_t length;
+    pid_t pid;
     int saved;
     int rc;
-    int fd;
 
-    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", n->pidfd);
-    fd = xl_sys.open(path, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0) {
+    if (xl_identity_fdinfo_pid(n->pidfd, &pid) != 0) {
         saved = errno;
-        rc = saved == ENOENT || saved == EACCES ? ask_kernel(n, ERROR_SYSTEM)
-                                                : ERROR_SYSTEM;
+        rc = ERROR_SYSTEM;
+        if (saved == EINVAL)
+            rc = ERROR_INVAL; /* no pidfd */
+        else if (saved == ENOENT || saved == EACCES)
+            rc = ask_kernel(n, ERROR_SYSTEM);
         errno = saved;
         return rc;
     }
-    length = xl_sys.read(fd, info, sizeof info - 1);
-    saved = errno;
-    xl_close(fd);
-    errno = saved;
-    if (length < 0)
-        return ERROR_SYSTEM;
-    info[length] = '\0';
-    at = strstr(info, "\nPid:");
-    if (at == NULL)
-        return ERROR_INVAL; /* no pidfd */
-    pid = strtol(at + 5, NULL, 10);
     if (pid < 0) /* it has been reaped */
         return ask_kernel(n, ERROR_NOTFOUND);
-    if (bad_pid((pid_t)pid))
+    if (bad_pid(pid))
         return ERROR_INVAL; /* 0: of another pid namespace */
-    n->pid = (pid_t)pid;
+    n->pid = pid;
     return 0;
 }
 
@@ -150,11 +136,20 @@ static int find(pid_t pid, uint64_t start_ticks, int pidfd, struct named *n)
         return errno == ESRCH || errno == EINVAL ? ERROR_NOTFOUND
                                                  : ERROR_SYSTEM;
     }
-    if (pidfd >= 0)
-        return look_at_pidfd(n);
-    n->pid = pid;
-    rc = start_time(pid, &ticks);
-    return rc == 0 && ticks != start_ticks ? ERROR_NOTFOUND : rc;
+    if (pidfd >= 0) {
+        rc = look_at_pidfd(n);
+    } else {
+        n->pid = pid;
+        rc = start_time(pid, &ticks);
+        if (rc == 0 && ticks != start_ticks)
+            rc = ERROR_NOTFOUND;
+    }
+    if (rc == 0 && n->pid > 0) {
+        saved = errno;
+        n->mark = xl_identity_mark(n->pid, n->pidfd);
+        errno = saved;
+    }
+    return rc;
 }
 
 static int is_our_child(int pidfd)
@@ -195,6 +190,7 @@ static int adopt(libxl_ctx *ctx, const struct named *n, int shared,
         return 0;
     }
     child->leads_group = getpgid(n->pid) == n->pid;
+    child->reg.mark = n->mark;
     if (xl_registry_insert(&child->reg, n->pid, n->pidfd) != 0) {
         xl_registry_unreserve();
         xl_child_discard(ctx, child);
@@ -218,7 +214,7 @@ int libxl_childproc_adopt(libxl_ctx *ctx, pid_t pid, uint64_t start_ticks,
                           int pidfd, const libxl_childproc_report *report,
                           libxl_childproc_id *ret_id)
 {
-    struct named n = {-1, 0, 0};
+    struct named n = {-1, 0, 0, 0};
     libxl_childproc_id id = 0;
     int saved;
     int rc;

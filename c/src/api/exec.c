@@ -214,7 +214,7 @@ int libxl_childproc_exec(libxl_ctx *ctx, const libxl_childproc_spec *spec,
     int saved = 0;
     int rc;
 
-    rc = xl_enter_to_exec(ctx);
+    rc = xl_enter_surely(ctx);
     if (rc != 0) {
         (void)prepare_failed(&failure, LIBXL_STAGE_ARGUMENT, 0, "ctx");
         goto out;

@@ -116,7 +116,7 @@ int libxl_childproc_kill(libxl_ctx *ctx, libxl_childproc_id id, int signo,
 
     if (bad_signal(signo) || bad_scope(scope))
         return ERROR_INVAL;
-    rc = xl_enter(ctx);
+    rc = xl_enter_surely(ctx);
     if (rc != 0)
         return rc;
     child = reachable(ctx, id, scope);
@@ -184,7 +184,7 @@ int libxl_childproc_terminate(libxl_ctx *ctx, libxl_childproc_id id,
     if (policy != NULL && (bad_signal(policy->first_signal) ||
                            bad_scope(policy->scope) || policy->grace_ms < 0))
         return ERROR_INVAL;
-    rc = xl_enter(ctx);
+    rc = xl_enter_surely(ctx);
     if (rc != 0)
         return rc;
     child = to_terminate(ctx, id, policy);

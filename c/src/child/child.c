@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+#include "kernel/identity.h"
 #include "kernel/own.h"
 #include "ctx/defer.h"
 #include "ctx/events.h"
@@ -451,6 +452,8 @@ static void keep_remains(libxl_ctx *ctx, struct xl_child *child)
         close_pidfd(ctx, child);
     } else if (child->pidfd >= 0) {
         keep_fd(ctx, child);
+        if (child->leads_group) /* reaped, it has no number to compare */
+            xl_numbers_mark(&child->reg, xl_identity_of_pidfd(child->pidfd));
         /* it would go on telling what we know */
         (void)xl_sys.epoll_ctl(ctx->pump.epfd, EPOLL_CTL_DEL, child->pidfd,
                                NULL);

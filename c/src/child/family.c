@@ -16,10 +16,13 @@
 #include "child/exit_watch.h"
 #include "child/group_scan.h"
 #include "child/send.h"
+#include "child/wait_one.h"
 #include "ctx/defer.h"
 #include "ctx/events.h"
 #include "ctx/waiters.h"
 #include "kernel/facility.h"
+#include "kernel/identity.h"
+#include "kernel/numbers.h"
 #include "kernel/own.h"
 #include "kernel/stop_point.h"
 
@@ -105,14 +108,26 @@ void xl_family_answer(libxl_ctx *ctx, struct xl_family *family, int rc)
 
 /* ---- emptiness ---------------------------------------------------------- */
 
-static int group_fd(const struct xl_family *family)
+/* -1 also where the host has closed it: a group of another's may be named by
+ * that number now. */
+static int group_fd(struct xl_family *family)
 {
-    return family->child != NULL ? family->child->pidfd : family->pidfd;
+    if (family->child != NULL) {
+        xl_wait_prove_pidfd(family->child);
+        return family->child->pidfd;
+    }
+    if (family->pidfd >= 0 && !xl_identity_pidfd_is(family->pidfd, family->pid,
+                                                    family->pidfd_mark)) {
+        xl_own_disturbed();
+        xl_own_forget(family->pidfd);
+        family->pidfd = -1;
+    }
+    return family->pidfd;
 }
 
 /* Is there such a group, of whoever? 1, 0 or ERROR_NI. While there is, its
  * number is nobody else's: zombies count, and so does an unreaped leader. */
-static int group_exists(const struct xl_family *family)
+static int group_exists(struct xl_family *family)
 {
     int fd = group_fd(family);
 
@@ -127,7 +142,7 @@ static int group_exists(const struct xl_family *family)
     return errno == EINVAL || errno == ENOSYS ? ERROR_NI : 1;
 }
 
-static int group_is_empty(const struct xl_family *family)
+static int group_is_empty(struct xl_family *family)
 {
     int exists = group_exists(family);
 
@@ -149,7 +164,7 @@ static void keeper_is_gone(libxl_ctx *ctx, struct xl_family *family)
         (void)xl_family_send(family, SIGKILL);
 }
 
-static int look(const struct xl_family *family)
+static int look(struct xl_family *family)
 {
     if (!family->expects || family->empty)
         return 1;
@@ -327,14 +342,17 @@ void xl_family_accounts_for(struct xl_family *family)
         (void)xl_account_reason(family->child->more->account, before);
 }
 
-static int group_send(const struct xl_family *family, int signo)
+static int group_send(struct xl_family *family, int signo)
 {
+    int fd;
+
     if (family->child != NULL)
         return xl_send(family->child, signo, LIBXL_KILL_GROUP);
-    if (family->pidfd < 0)
+    fd = group_fd(family);
+    if (fd < 0)
         return ERROR_NI;
     xl_account_wide();
-    if (xl_sys.pidfd_send_signal(family->pidfd, signo,
+    if (xl_sys.pidfd_send_signal(fd, signo,
                                  XL_PIDFD_SIGNAL_PROCESS_GROUP) == 0)
         return 0;
     if (errno == ESRCH)
@@ -463,6 +481,7 @@ static int child_goes(struct xl_kin *kin, int pidfd)
     if (family->hold == LIBXL_HOLD_CGROUP || family->empty || pidfd < 0)
         return 0;
     family->pidfd = pidfd;
+    family->pidfd_mark = xl_identity_of_pidfd(pidfd);
     return 1;
 }
 
@@ -536,8 +555,11 @@ void xl_family_started(libxl_ctx *ctx, struct xl_child *child)
 
     family->started = 1;
     family->pid = child->pid;
-    if (family->hold == LIBXL_HOLD_KEEPER)
+    if (family->hold == LIBXL_HOLD_KEEPER) {
         (void)xl_family_watch(ctx, family); /* else it is looked at */
+        /* no child of ours, it has no number to go by */
+        xl_numbers_mark(&child->reg, xl_identity_of_pidfd(child->pidfd));
+    }
     /* by its number the rest can be reached before it is reaped, not later */
     if (family->hold == LIBXL_HOLD_GROUP &&
         family->end_when == LIBXL_FAMILY_ALWAYS && family->first_signal == 0)

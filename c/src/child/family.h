@@ -34,6 +34,7 @@ struct xl_family {
     int events_fd;            /* the same; -1 */
     struct xl_child *child;   /* for as long as it is known; NULL */
     int pidfd;                /* after that, for the group's sake; -1 */
+    uint64_t pidfd_mark;      /* see identity.h */
     pid_t pid;
     unsigned expects : 1; /* a child, or has had one */
     unsigned started : 1;

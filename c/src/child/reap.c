@@ -209,6 +209,28 @@ static const struct rusage *rusage_of(const struct xl_child *child,
                : NULL;
 }
 
+/* The host has closed its pidfd. Without a new one nobody tells of its end. */
+static void renew(libxl_ctx *ctx, struct xl_child *child)
+{
+    struct rusage rusage;
+    int status;
+
+    if (xl_wait_renew_pidfd(child) == 0 &&
+        xl_exit_watch_adopted(ctx, child, child->pidfd) == 0)
+        return;
+    if (child->pidfd >= 0 || errno != ESRCH) { /* for want of fds or memory */
+        xl_exit_watch_lost(ctx, child);
+        return;
+    }
+    if (child->more->kin != NULL &&
+        child->more->kin->child_status(child->more->kin, &status, &rusage) == 1)
+        adopted_ended(ctx, child, status, LIBXL_LOST_NONE, LIBXL_SOURCE_REAPED,
+                      &rusage);
+    else
+        adopted_ended(ctx, child, 0, LIBXL_LOST_NOT_OURS, LIBXL_SOURCE_NONE,
+                      NULL);
+}
+
 /* An adopted process: its status is there once its parent has reaped it. */
 static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
                             unsigned events)
@@ -228,6 +250,10 @@ static void look_at_adopted(libxl_ctx *ctx, struct xl_child *child,
         return;
     }
     XL_STOP_POINT("adopted: not our child");
+    if (child->pidfd < 0) {
+        renew(ctx, child);
+        return;
+    }
     if (xl_sys.pidfd_exit_info(child->pidfd, &info) == 0 && info.known) {
         adopted_ended(ctx, child, info.status, LIBXL_LOST_NONE,
                       LIBXL_SOURCE_PIDFD, rusage_of(child, &rusage));
@@ -502,19 +528,33 @@ void xl_reap_limbo_left(libxl_ctx *ctx)
 
 /* ---- hosts that close what is not theirs -------------------------------- */
 
-static void look_at_pidfds(libxl_ctx *ctx)
+static void look_at_pidfd(libxl_ctx *ctx, struct xl_child *child)
 {
-    struct xl_list *node;
+    siginfo_t info;
 
-    for (node = ctx->live.next; node != &ctx->live; node = node->next) {
-        struct xl_child *child = xl_container(node, struct xl_child, link);
-        siginfo_t info;
-
-        if (child->adopted || child->pidfd < 0)
-            continue;
-        (void)xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL);
+    if (child->adopted) {
+        xl_wait_prove_pidfd(child);
         if (child->pidfd < 0)
-            xl_exit_watch_lost(ctx, child);
+            look_at_adopted(ctx, child, 0);
+        else /* a new one is not watched yet */
+            (void)xl_exit_watch_adopted(ctx, child, child->pidfd);
+        return;
+    }
+    if (child->pidfd >= 0)
+        (void)xl_wait_one(child, WEXITED | WNOWAIT, &info, NULL);
+    if (child->pidfd < 0 && !child->unwatched)
+        xl_exit_watch_lost(ctx, child);
+}
+
+void xl_reap_pidfds(libxl_ctx *ctx)
+{
+    struct xl_list *node = ctx->live.next;
+
+    while (node != &ctx->live) {
+        struct xl_child *child = xl_container(node, struct xl_child, link);
+
+        node = node->next; /* an adopted one may go */
+        look_at_pidfd(ctx, child);
     }
 }
 
@@ -536,7 +576,7 @@ void xl_reap_audit(libxl_ctx *ctx)
     due = ctx->audit_at != 0;
     ctx->audit_at = now + AUDIT_NS * (1 + ctx->nlive / AUDIT_MANY);
     if (due)
-        look_at_pidfds(ctx);
+        xl_reap_pidfds(ctx);
 }
 
 /* ---- the tick ----------------------------------------------------------- */

@@ -28,6 +28,8 @@ int xl_reap_recent(libxl_ctx *ctx);
 void xl_reap_unannounced(libxl_ctx *ctx, int all);
 /* Now and then: looks whether the host has closed pidfds of living children. */
 void xl_reap_audit(libxl_ctx *ctx);
+/* Now, for one is known to be gone. */
+void xl_reap_pidfds(libxl_ctx *ctx);
 /* The tick that finds what nothing announces. */
 void xl_reap_tick(libxl_ctx *ctx, struct xl_timer *timer);
 

@@ -188,14 +188,30 @@ void xl_send_done(struct xl_child *child, int asked, int signo, int rc)
         xl_account_sent(child->more->account, signo, reaches(child));
 }
 
+/* Not to whoever has its pidfd's number by now. */
+static int is_to_be_reached(struct xl_child *child)
+{
+    xl_wait_prove_pidfd(child);
+    if (child->pidfd >= 0 || !child->adopted || child->ended)
+        return 0;
+    if (xl_wait_renew_pidfd(child) == 0)
+        return 0;
+    return errno == ESRCH ? ERROR_NOTFOUND : ERROR_SYSTEM;
+}
+
 int xl_send(struct xl_child *child, int signo, libxl_kill_scope scope)
 {
+    int rc;
+
     if (scope == XL_KILL_KEPT && child->more->kin == NULL)
         scope = LIBXL_KILL_GROUP; /* its family was let go of */
     if (out_of_scope(child, scope))
         return ERROR_INVAL;
     if (child->pid < 0)
         return send_early(child, signo);
+    rc = is_to_be_reached(child);
+    if (rc != 0)
+        return rc;
     if (scope != LIBXL_KILL_PROCESS)
         xl_account_wide();
     return child->more->account != NULL ? send_noted(child, signo, scope)

@@ -239,6 +239,34 @@ enum xl_number_answer xl_numbers_reap_anybody(
     return answer;
 }
 
+void xl_numbers_hand_on(struct xl_wakeup *owner, const siginfo_t *info,
+                        const struct rusage *rusage)
+{
+    int status = xl_wait_status(info);
+    struct xl_registry_entry *entry;
+    struct xl_registry_start *start;
+
+    xl_registry_lock();
+    entry = xl_registry_entry_of(info->si_pid);
+    start = xl_registry_start_of(info->si_pid);
+    if (entry != NULL && !entry->handed_over) {
+        if (entry->kept)
+            xl_registry_retire(entry);
+        else
+            xl_registry_hand_over(entry, status);
+        owner = NULL;
+    } else if (start != NULL && !start->reaped) {
+        start->reaped = 1;
+        start->status = status;
+        if (rusage != NULL)
+            start->rusage = *rusage;
+        owner = NULL;
+    }
+    xl_registry_unlock();
+    if (owner != NULL)
+        (void)xl_registry_forward(owner, info->si_pid, status, owner);
+}
+
 /* ---- one child, by number ----------------------------------------------- */
 
 int xl_numbers_wait(struct xl_registry_entry *entry, int options,
@@ -333,10 +361,17 @@ void xl_numbers_keep(struct xl_registry_entry *entry, int without_pidfd)
     xl_registry_unlock();
 }
 
-void xl_numbers_without_pidfd(struct xl_registry_entry *entry)
+void xl_numbers_pidfd_is(struct xl_registry_entry *entry, int pidfd)
 {
     xl_registry_lock();
-    entry->pidfd = -1;
+    entry->pidfd = pidfd;
+    xl_registry_unlock();
+}
+
+void xl_numbers_mark(struct xl_registry_entry *entry, uint64_t mark)
+{
+    xl_registry_lock();
+    entry->mark = mark;
     xl_registry_unlock();
 }
 

@@ -31,6 +31,11 @@ enum xl_number_answer xl_numbers_reap_anybody(
     struct xl_wakeup *owner, struct xl_registry_entry **ret_entry,
     siginfo_t *info, struct rusage *rusage);
 
+/* A wait of owner's for another process has brought the end of this one: it
+ * goes to whose child it is, or is the end of a stranger that owner reaped. */
+void xl_numbers_hand_on(struct xl_wakeup *owner, const siginfo_t *info,
+                        const struct rusage *rusage);
+
 /* An option: it is proved that the process is the child also while it lives. */
 #define XL_WAIT_PROVED 0x00100000
 
@@ -50,8 +55,10 @@ int xl_numbers_kill_starting(const struct xl_registry_entry *entry, int signo);
 /* The child has ended, and stays unreaped: the entry stays in the table,
  * without its pidfd if that is to be closed. */
 void xl_numbers_keep(struct xl_registry_entry *entry, int without_pidfd);
-/* The host has closed its pidfd. */
-void xl_numbers_without_pidfd(struct xl_registry_entry *entry);
+/* The host has closed its pidfd; there is another, or none: -1. */
+void xl_numbers_pidfd_is(struct xl_registry_entry *entry, int pidfd);
+/* What it is known by beside its pidfd. */
+void xl_numbers_mark(struct xl_registry_entry *entry, uint64_t mark);
 /* Reaps it, if it is there still; the entry leaves the table. */
 void xl_numbers_reap_kept(struct xl_registry_entry *entry);
 

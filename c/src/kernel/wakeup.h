@@ -13,6 +13,7 @@
 #define XL_WAKE_POKE 1u   /* timeouts or conditions changed */
 #define XL_WAKE_HANDED 2u /* a status was handed over in the registry */
 #define XL_WAKE_LIMBO 4u  /* a stranger has come out of limbo */
+#define XL_WAKE_PIDFD 8u  /* the host has closed a child's pidfd */
 
 struct xl_registry_entry;
 

@@ -100,7 +100,7 @@ int xl_enter(libxl_ctx *ctx)
     return gone_some_time_ago(ctx) ? xl_leave(ctx, ERROR_FDS_CLOSED) : 0;
 }
 
-int xl_enter_to_exec(libxl_ctx *ctx)
+int xl_enter_surely(libxl_ctx *ctx)
 {
     if (!may_enter(ctx))
         return ERROR_INVAL;

@@ -13,9 +13,10 @@
 /* 0 and the lock is held; or ERROR_INVAL: no ctx, the parent's, or called
  * from a hook that may not re-enter; or ERROR_FDS_CLOSED. */
 int xl_enter(libxl_ctx *ctx);
-/* The same, and it has looked at the fds just now: the child that comes next is
- * waited for in the same call, and would be left alone by it. */
-int xl_enter_to_exec(libxl_ctx *ctx);
+/* The same, and it has looked at the fds just now: a child that comes next is
+ * waited for in the same call, and would be left alone by it; a signal may go
+ * by a pidfd. */
+int xl_enter_surely(libxl_ctx *ctx);
 /* The same for a ctx whose fds are gone, too. */
 int xl_enter_to_free(libxl_ctx *ctx);
 /* Has somebody else closed its fds? Looks; and then none of the numbers is

@@ -41,6 +41,8 @@ static void handle(libxl_ctx *ctx, const struct epoll_event *event)
             xl_reap_handed(ctx);
         if (reasons & XL_WAKE_LIMBO)
             xl_reap_limbo(ctx);
+        if (reasons & XL_WAKE_PIDFD)
+            xl_reap_pidfds(ctx);
         break;
     case XL_TAG_SELFPIPE:
         if (xl_selfpipe_drain(&ctx->selfpipe))
