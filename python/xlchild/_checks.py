@@ -13,7 +13,8 @@ from ._errors import SpawnError
 
 __all__ = ["LOOKED_UP", "check", "looked_up", "passed"]
 
-LOOKED_UP = frozenset(("user", "group", "extra_groups", "encoding"))
+LOOKED_UP = frozenset(("user", "group", "extra_groups", "encoding",
+                       "errors"))
 
 
 def check(program, cwd, fds):
@@ -58,12 +59,17 @@ def looked_up(options):
             raise ValueError("extra_groups: a list is wanted, not a string")
         options["extra_groups"] = [_id("extra_groups", one, _group)
                                    for one in groups]
-    encoding = options.get("encoding")
-    if encoding and subprocess.PIPE in map(
-            options.get, ("stdin", "stdout", "stderr")) \
-            and not codecs.lookup(encoding)._is_text_encoding:
-        raise LookupError("%r is not a text encoding" % encoding)
+    if subprocess.PIPE in map(options.get, ("stdin", "stdout", "stderr")):
+        _check_text(options.get("encoding"), options.get("errors"))
     return options
+
+
+def _check_text(encoding, errors):
+    for value, name in ((encoding, "encoding"), (errors, "errors")):
+        if value and not isinstance(value, str):
+            raise TypeError("%s: a string is wanted, not %r" % (name, value))
+    if encoding and not codecs.lookup(encoding)._is_text_encoding:
+        raise LookupError("%r is not a text encoding" % encoding)
 
 
 def _id(option, name, find):

@@ -36,6 +36,7 @@ _MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
          "start_new_session": False, "process_group": -1}
 
 
+STDOUT = subprocess.STDOUT
 STOCK = stock_popen()
 # what Ways has, too; as it was when this was imported
 REPLACED = ("_execute_child", "communicate", "_communicate", "_internal_poll",
@@ -609,6 +610,28 @@ class Popen(Ways, STOCK):
                 self._xl_context._announce(self)
         except BaseException:  # also of a handler, when it has started
             self._xl_end_now()
+            raise
+
+    def _get_handles(self, stdin, stdout, stderr):
+        """As subprocess; where one cannot be had, the others are closed."""
+        made = []
+        try:
+            for given in ((stdin, None, None), (None, stdout, None)):
+                made.append(super()._get_handles(*given))
+            theirs = made[1][3]
+            if stderr is not None and stderr == STDOUT and theirs != -1:
+                return made[0][:2] + made[1][2:4] + (-1, theirs)
+            return made[0][:2] + made[1][2:4] \
+                + super()._get_handles(None, None, stderr)[4:]
+        except BaseException:
+            for pipe in [ends[:2] for ends in made] \
+                    + [ends[2:4] for ends in made]:
+                if -1 not in pipe:
+                    os.close(pipe[0])
+                    os.close(pipe[1])
+            devnull = self.__dict__.pop("_devnull", None)
+            if devnull is not None:
+                os.close(devnull)
             raise
 
     def _xl_take_over(self):

@@ -85,6 +85,8 @@ async def _connect(factory, args, shell, stdin, stdout, stderr, options,
         if options.pop(name, None):
             raise ValueError("%s is not possible here: streams are bytes"
                              % name)
+    if bool(options.pop("shell", shell)) != shell:
+        raise ValueError("shell must be %s" % shell)
     bufsize = options.pop("bufsize", 0)
     if bufsize != 0:
         raise ValueError("bufsize must be 0")

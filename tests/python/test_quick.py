@@ -4,6 +4,7 @@ Each call is made three times: as it comes, with a Popen (the short way being
 refused it), and by subprocess itself. What comes out is compared: the result,
 or the exception with all that it says.
 """
+import asyncio
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from conftest import CHILD
 
 import xlchild
+import xlchild.aio
 from xlchild import _quick, _run
 
 SH = ["sh", "-c"]
@@ -189,6 +191,27 @@ def test_B4_nothing_stays_open_of_what_cannot_be(name):
     for function in (xlchild.run, xlchild.call, xlchild.Popen):
         with pytest.raises(Exception):
             function(args, **options)
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("options", [
+    {"stdin": PIPE, "stdout": 1.5}, {"stdin": NULL, "stdout": "closed"},
+    {"stdin": PIPE, "stdout": PIPE, "stderr": "closed"},
+    {"stdin": PIPE, "stdout": PIPE, "errors": 5, "encoding": "utf-8"}])
+@pytest.mark.parametrize("function", [
+    xlchild.Popen, xlchild.run, lambda args, **options: asyncio.run(
+        xlchild.aio.create_subprocess_exec(*args, **options))])
+def test_B4_no_pipe_stays_open_beside_a_stream_that_is_none(function, options):
+    """subprocess's do."""
+    closed = open("/dev/null")
+    closed.close()
+    options = {name: closed if value == "closed" else value
+               for name, value in options.items()}
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        function(["true"], **options)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises((AttributeError, TypeError, ValueError)):
+        function(["true"], **options)
     assert os.listdir("/proc/self/fd") == before
 
 
