@@ -87,6 +87,13 @@ static void make_plan(struct plan *p, struct xc_ours *c)
     c->group = xc_percent(ch, 30);
     if (c->group)
         p->spec.flags |= LIBXL_SPAWN_NEW_GROUP;
+    if (xc_percent(ch, 30)) {
+        p->spec.flags |= LIBXL_SPAWN_NOWAIT;
+        if (c->kind == XC_EVENT && xc_percent(ch, 50))
+            p->spec.flags |= LIBXL_SPAWN_REPORT_START;
+    }
+    if (c->kind != XC_NONE && xc_percent(ch, 20))
+        p->spec.flags |= LIBXL_SPAWN_ACCOUNT;
     p->spec.on_free = (libxl_free_policy)c->on_free;
     p->report.kind = c->kind == XC_EVENT      ? LIBXL_REPORT_EVENT
                      : c->kind == XC_CALLBACK ? LIBXL_REPORT_CALLBACK
@@ -441,6 +448,12 @@ static void adopt(int place)
     xc_host_let_end(h);
 }
 
+static pid_t plain_fork(void *user)
+{
+    (void)user;
+    return fork();
+}
+
 static void set_mode(int place)
 {
     libxl_childproc_hooks hooks = {.chldowner =
@@ -449,6 +462,8 @@ static void set_mode(int place)
     if (hooks.chldowner == libxl_sigchld_owner_libxl ||
         hooks.chldowner == libxl_sigchld_owner_libxl_always)
         hooks.childproc_exited_callback = xc_host_exited;
+    if (xc_run.forks)
+        hooks.fork_replacement = plain_fork;
     none_of(libxl_childproc_setmode_checked(xc_ctx[place], &hooks, NULL),
             ERROR_BUSY, 0, "setmode");
 }
@@ -560,6 +575,8 @@ libxl_ctx *xc_calls_ctx(int mode, int starters)
     if (mode == libxl_sigchld_owner_libxl ||
         mode == libxl_sigchld_owner_libxl_always)
         hooks.childproc_exited_callback = xc_host_exited;
+    if (xc_run.forks)
+        hooks.fork_replacement = plain_fork;
     rc = libxl_ctx_alloc(&ctx, LIBXL_VERSION, 0, &logger);
     if (rc == 0)
         rc = libxl_childproc_setmode_checked(ctx, &hooks, NULL);

@@ -67,6 +67,7 @@ static void choose(uint64_t seed)
     r->ignores = r->signals && xc_percent(&ch, 30);
     r->storms = xc_percent(&ch, 40);
     r->starters = xc_percent(&ch, 30) ? 2 : 0;
+    r->forks = !r->starters && xc_percent(&ch, 15);
 #ifndef __SANITIZE_THREAD__ /* which does not follow a cancelled thread */
     r->cancels = xc_percent(&ch, 40);
 #endif
@@ -94,7 +95,10 @@ static void describe(char *text, size_t size)
                           : ", passes",
              r->thief ? ", thief" : "", r->signals ? ", signals" : "",
              r->ignores ? ", ignores" : "", r->storms ? ", storms" : "",
-             r->starters ? ", starters" : "", r->cancels ? ", cancels" : "",
+             r->starters ? ", starters"
+             : r->forks  ? ", forks"
+                         : "",
+             r->cancels ? ", cancels" : "",
              r->workers);
 }
 

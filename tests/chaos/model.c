@@ -227,8 +227,12 @@ static void check_lost(const struct xc_ours *c, const struct taken *t)
     if (lost == LIBXL_LOST_NONE)
         return;
     if (!xc_run.exit_info) {
+        /* killed at the gate, and nobody knows that it was killed */
+        if (t != NULL && lost == LIBXL_LOST_NEVER_RAN &&
+            c->first.stage == LIBXL_STAGE_GATE)
+            may = atomic_load(&c->sent) != 0;
         if (t != NULL && t->passed <= 0)
-            may = lost == (c->mode == libxl_sigchld_owner_mainloop
+            may |= lost == (c->mode == libxl_sigchld_owner_mainloop
                                ? LIBXL_LOST_NOT_PASSED
                                : LIBXL_LOST_STOLEN);
         if (xc_run.ignores)
@@ -239,10 +243,12 @@ static void check_lost(const struct xc_ours *c, const struct taken *t)
             may |= lost > LIBXL_LOST_NOT_OURS; /* in doubt */
     }
     if (!may)
-        xc_fail("child %d (%d), mode %s, is lost: %s; a wait of the host's"
-                " %s it",
+        xc_fail("child %d (%d), mode %s, sent signals %#x, is lost: %s (stage"
+                " %s); a wait of the host's %s it",
                 number(c), (int)c->pid, xc_mode_name(c->mode),
+                (unsigned)atomic_load(&c->sent),
                 libxl_childproc_lost_text(lost),
+                libxl_childproc_stage_name(c->first.stage),
                 !t              ? "did not take"
                 : t->passed > 0 ? "passed on"
                                 : "took");

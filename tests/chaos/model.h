@@ -66,6 +66,7 @@ struct xc_run {
     int ignores; /* … and ignored at times */
     int storms;  /* forks of the host's */
     int starters;
+    int forks;   /* starts are made by the host's own fork */
     int cancels; /* threads that wait are cancelled */
     int workers;
     int pidfds, exit_info;

@@ -24,6 +24,7 @@
 #include "child/flights.h"
 #include "child/wait_one.h"
 #include "kernel/own.h"
+#include "kernel/stop_point.h"
 
 #define YOUNG_MS 300 /* until the first visit after a child was let go of */
 #define BLIND_MS 500 /* between looks at those without a pidfd */
@@ -308,6 +309,7 @@ static void sleep_until(int64_t due)
         asleep_in_epoll = 1;
         pthread_mutex_unlock(&lock);
         n = xl_sys.epoll_wait(thread_epfd, events, BATCH, xl_ms_until(due));
+        XL_STOP_POINT("reaper thread: woken");
         pthread_mutex_lock(&lock);
         asleep_in_epoll = 0;
         if (n < 0 && errno != EINTR)
@@ -383,13 +385,14 @@ static int start_thread(void)
     return 0;
 }
 
+/* And whoever waits for its end: it may have somebody to mind again. */
 static void wake_thread(void)
 {
     const uint64_t one = 1;
 
     if (asleep_in_epoll)
         (void)!xl_sys.write(thread_wake, &one, sizeof one);
-    else if (changed_made)
+    if (changed_made)
         pthread_cond_broadcast(&changed);
 }
 
@@ -451,10 +454,10 @@ void xl_reaper_thread_forget(libxl_ctx *ctx)
 {
     pthread_mutex_lock(&lock);
     xl_list_remove(&ctx->minded);
-    while (thread_runs && xl_list_empty(&orphans) && xl_list_empty(&minded)) {
+    if (thread_runs && xl_list_empty(&orphans) && xl_list_empty(&minded))
         wake_thread();
+    while (thread_runs && xl_list_empty(&orphans) && xl_list_empty(&minded))
         (void)pthread_cond_wait(&changed, &lock);
-    }
     pthread_mutex_unlock(&lock);
 }
 
