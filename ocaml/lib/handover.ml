@@ -1,7 +1,7 @@
 (* handover.ml - what C has made is the host's, or is undone
 
-   Whatever is raised, of a signal handler say, and wherever. Used by family.ml
-   and children.ml, whose records C fills in. *)
+   Whatever is raised, of a signal handler say, and wherever. Used by family.ml,
+   children.ml and run.ml, whose records C fills in or knows by number. *)
 
 open Types
 open Errors

@@ -186,9 +186,17 @@ let run ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t command =
 
 type operation = { op_context : Raw.t; op_number : int }
 
-let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
-    ?(stderr = `Inherit) ?timeout ?(until_eof = false) ?started (t : Raw.t) command
-    complete =
+let new_operation t = { op_context = t; op_number = Raw.fresh () }
+
+(* Of one that was begun nobody knows when this is called: it is ended by its
+   policy, and nobody is told. *)
+let give_up operation =
+  ignore (Raw.abort operation.op_context operation.op_number);
+  Raw.remove operation.op_context.operations operation.op_number
+
+let begin_alone ?(stdin = `Null) ?(stdout = `Inherit) ?(stderr = `Inherit)
+    ?timeout ?(until_eof = false) ?started operation command complete =
+  let t = operation.op_context and number = operation.op_number in
   let stdout = (stdout :> [ output | `Merge ]) in
   let out = closure_of stdout and err = closure_of stderr in
   let running = { ctx = t; child_id = 0; stream_raised = None } in
@@ -196,7 +204,6 @@ let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
     options ~stdin ~stdout ~stderr ~timeout ~until_eof
       ~started:(started <> None)
   in
-  let number = Raw.fresh () in
   Raw.add t.operations number
     {
       on_started =
@@ -216,7 +223,7 @@ let run_async_alone ?(stdin = `Null) ?(stdout = `Inherit)
           tell);
     };
   match Raw.exec_start t command opts number with
-  | Ok () -> Ok { op_context = t; op_number = number }
+  | Ok () -> Ok ()
   | Result.Error _ as e ->
       Raw.remove t.operations number;
       about command (checked t e)
@@ -243,34 +250,47 @@ let when_over policy family complete =
       | Ok () -> ignore
       | Result.Error _ -> finish ()
 
-let run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
-    ?family t (command : Raw.command) complete =
-  let go = run_async_alone ?stdin ?stdout ?stderr ?timeout ?until_eof ?started t in
+let begin_in_its_own policy operation (command : Raw.command) complete go =
+  if command.family <> None then Family.wrong "family"
+  else
+    match Family.create_result ~policy operation.op_context with
+    | Result.Error _ as e -> e
+    | Ok family -> (
+        match
+          go
+            { command with family = Some family }
+            (when_over policy family complete)
+        with
+        | Ok () -> Ok ()
+        | Result.Error _ as e ->
+            Family.abandon family;
+            e
+        | exception exn ->
+            give_up operation;
+            if policy <> Family.Never then ignore (Family.stop_result family);
+            Family.abandon family;
+            raise exn)
+
+let run_async_into ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family
+    command complete operation =
+  let go =
+    begin_alone ?stdin ?stdout ?stderr ?timeout ?until_eof ?started operation
+  in
   match family with
   | None -> go command (fun outcome () -> complete outcome)
-  | Some _ when command.family <> None -> Family.wrong "family"
-  | Some policy -> (
-      match Family.create_result ~policy t with
-      | Result.Error _ as e -> e
-      | Ok family -> (
-          match
-            go
-              { command with family = Some family }
-              (when_over policy family complete)
-          with
-          | Ok _ as ok -> ok
-          | Result.Error _ as e ->
-              Family.abandon family;
-              e
-          | exception exn ->
-              Family.abandon family;
-              raise exn))
+  | Some policy -> begin_in_its_own policy operation command complete go
+
+let run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
+    ?family t command complete =
+  Handover.handed_over_result (new_operation t) ~undo:give_up
+    (run_async_into ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
+       ?family command complete)
 
 let run_async ?stdin ?stdout ?stderr ?timeout ?until_eof ?started ?family t
     command complete =
-  get
-    (run_async_result ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
-       ?family t command complete)
+  Handover.handed_over (new_operation t) ~undo:give_up
+    (run_async_into ?stdin ?stdout ?stderr ?timeout ?until_eof ?started
+       ?family command complete)
 
 let abort_result op = plain (Raw.abort op.op_context op.op_number)
 let abort op = get (abort_result op)

@@ -23,6 +23,7 @@ let () =
       ("interface", Test_interface.cases);
       ("events", Test_events.cases);
       ("raising", Test_raising.cases);
+      ("raising runs", Test_raising_runs.cases);
       ("raising daemons", Test_raising_daemons.cases);
       ("closures", Test_closures.cases);
       ("loop", Test_loop.cases);
