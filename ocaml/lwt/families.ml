@@ -33,8 +33,14 @@ let create ?policy ?signal ?grace ?holds ?cgroup_parent (pumped : Pumped.t) =
   let held =
     Held.create ?policy ?signal ?grace ?holds ?cgroup_parent pumped.ctx
   in
-  resolve_soon pumped;
-  { pumped; held; asked = None }
+  match
+    resolve_soon pumped;
+    { pumped; held; asked = None }
+  with
+  | family -> family
+  | exception exn ->
+      ignore (Held.close_result held);
+      raise exn
 
 (* Whatever is due is told by any call. *)
 let asking family call =
@@ -229,16 +235,24 @@ let for_one ?family pumped command ~cut_short f =
   | None -> f command
   | Some policy -> (
       let go family command =
-        Lwt.try_bind
-          (fun () -> f command)
-          (fun x ->
-            gone family ~cut_short:(policy <> Held.Never && cut_short x)
-            >|= fun () -> x)
-          (fun exn ->
-            (match exn with
-            | Xlchild.Error _ -> ()
-            | _ -> give_up policy family);
-            gone family >>= fun () -> Lwt.fail exn)
+        let promise = f command in
+        match
+          Lwt.try_bind
+            (fun () -> promise)
+            (fun x ->
+              gone family ~cut_short:(policy <> Held.Never && cut_short x)
+              >|= fun () -> x)
+            (fun exn ->
+              (match exn with
+              | Xlchild.Error _ -> ()
+              | _ -> give_up policy family);
+              gone family >>= fun () -> Lwt.fail exn)
+        with
+        | over -> over
+        | exception exn ->
+            (* a handler's: nobody else has the promise *)
+            Lwt.cancel promise;
+            raise exn
       in
       match in_its_own policy pumped command go with
       | promise -> promise

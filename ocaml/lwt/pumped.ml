@@ -28,26 +28,34 @@ let rec pump ctx due ~stop =
   match Xlchild.check ctx with
   | Some _ -> pump ctx due ~stop
   | None -> resolve_due due
-  | exception Xlchild.Error { code = Closed; _ } -> resolve_due due
+  | exception Xlchild.Error { code = Closed; _ } ->
+      stop ();
+      resolve_due due
   | exception exn ->
       let usable = is_usable ctx in
       if not usable then stop ();
       !Lwt.async_exception_hook exn;
       if usable then pump ctx due ~stop
 
+(* Whatever a handler raises meanwhile, nothing is left open. *)
 let create ?owner ?min_level ?log () =
-  let ctx = Xlchild.create ?owner ?min_level ?log () in
   let due = Queue.create () in
-  match Xlchild.fileno ctx with
-  | fd ->
-      let owner = Unix.getpid () in
-      let watch =
-        Lwt_engine.on_readable fd (fun event ->
-            let stop () = Lwt_engine.stop_event event in
-            (* in a child of fork it is the parent's *)
-            if Unix.getpid () <> owner then stop () else pump ctx due ~stop)
-      in
-      { ctx; due; watch; owner }
+  let maker = Unix.getpid () in
+  let ctx = Xlchild.create ?owner ?min_level ?log () in
+  match
+    let watch =
+      Lwt_engine.on_readable (Xlchild.fileno ctx) (fun event ->
+          let stop () = Lwt_engine.stop_event event in
+          (* in a child of fork it is the parent's *)
+          if Unix.getpid () <> maker then stop () else pump ctx due ~stop)
+    in
+    match { ctx; due; watch; owner = maker } with
+    | t -> t
+    | exception exn ->
+        Lwt_engine.stop_event watch;
+        raise exn
+  with
+  | t -> t
   | exception exn ->
       Xlchild.close ctx;
       raise exn

@@ -22,13 +22,29 @@ type child = {
   pumped : t;
 }
 
+(* Of one that was started nobody knows when this is called: a handler has raised.
+   It is ended, with its group if it leads one. *)
+let abandon child =
+  (match
+     Xlchild.Child.kill_result ~scope:Process_group child Sys.sigkill
+   with
+  | Ok () -> ()
+  | Result.Error _ -> ignore (Xlchild.Child.kill_result child Sys.sigkill));
+  ignore (Xlchild.Child.detach_result child)
+
 let start_in family t command =
   let ended, resolve = Lwt.wait () in
   let child =
     Xlchild.start t.ctx command ~report:(Callback (resolver t resolve))
   in
-  resolve_soon t;
-  { child; ended; family; pumped = t }
+  match
+    resolve_soon t;
+    { child; ended; family; pumped = t }
+  with
+  | started -> started
+  | exception exn ->
+      abandon child;
+      raise exn
 
 let start ?family t command =
   match family with
@@ -67,16 +83,15 @@ let terminate ?policy child =
   | () -> wait child
   | exception exn -> Lwt.fail exn
 
-(* Waits for [promise], which cannot be cancelled; cancelled itself, it has
-   [stop] bring the end about and waits for it. *)
+(* Waits for [promise], which cannot be cancelled and does not fail; cancelled
+   itself, or where a handler raises, it has [stop] bring the end about and waits
+   for it. *)
 let until_reaped promise ~stop =
   Lwt.catch
     (fun () -> Lwt.protected promise)
-    (function
-      | Lwt.Canceled ->
-          stop ();
-          promise >>= fun _ -> Lwt.fail Lwt.Canceled
-      | exn -> Lwt.fail exn)
+    (fun exn ->
+      stop ();
+      promise >>= fun _ -> Lwt.fail exn)
 
 (* ---- pipes ---- *)
 
@@ -160,11 +175,18 @@ let exec_alone t command =
   match start t (Xlchild.nowait command) with
   | exception exn -> Lwt.fail exn
   | child -> (
-      until_reaped child.ended ~stop:(fun () -> end_it child)
-      >>= fun ended ->
-      match Xlchild.not_started command ended with
-      | None -> Lwt.return ended
-      | Some e -> Lwt.fail (Xlchild.Error e))
+      match
+        until_reaped child.ended ~stop:(fun () -> end_it child)
+        >>= fun ended ->
+        match Xlchild.not_started command ended with
+        | None -> Lwt.return ended
+        | Some e -> Lwt.fail (Xlchild.Error e)
+      with
+      | promise -> promise
+      | exception exn ->
+          (* a handler's, and there is no promise by which it could be ended *)
+          abandon child.child;
+          Lwt.fail exn)
 
 let exec ?family t command =
   Families.for_one ?family t command ~cut_short:(fun _ -> false)
@@ -179,15 +201,21 @@ let run_alone ?stdin ?stdout ?stderr ?timeout ?until_eof t command =
           (resolver t resolve))
   with
   | exception exn -> Lwt.fail exn
-  | operation ->
-      resolve_soon t;
-      ( until_reaped outcome ~stop:(fun () ->
+  | operation -> (
+      match
+        resolve_soon t;
+        until_reaped outcome ~stop:(fun () ->
             match Xlchild.abort_result operation with
             | Result.Error { code = Aborted; _ } -> ()
             | result -> unless_ended result)
-      >>= function
+        >>= function
         | { Xlchild.ending = Not_started e; _ } -> Lwt.fail (Xlchild.Error e)
-        | outcome -> Lwt.return outcome )
+        | outcome -> Lwt.return outcome
+      with
+      | promise -> promise
+      | exception exn ->
+          ignore (Xlchild.abort_result operation);
+          Lwt.fail exn)
 
 let is_cut_short (outcome : Xlchild.outcome) =
   match outcome.ending with
@@ -252,9 +280,12 @@ let reading fd ~ended =
   let reads = Lwt_mutex.create () in
   let finish () =
     Lwt_mutex.with_lock reads (fun () ->
-        kept := !kept @ rest fd;
-        over := true;
-        close_quietly fd)
+        if !over then Lwt.return_unit
+        else begin
+          kept := !kept @ rest fd;
+          over := true;
+          close_quietly fd
+        end)
   in
   Lwt.async (fun () ->
       Lwt.catch (fun () -> ended >|= ignore) (fun _ -> Lwt.return_unit)
@@ -272,13 +303,16 @@ let reading fd ~ended =
     | [] when !over -> Lwt.return_none
     | [] -> (
         Lwt_mutex.with_lock reads (fun () ->
-            if !over || !kept <> [] || not (Lwt.is_sleeping ended) then
-              Lwt.return `Look_again
+            if !over || !kept <> [] then Lwt.return `Look_again
+            else if not (Lwt.is_sleeping ended) then Lwt.return `Finish
             else
               Lwt.pick
                 [ (Lwt_unix.wait_read fd >|= fun () -> `Read); at_its_end () ])
         >>= function
         | `Look_again -> Lwt.pause () >>= next
+        | `Finish ->
+            (* it is about to be done, unless a handler raised *)
+            Lwt.pause () >>= finish >>= next
         | `Read when !over -> next () (* closed: the number is another's *)
         | `Read -> (
             match Unix.read (Lwt_unix.unix_file_descr fd) buffer 0 piece with
@@ -295,8 +329,14 @@ let stream ?stdin ?stderr ?timeout ?family t command =
   let outcome =
     run ?stdin ~stdout:(`Fd theirs) ?stderr ?timeout ?family t command
   in
-  Unix.close theirs;
-  (reading ours ~ended:outcome, outcome)
+  match
+    Unix.close theirs;
+    (reading ours ~ended:outcome, outcome)
+  with
+  | both -> both
+  | exception exn ->
+      Lwt.cancel outcome;
+      raise exn
 
 (* ---- with channels ---- *)
 
@@ -317,8 +357,9 @@ let open_process ?family t command =
       [ (0, Fd in_theirs); (1, Fd out_theirs); (2, Fd err_theirs) ]
       command
   in
-  match start ?family t command with
-  | child ->
+  match
+    let child = start ?family t command in
+    match
       List.iter Unix.close theirs;
       {
         child;
@@ -326,8 +367,17 @@ let open_process ?family t command =
         stdout = input_channel out_ours;
         stderr = input_channel err_ours;
       }
+    with
+    | p -> p
+    | exception exn ->
+        abandon child.child;
+        raise exn
+  with
+  | p -> p
   | exception exn ->
-      List.iter Unix.close theirs;
+      List.iter
+        (fun fd -> try Unix.close fd with Unix.Unix_error _ -> ())
+        theirs;
       Lwt.async (fun () ->
           Lwt_list.iter_s close_quietly [ in_ours; out_ours; err_ours ]);
       raise exn

@@ -483,4 +483,5 @@ let () =
         @ Valgrind.without ~why:"the memory is valgrind's"
             [ case "C18 a slow reader" slow_reader ] );
       ("families", Family_lwt.cases case);
+      ("raising", Raising_lwt.cases);
     ]
