@@ -25,6 +25,7 @@ let () =
       ("raising", Test_raising.cases);
       ("raising runs", Test_raising_runs.cases);
       ("raising daemons", Test_raising_daemons.cases);
+      ("raising services", Test_raising_services.cases);
       ("closures", Test_closures.cases);
       ("loop", Test_loop.cases);
       ("vectors", Test_vectors.cases);
