@@ -13,8 +13,10 @@ let has_cgroups () =
 module Theirs = Xlchild_forkhelpers.Make (Xlchild_forkhelpers.No_tracer)
 
 (* A command whose worker has left its group, where somebody could find it all the
-   same, and says who it is; then what [then_] says. [f] is told the worker. *)
-let with_worker ?(session = has_cgroups ()) ?timeout ~then_ call f =
+   same, and says who it is; then what [then_] says. [f] is told the answer, and
+   whether the worker lives. A time-out that comes before there is one is tried
+   again, with more time. *)
+let rec with_worker ?(session = has_cgroups ()) ?timeout ~then_ call f =
   Support.with_temporary_folder @@ fun folder ->
   let path = Filename.concat folder "worker" in
   let script =
@@ -28,10 +30,17 @@ let with_worker ?(session = has_cgroups ()) ?timeout ~then_ call f =
     | out, _ -> Ok out
     | exception exn -> Error exn
   in
-  let worker = int_of_string (String.trim (Support.read_all path)) in
-  let lives = Test_moving.alive worker in
-  if lives && worker > 1 then Unix.kill worker Sys.sigkill;
-  f answer ~lives
+  let there_is_one () =
+    Support.eventually ~left:200 (fun () -> Sys.file_exists path)
+  in
+  match timeout with
+  | Some seconds when seconds < 20. && not (there_is_one ()) ->
+      with_worker ~session ~timeout:(4. *. seconds) ~then_ call f
+  | _ ->
+      let worker = int_of_string (String.trim (Support.read_all path)) in
+      let lives = Test_moving.alive worker in
+      if lives && worker > 1 then Unix.kill worker Sys.sigkill;
+      f answer ~lives
 
 let with_policy policy f =
   set_family policy;
@@ -100,6 +109,8 @@ let case name f =
   Alcotest.test_case name `Quick @@ fun () ->
   let fds () = String.split_on_char ' ' (Support.open_fds ()) in
   ignore (plainly "/bin/true" []);
+  (* the logger stays, once it is there *)
+  ignore (Xlchild_syslog.outlives ());
   let before = fds () in
   f ();
   Alcotest.(check bool) "no descriptor is left" true
