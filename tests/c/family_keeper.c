@@ -103,6 +103,39 @@ static int no_exit_info(int pidfd, struct xl_exit_info *ret_info)
     return -1;
 }
 
+/* A host that has its own children reaped by the kernel: the keeper's are not,
+ * and are told of. */
+static void in_a_host_that_reaps_nobody(void)
+{
+    static const struct sigaction ways[] = {
+        {.sa_handler = SIG_IGN},
+        {.sa_handler = is_told, .sa_flags = SA_NOCLDWAIT}};
+
+    for (int way = 0; way < 2; way++) {
+        libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
+        libxl_family_id family = xk_kept_or_skip(ctx, LIBXL_FAMILY_NEVER);
+        libxl_childproc_result r;
+        libxl_childproc_id id;
+        int hold;
+        pid_t pid;
+
+        XT_SYS(sigaction(SIGCHLD, &ways[way], NULL));
+        id = xk_start_held(ctx, family, "7", &hold, &pid);
+        close(hold);
+        XT_OK(libxl_childproc_wait(ctx, id, 10000, 0, &r));
+        XT_EXITED(&r, 7);
+        XT_EQ_INT(r.has_rusage, 1);
+        XT_OK(libxl_family_wait(ctx, family, 10000, 0)); /* hung */
+        XT_OK(libxl_family_free(ctx, family));
+        xt_ctx_free(ctx);
+    }
+}
+
+XT_TEST(a_host_that_ignores_sigchld, "F4 F2 C6 C9")
+{
+    xk_below_an_init(in_a_host_that_reaps_nobody);
+}
+
 /* Before Linux 6.15: the keeper alone knows. */
 XT_TEST(its_status_is_told_by_the_keeper_alone, "F4 C6")
 {

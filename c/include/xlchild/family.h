@@ -30,7 +30,8 @@ typedef enum libxl_family_hold {
                               they leave. Only where holds names it: the
                               child's getppid() is the keeper, the caller's own
                               wait() does not see it, and the kernel tells its
-                              status by a pidfd. Needs no right */
+                              status by a pidfd. It does not ignore SIGCHLD,
+                              whatever the caller does. Needs no right */
     LIBXL_HOLD_CGROUP = 3 /* a cgroup v2 that the library makes, and removes:
                              nobody leaves. Needs the right to make one */
 } libxl_family_hold;

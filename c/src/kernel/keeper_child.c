@@ -430,14 +430,21 @@ int xl_keeper_run(void *arg)
     struct keeper k = {note, 0, 0, -1, 0, 0};
     unsigned long all[_NSIG / 8 / sizeof(unsigned long)];
     unsigned long mine[_NSIG / 8 / sizeof(unsigned long)];
+    /* handler, flags, and whatever else the kernel's has: all zero */
+    unsigned long by_default[4 + _NSIG / 8 / sizeof(unsigned long)];
     size_t i;
 
+    for (i = 0; i < sizeof by_default / sizeof by_default[0]; i++)
+        by_default[i] = 0;
     for (i = 0; i < sizeof all / sizeof all[0]; i++) {
         all[i] = ~0UL;
         mine[i] = 0;
     }
     mine[0] = 1UL << (SIGCHLD - 1);
     (void)xl_rawcall(SYS_rt_sigprocmask, SIG_SETMASK, address(all), 0,
+                     sizeof all);
+    /* where the parent ignores it the kernel would reap all, untold */
+    (void)xl_rawcall(SYS_rt_sigaction, SIGCHLD, address(by_default), 0,
                      sizeof all);
     (void)call(SYS_prctl, PR_SET_NAME, address("xlchild-keeper"), 0);
     (void)call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1, 0);
