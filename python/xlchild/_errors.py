@@ -288,11 +288,11 @@ _CLASSES = {
 }
 
 
-class _NoProgram(InvalidArgumentError, PermissionError):
-    """An empty program name: what execve makes of a folder."""
+class _Twofold(InvalidArgumentError):
+    """One that is an OSError as well, as with subprocess."""
 
-    def __init__(self, message, code, number):
-        OSError.__init__(self, number, os.strerror(number), "")
+    def __init__(self, message, code, *about):
+        OSError.__init__(self, *about)
         self.code = code
         self._words = message
 
@@ -300,7 +300,16 @@ class _NoProgram(InvalidArgumentError, PermissionError):
         return self._words
 
 
-_NoProgram.__name__ = _NoProgram.__qualname__ = "InvalidArgumentError"
+class _NoProgram(_Twofold, PermissionError):
+    """An empty program name: what execve makes of a folder."""
+
+
+class NoSignal(_Twofold, OSError):
+    """What kill makes of a number that is no signal's."""
+
+
+for _kind in _Twofold, _NoProgram, NoSignal:
+    _kind.__name__ = _kind.__qualname__ = "InvalidArgumentError"
 
 class _Refused(SystemFailure, PermissionError):
     """The kernel does not allow it, such as a signal to another user's."""
@@ -385,7 +394,8 @@ def _invalid(code, what, stage, argument):
     if wanted:
         words += " (it has to be %s)" % wanted
     if argument in ("argv", "path") and what == "":
-        error = _NoProgram(words, code, _errno.EACCES)
+        error = _NoProgram(words, code, _errno.EACCES,
+                           os.strerror(_errno.EACCES), "")
     else:
         error = InvalidArgumentError(words, code)
     error.argument = argument

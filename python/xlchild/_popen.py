@@ -5,6 +5,7 @@ cannot do (preexec_fn) is left to subprocess too. The ways themselves (Ways)
 are put into subprocess.Popen by _install.py; what they call their own is
 _xl_…, since a program's subclasses have names of their own.
 """
+import errno
 import os
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from . import _libxl, _starts
 from ._checks import LOOKED_UP, check, looked_up, passed
 from ._context import default_context
 from ._cooperative import pause, sleeper, stock_popen, waited
-from ._errors import (InvalidArgumentError, LostError, NotFoundError,
-                      SpawnError, XlchildError)
+from ._errors import (InvalidArgumentError, LostError, NoSignal,
+                      NotFoundError, SpawnError, XlchildError)
 from ._process import milliseconds, signal_number
 from ._settled import settle
 from ._spec import SPAWN_OPTIONS, account_cell, octets, spec_options
@@ -556,6 +557,9 @@ class Ways:
                                             _libxl.LIBXL_KILL_PROCESS)
             except NotFoundError:
                 pass
+            except InvalidArgumentError as error:
+                raise NoSignal(str(error), error.code, errno.EINVAL,
+                               os.strerror(errno.EINVAL)) from None
 
     def __del__(self, *args, **kwargs):
         if self._xl_id is not None and self.returncode is not None \

@@ -291,3 +291,15 @@ def test_a_refused_kill_at_a_timeout_says_both(way, monkeypatch):
     while os.path.exists("/proc/%d" % started[0]):  # reaped in silence
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [-1, 65, 9999])
+def test_B4_no_signal_is_an_error_of_both_kinds(number):
+    """subprocess has the system's, EINVAL; a Context's child ours alone."""
+    with xlchild.Popen(["cat"], stdin=xlchild.PIPE) as popen:
+        with pytest.raises(xlchild.InvalidArgumentError) as caught:
+            popen.send_signal(number)
+        assert isinstance(caught.value, OSError)
+        assert caught.value.errno == errno.EINVAL
+        assert "1 to 64" in str(caught.value)
+        assert popen.poll() is None
