@@ -33,6 +33,7 @@ typedef long int64_t;
 %include "xlchild/ctx.h"
 %include "xlchild/event.h"
 %include "xlchild/osevent.h"
+%include "xlchild/treaty.h"
 %include "xlchild/childproc.h"
 %include "xlchild/exec.h"
 %include "xlchild/family.h"

@@ -14,7 +14,7 @@ from pathlib import Path
 import tree
 
 NAMES = Path("docs/reference/names.tsv")
-HEADERS = ("ctx", "childproc", "exec", "family", "account", "event",
+HEADERS = ("ctx", "treaty", "childproc", "exec", "family", "account", "event",
            "osevent")
 MODULES = (("xlchild", "python/xlchild/__init__.py"),
            ("xlchild.aio", "python/xlchild/aio.py"),

@@ -13,7 +13,7 @@ import tree
 import variants
 
 # the struct, and its header
-SIZED = {"libxl_logger": "ctx.h", "libxl_childproc_hooks": "childproc.h",
+SIZED = {"libxl_logger": "ctx.h", "libxl_childproc_hooks": "treaty.h",
          "libxl_event_hooks": "event.h", "libxl_osevent_hooks": "osevent.h",
          "libxl_childproc_spec": "childproc.h",
          "libxl_childproc_exec_opts": "exec.h",

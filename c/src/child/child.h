@@ -16,6 +16,7 @@
 
 #include "child/account.h"
 #include "child/cgroup.h"
+#include "child/left_starts.h"
 #include "ctx/ctx_impl.h"
 #include "kernel/registry.h"
 
@@ -53,26 +54,6 @@ struct xl_kin {
     void (*policy_ends)(struct xl_kin *kin, libxl_kill_scope scope);
     /* Nothing is known of it any more. 1: its pidfd is the kin's now. */
     int (*child_goes)(struct xl_kin *kin, int pidfd);
-};
-
-/* A child that has not become its program yet, and may still fail to: what it
- * needs of us, and finding out. First member of whatever it is. See
- * flights.h. */
-struct xl_setting_up {
-    /* It has become its program, or ended. */
-    int (*settled)(struct xl_setting_up *setting_up);
-    /* That having been so: 1 if it never became its program, and why. */
-    int (*failed)(struct xl_setting_up *setting_up,
-                  libxl_childproc_failure *ret_failure);
-    /* The child reads nothing of ours (any more). */
-    int (*apart)(struct xl_setting_up *setting_up);
-    /* ctx NULL: it has gone, or is another process's. */
-    void (*free)(struct xl_setting_up *setting_up, libxl_ctx *ctx);
-    struct xl_list link;        /* ctx->flights */
-    struct xl_setting_up *left; /* the next that nobody will end */
-    struct xl_child *child;
-    int64_t began;
-    struct xl_box *started; /* prepared; NULL: nobody wants to be told */
 };
 
 /* What few children have: behind the child, or the empty one that is nobody's
@@ -156,9 +137,6 @@ void xl_child_linger_over(libxl_ctx *ctx, int64_t now);
 int64_t xl_child_linger_due(const libxl_ctx *ctx);
 /* Its result has been asked for: the number may go. */
 void xl_child_asked(libxl_ctx *ctx, struct xl_child *child);
-/* Its child is the host's alone from now on, and may read it for as long as it
- * takes: it goes some time later. */
-void xl_child_leave_start(struct xl_setting_up *setting_up);
 /* After xl_child_started: if its end was seen before. The child may go. */
 void xl_child_ended_early(libxl_ctx *ctx, struct xl_child *child);
 void xl_child_stopped(libxl_ctx *ctx, struct xl_child *child,

@@ -70,6 +70,8 @@ int xl_family_watch(libxl_ctx *ctx, struct xl_family *family);
  * member that does not go with it. */
 const char *xl_family_shapes(const struct xl_family *family,
                              libxl_childproc_spec *spec);
+/* Whom a policy of it ends. */
+libxl_kill_scope xl_family_scope(const struct xl_family *family);
 void xl_family_expects(struct xl_family *family, struct xl_child *child);
 void xl_family_expects_none(struct xl_family *family);
 void xl_family_started(libxl_ctx *ctx, struct xl_child *child);
