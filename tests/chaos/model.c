@@ -228,7 +228,7 @@ static void check_lost(const struct xc_ours *c, const struct taken *t)
         return;
     if (!xc_run.exit_info) {
         /* killed at the gate, and nobody knows that it was killed */
-        if (t != NULL && lost == LIBXL_LOST_NEVER_RAN &&
+        if ((t != NULL || xc_run.ignores) && lost == LIBXL_LOST_NEVER_RAN &&
             c->first.stage == LIBXL_STAGE_GATE)
             may = atomic_load(&c->sent) != 0;
         if (t != NULL && t->passed <= 0)
