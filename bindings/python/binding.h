@@ -59,6 +59,7 @@ typedef struct xlpy_ctx {
     libxl_ctx *ctx;     /* NULL: closed */
     int inside;         /* calls under way: close() is refused */
     pid_t pid;          /* the process that it was made in */
+    int whole;          /* it has a mode: made to the end, and handed over */
     PyObject *hooks[XLPY_NHOOKS];
     PyObject *stash;    /* list: events taken by a call that then raised */
     PyObject *carried;  /* an exception for the next call; NULL */

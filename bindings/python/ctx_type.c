@@ -186,7 +186,7 @@ static void ctx_finalize(PyObject *object)
     if (!self->ctx)
         return;
     PyErr_Fetch(&type, &value, &traceback);
-    if (self->pid == getpid() &&
+    if (self->whole && self->pid == getpid() &&
         PyErr_ResourceWarning(object, 1, "unclosed Context %R", object) &&
         PyErr_ExceptionMatches(PyExc_Warning))
         PyErr_WriteUnraisable(object);

@@ -290,6 +290,7 @@ PyObject *xlpy_setmode(PyObject *object, PyObject *const *args, Py_ssize_t n)
         return NULL;
     if (rc)
         return xlpy_raise(rc, call.errnoval, "setmode");
+    self->whole = 1;
     Py_RETURN_NONE;
 }
 

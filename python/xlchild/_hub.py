@@ -36,7 +36,9 @@ class Hub:
     """A loop's Context; callbacks by number for ends and completions."""
 
     def __init__(self):
-        self.context = Context()
+        # known here before anything is open, whatever a signal handler raises
+        self.context = Context.__new__(Context)
+        self.context.__init__()
         self.waiting = {}
         self.starting = {}  # … for starts, where those are told
         self.running = {}

@@ -64,8 +64,9 @@ def _hub_of(loop):
         return hub
     with _lock:
         _sweep()
-        hub = _hubs[loop] = Hub()
+        hub = Hub()
         loop.add_reader(hub.context.fileno(), _Reader(hub))
+        _hubs[loop] = hub  # last: none is there that nobody drains
         return hub
 
 

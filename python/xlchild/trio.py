@@ -10,6 +10,8 @@ needed (Debian: python3-trio).
 """
 import os
 import subprocess
+from collections import deque
+from itertools import starmap
 
 try:
     import trio
@@ -303,37 +305,45 @@ async def _watch(hub):
 
 
 class _Pipes:
-    """The parent's ends as streams, the child's as fds."""
+    """The parent's ends as streams, the child's as fds. What is opened is
+    noted, and what is closed crossed out, in one call: no signal handler
+    raises in between."""
 
     def __init__(self):
         self.streams = []
-        self.fds = []
+        self._made = []
+        self._closing = None
 
     def output(self):
         """Our end, and the child's, of one that it writes to."""
-        return self._noted(*os.pipe())
+        return self._pair(0)
 
     def input(self):
         """The same of one that it reads from."""
-        theirs, mine = os.pipe()
-        return self._noted(mine, theirs)
+        return self._pair(1)
 
-    def _noted(self, mine, theirs):
-        self.fds.append(theirs)
-        stream = trio.lowlevel.FdStream(mine)
-        self.streams.append(stream)
-        return stream, theirs
+    def _pair(self, mine):
+        self._made.extend(starmap(os.pipe, ((),)))
+        pair = self._made[-1]
+        self.streams.extend(map(trio.lowlevel.FdStream, (pair[mine],)))
+        return self.streams[-1], pair[1 - mine]
 
     def close_theirs(self):
         """It has them now, or there is no child."""
-        while self.fds:
-            os.close(self.fds.pop())
+        if self._closing is None:
+            ours = {stream.fileno() for stream in self.streams}
+            self._closing = map(os.close, [
+                fd for pair in self._made for fd in pair if fd not in ours])
+        deque(self._closing, 0)
 
     def close(self):
         """There is no child."""
         self.close_theirs()
         while self.streams:
-            self.streams.pop().close()
+            try:
+                self.streams.pop().close()
+            except RuntimeError:
+                pass  # outside of any run: it closes as it is dropped
 
 
 def _check(command, shell, options):
@@ -364,7 +374,6 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
     pipes = _Pipes()
     ours = {}
     made = []
-    process = None
     try:
         if stdin == _PIPE:
             ours["stdin"], stdin = pipes.input()
@@ -390,32 +399,29 @@ async def _open(command, deliver_cancel, stdin=None, stdout=None, stderr=None,
             starting._runs()
         pipes.close_theirs()
         await starting._launch(deliver_cancel)
-        process = starting
-        return process
+        return starting  # nothing comes after: a handler may raise there
     except BaseException:
-        process = None
-        _unmake(hub, made)
-        raise
-    finally:
-        if process is None:
+        try:
+            _unmake(hub, made)
+        finally:
             pipes.close()
             if own is not None:
                 await _gone(own)
-        else:
-            pipes.close_theirs()
+        raise
 
 
 def _unmake(hub, made):
     """Nobody gets these: what lives of them still is ended."""
     for popen in made:
         if getattr(popen, "returncode", None) is not None:
+            popen._xl_let_go()
             continue
-        hub.starting.pop(popen._xl_number, None)
-        hub.waiting.pop(popen._xl_number, None)
+        hub.forget(popen._xl_number)
         if popen._xl_id is None and popen.__dict__.get("pid"):
             popen.kill()  # by subprocess, and not ours yet
             popen.wait()
-        popen._xl_end_now()
+        if not hub.context.closed:
+            popen._xl_end_now()
 
 
 async def _gone(own):
@@ -531,6 +537,9 @@ async def run_process(command, *, stdin=b"", capture_stdout=False,
         await _looked_after(process, data, deliver_cancel, task_status,
                             out if capture_stdout else None,
                             err if capture_stderr else None)
+    except BaseException:
+        _unmake(process._hub, [process._proc])  # a handler's, perhaps
+        raise
     finally:
         if isinstance(options.get("family"), str):
             await _gone(process.family)

@@ -16,6 +16,10 @@ import xlchild
 FILES = (str(Path(xlchild.__file__).parent), subprocess.__file__)
 RETURNS = [dis.opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST")
            if name in dis.opmap]
+# in an await: from one that waits to whom it waits for, and back
+AWAITS = [dis.opmap[name] for name in (
+    "SEND", "YIELD_FROM", "JUMP_BACKWARD_NO_INTERRUPT") if name in dis.opmap]
+RESUME = dis.opmap.get("RESUME")
 LOADS = [dis.opmap[name] for name in ("LOAD_FAST", "LOAD_CONST")]
 
 
@@ -40,6 +44,19 @@ def returns(frame):
         and code[at + 2:at + 3] and code[at + 2] in RETURNS
 
 
+def awaits(frame):
+    """It hands on what is awaited: there Python runs no handler, so that an
+    exception of one comes out of what waits, not beside it."""
+    code, at = frame.f_code.co_code, frame.f_lasti
+    if at < 0:
+        return False
+    if code[at] == RESUME:
+        return code[at + 1] & 3 > 1
+    before = code[max(at - 4, 0):at:2]  # the last is no instruction, perhaps
+    return code[at] in AWAITS or code[at] == dis.opmap["YIELD_VALUE"] \
+        and any(one in AWAITS for one in before)
+
+
 def finalizes(frame):
     """A finalizer, or called by one: what it raises is only shown."""
     while frame is not None:
@@ -56,7 +73,8 @@ def raising_at(number, work, files=FILES, kind=Raised):
 
     def trace(frame, event, arg):
         nonlocal passed, fired
-        if event in ("return", "exception") or returns(frame):
+        if event in ("return", "exception") or returns(frame) \
+                or awaits(frame):
             return trace  # no handler runs there
         if passed == number:
             fired = True
@@ -112,11 +130,20 @@ class Disturbed:
         if before:
             return go(*value)
         self.over = False
-        self.fired, step = raising_at(self.number, lambda: go(*value),
-                                      self.files)
-        if self.fired:
+        came_out = False
+
+        def work():
+            nonlocal came_out
+            try:
+                return go(*value)
+            except Raised:
+                came_out = True
+                raise
+
+        self.fired, step = raising_at(self.number, work, self.files)
+        if came_out:
             raise Raised
-        return step
+        return step  # also where it waits for something first
 
     def __await__(self):
         try:

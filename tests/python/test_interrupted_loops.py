@@ -1,8 +1,8 @@
 """An exception of a signal handler, in every step of a task that starts.
 
 As test_interrupted.py, for what is awaited in asyncio. A handler runs in
-whatever the loop's thread does; here it is in a step of the task. Not in trio:
-its cancel scopes do not outlive what comes between their own steps.
+whatever the loop's thread does; here it is in a step of the task. In trio:
+test_interrupted_trio.py.
 """
 import asyncio
 import gc
