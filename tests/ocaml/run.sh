@@ -215,6 +215,13 @@ case $version in
 *)
     check "B2 children of several domains" \
         timeout 120 "$out/test/domains/domains.exe"
+    if printf 'int main(void) { return 0; }' |
+        ${CC:-cc} -fsanitize=thread -x c -o "$work/tsan" - 2> "$work/log"; then
+        check "B2 B9 the same, with the C half under TSan" \
+            timeout 300 sh "$here/tsan.sh"
+    else
+        skip "B2 B9 the same, with the C half under TSan" "there is no libtsan"
+    fi
     ;;
 esac
 check "B7 nothing of the core is exported" nothing_exported
