@@ -1,40 +1,34 @@
-"""The Context: the treaty, starting, events, running.
+"""The Context: the treaty, and starting.
 
 Derives from the extension's Ctx (bindings/python/ctx_type.c), which owns the
-libxl_ctx and the closures. What a start is told is put in order by
-_spec.py; what comes back is made by _events.py and _treaty.py.
+libxl_ctx and the closures; its events are in _context_events.py, what it runs
+in _context_run.py. What a start is told is put in order by _spec.py; what comes
+back is made by _events.py and _treaty.py.
 """
 import itertools
 import os
-import time
 from _thread import allocate_lock
 
 from . import _libxl
-from ._awaited import MARK
-from ._cooperative import pause, sleeper
+from ._context_events import ALL_EVENTS, TOKEN, Events
+from ._context_run import Operations
+from ._cooperative import pause
 from ._errors import XlchildError
-from ._events import Event
-from ._process import Process, milliseconds
-from ._spec import (PIPE, SEARCH_OPTIONS, account_cell, has_group, octets,
-                    spec_options, stream_pair)
+from ._process import Process
+from ._spec import SEARCH_OPTIONS, account_cell, has_group, spec_options
 from ._status import Status
 
-__all__ = ["Context", "Decoded", "default_context", "forwarded",
-           "translated"]
+__all__ = ["Context", "default_context"]
 
 _LEVELS = {0: 10, 1: 20, 2: 30, 3: 40, 4: 50}  # logging.DEBUG ... CRITICAL
 _WARNING = _LEVELS[2]
 
-_ALL_EVENTS = (1 << 64) - 1
-_ACCOUNT = _libxl.LIBXL_SPAWN_ACCOUNT
-_EXIT = _libxl.LIBXL_EVENT_TYPE_CHILDPROC_EXIT
 _COMPLETE = _libxl.LIBXL_EVENT_TYPE_OPERATION_COMPLETE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _BY_EVENT = _libxl.LIBXL_REPORT_EVENT
 _BY_CALLBACK = _libxl.LIBXL_REPORT_CALLBACK
 _FDS_CLOSED = -136
 _NOBODY = _libxl.libxl_sigchld_owner_none  # SigchldOwner.NONE
-_TOKEN = 1 << 63  # marks our own numbers among the users'
 
 
 def _log(level, errno, message):
@@ -51,7 +45,7 @@ def _log(level, errno, message):
     logger.log(level, "%s", message)
 
 
-class Context(_libxl.Ctx):
+class Context(Events, Operations, _libxl.Ctx):
     """Starts children and learns how they end.
 
     The default owner is SigchldOwner.NONE: no signal handler, no wait for
@@ -284,7 +278,7 @@ class Context(_libxl.Ctx):
             if event:
                 # known before it runs: another thread may take the event
                 kind = _BY_EVENT
-                token = process._token = _TOKEN | next(self._tokens)
+                token = process._token = TOKEN | next(self._tokens)
                 self._children[token] = process
             elif on_exit is not None:
                 kind, token = _BY_CALLBACK, _OnExit(on_exit, process)
@@ -398,7 +392,7 @@ class Context(_libxl.Ctx):
             processes.append(process)
             token = 0
             if event:
-                token = process._token = _TOKEN | next(self._tokens)
+                token = process._token = TOKEN | next(self._tokens)
                 children[token] = process
             entries.append((command, own, kind, token))
         cell = []
@@ -454,7 +448,7 @@ class Context(_libxl.Ctx):
         cell = []  # has the answer, whatever a signal handler raises
         try:
             if event:
-                token = process._token = _TOKEN | next(self._tokens)
+                token = process._token = TOKEN | next(self._tokens)
                 self._children[token] = process
             self._adopt(pid, start_time, pidfd,
                         _BY_EVENT if event else _HOLD, token, cell)
@@ -503,459 +497,28 @@ class Context(_libxl.Ctx):
 
     # ---- events -------------------------------------------------------
 
-    def events(self, timeout=0.0, *, max=64, types=None):
-        """Take up to max events; a list, empty when timeout seconds passed.
+    def _run_softly(self, request, sleep, accounts):
+        """Ctx._run where other greenlets have to go on meanwhile."""
+        if "family" in request[1]:
+            raise ValueError("family: run() cannot have one where time.sleep has "
+                             "been replaced; spawn() can")
+        with Context() as context:
+            number = context._exec(*request)
 
-        timeout None waits for ever, 0 only looks. types is an iterable of
-        EventType; None takes all. Pumps the context.
+            def look():
+                for kind, user, payload in context._events(1, ALL_EVENTS, 0):
+                    if kind == _COMPLETE and user == number:
+                        if accounts is not None:
+                            context._account(payload[1][0], accounts)
+                        return payload
+                return None
 
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     child = ctx.spawn(["sh", "-c", "kill -9 $$"], event=True)
-        ...     for event in ctx.events(timeout=None):
-        ...         print(event.process is child, event.status.returncode)
-        True -9
-        """
-        mask = _ALL_EVENTS
-        if types is not None:
-            mask = 0
-            for kind in types:
-                mask |= 1 << kind
-        sleep = sleeper()
-        began = time.monotonic()
-        while True:
-            ready = self._left_over(mask, max) if self._left else []
-            taken = []
             try:
-                if ready:
-                    return ready
-                if sleep is None:
-                    self._events(max, mask, milliseconds(timeout), taken)
-                else:
-                    pause(lambda: self._events(max, mask, 0, taken), sleep,
-                          timeout)
-                others = self._pass_on(taken)
-                for item in taken:
-                    self._event(item, ready)
-                if ready or not others:
-                    return ready
-            except BaseException:  # of a signal handler: nothing is lost
-                self._left[:0] = ready + taken[len(ready):]
-                for event in ready:
-                    if event.process is not None and event.type == _EXIT:
-                        self._children.pop(
-                            getattr(event.process, "_token", None), None)
+                return pause(look, sleep, None)
+            except BaseException:
+                context.abort(number)
+                pause(look, sleep, None)
                 raise
-            if timeout is not None:  # it was nothing of the caller's
-                now = time.monotonic()
-                timeout, began = timeout - (now - began), now
-
-    def _pass_on(self, taken):
-        """What tasks wait for goes to them, and out of the list; how many."""
-        ours = [item for item in taken
-                if type(item) is tuple and item[1] >= MARK]
-        for item in ours:
-            launch = self._launches.get(item[1])
-            if launch is not None:
-                launch.told()
-            taken.remove(item)
-        return len(ours)
-
-    def _left_over(self, mask, max):
-        """Events of a call that was interrupted."""
-        found, rest = [], []
-        left, self._left = self._left, []
-        try:
-            self._pass_on(left)
-            for item in left:
-                kind = item[0] if type(item) is tuple else item.type
-                if len(found) < max and mask >> kind & 1:
-                    if type(item) is tuple:
-                        self._event(item, found)
-                    else:
-                        found.append(item)
-                else:
-                    rest.append(item)
-            self._left = rest + self._left
-            return found
-        except BaseException:
-            self._left = left
-            raise
-
-    def _left_exit(self, identity):
-        """What is there of one child's end."""
-        for item in list(self._left):
-            if type(item) is not tuple:
-                if item.type == _EXIT and item.status._result[0] == identity:
-                    return item.status._result
-            elif item[0] == _EXIT and item[2][0] == identity:
-                return item[2]
-        return None
-
-    def wait_event(self, timeout=None, *, types=None):
-        """The next event; TimeoutError when timeout seconds passed.
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     try:
-        ...         ctx.wait_event(0.01)
-        ...     except TimeoutError as error:
-        ...         print(error)
-        no event in 0.01 seconds
-        """
-        taken = self.events(timeout, max=1, types=types)
-        if not taken:
-            raise TimeoutError("no event in %s seconds" % timeout)
-        return taken[0]
-
-    def _event(self, item, into):
-        """Append the Event to a list; what it is about is known until it is
-        there."""
-        kind, user, payload = item
-        event = Event(kind, user)
-        key = None
-        if kind == _EXIT:
-            event.status = status = Status(payload)
-            if user & _TOKEN:
-                key = user
-                process = self._children.get(user)
-                if process is not None:
-                    event.process = process
-                    if type(process) is Process:
-                        event.user = process.user
-                        process._status = status
-                        process._collect()
-                    else:  # a Popen, which is asked for its own
-                        event.user = process.tag
-        elif kind == _COMPLETE:
-            if payload is not None:
-                from ._completed import CompletedProcess
-                key = ("operation", user)
-                event.rc = payload[0]
-                event.completed = CompletedProcess._of(
-                    self._children.get(key), payload)
-                if self._accounts is not None:
-                    from ._account import account_of
-                    event.completed.account = account_of(
-                        self, payload[1][0],
-                        self._accounts.setdefault(user, []))
-        else:
-            event.process = process = self._children.get(user)
-            if process is not None:
-                event.user = process.user
-            if len(payload) > 2:
-                event.signal = payload[2]
-        into.append(event)
-        if key is not None:
-            self._children.pop(key, None)
-        if self._accounts:
-            self._accounts.pop(user, None)
-
-    def register_callbacks(self, event_occurs=None, *, types=None,
-                           disaster=None):
-        """Have events delivered by call instead of events().
-
-        event_occurs(event) gets those of types (None: all). disaster(type,
-        message, errno) is told when reports become unreliable; it must not
-        use the context.
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     ctx.register_callbacks(lambda event: print(event.status))
-        ...     number = ctx.evenable_exit()
-        ...     status = ctx.spawn(["true"]).wait()
-        exit 0
-        """
-        mask = 0
-        if event_occurs is not None:
-            mask = _ALL_EVENTS if types is None else 0
-            for kind in types or ():
-                mask |= 1 << kind
-        convert = None
-        if event_occurs is not None:
-            import weakref  # slow to import
-
-            own = weakref.ref(self)
-
-            def convert(item):
-                context = own()
-                if item[1] >= MARK and context._pass_on([item]):
-                    return
-                made = []
-                context._event(item, made)
-                event_occurs(made[0])
-        self._register_callbacks(mask, convert, disaster)
-
-    def evenable_exit(self, pid=0, user=0):
-        """An extra EXIT event when pid (0: any child) ends; a number.
-
-        There is one at once for a child that has ended, and whose result is
-        still kept for whoever asks (a Popen, a Process without event).
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     child = ctx.spawn(["true"])
-        ...     number = ctx.evenable_exit(child.pid, user=5)
-        ...     print(child.wait(), ctx.wait_event().user)
-        exit 0 5
-        """
-        return self._evenable(pid, user)
-
-    def _announce(self, popen):
-        """An EXIT event for a Popen that is held."""
-        token = _TOKEN | next(self._tokens)
-        self._children[token] = popen
-        try:
-            self._evenable(popen.pid, token)
-        except BaseException:
-            self._children.pop(token, None)
-            raise
-
-    def evdisable_exit(self, number):
-        """No more of the events that evenable_exit() asked for.
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     ctx.evdisable_exit(ctx.evenable_exit())
-        ...     print(ctx.spawn(["true"]).wait(), ctx.events())
-        exit 0 []
-        """
-        self._evdisable(number)
-
-    def osevent_register(self, hooks):
-        """Register with a host loop: an object with the six methods.
-
-        fd_register(fd, events, for_libxl) and timeout_register(abs,
-        for_libxl) return a registration, which fd_modify(registration, fd,
-        events), fd_deregister(registration, fd), timeout_modify(
-        registration, abs) and timeout_deregister(registration) get back. abs
-        is seconds of the real-time clock. None: back to no host loop. Call
-        occurred_fd() and occurred_timeout() with for_libxl.
-
-        >>> import select, time, xlchild
-        >>> class Loop:
-        ...     def __init__(self):
-        ...         self.fds, self.timers = {}, {}
-        ...     def fd_register(self, fd, events, for_libxl):
-        ...         self.fds[fd] = events, for_libxl
-        ...     def fd_modify(self, registration, fd, events):
-        ...         self.fds[fd] = events, self.fds[fd][1]
-        ...     def fd_deregister(self, registration, fd):
-        ...         del self.fds[fd]
-        ...     def timeout_register(self, when, for_libxl):
-        ...         self.timers[for_libxl] = when
-        ...         return for_libxl
-        ...     def timeout_modify(self, registration, when):
-        ...         self.timers[registration] = when
-        ...     def timeout_deregister(self, registration):
-        ...         self.timers.pop(registration, None)
-        ...     def turn(self, ctx):
-        ...         poll = select.poll()
-        ...         for fd, (events, _) in self.fds.items():
-        ...             poll.register(fd, events)
-        ...         for fd, revents in poll.poll(10):
-        ...             events, for_libxl = self.fds[fd]
-        ...             ctx.occurred_fd(for_libxl, fd, events, revents)
-        ...         for for_libxl, when in list(self.timers.items()):
-        ...             if when <= time.time():
-        ...                 del self.timers[for_libxl]
-        ...                 ctx.occurred_timeout(for_libxl)
-        >>> loop = Loop()
-        >>> with xlchild.Context() as ctx:
-        ...     ctx.osevent_register(loop)
-        ...     child = ctx.spawn(["sleep", "1000"], sigignore=[15],
-        ...                       on_exit=lambda p, status: print(status))
-        ...     terminated = child.terminate(grace=0.05)
-        ...     while child.status is None:
-        ...         loop.turn(ctx)
-        signal SIGKILL
-        """
-        if hooks is None:
-            self._osevent_register(None, None, None, None, None, None)
-        else:
-            self._osevent_register(
-                hooks.fd_register, hooks.fd_modify, hooks.fd_deregister,
-                hooks.timeout_register, hooks.timeout_modify,
-                hooks.timeout_deregister)
-
-    def fileno(self):
-        """An fd that is readable when there is work: then call events().
-
-        >>> import select, xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     child = ctx.spawn(["true"], event=True)
-        ...     poll = select.poll()
-        ...     poll.register(ctx.fileno(), select.POLLIN)
-        ...     while child.status is None:
-        ...         ready = poll.poll()
-        ...         taken = ctx.events()
-        ...     print(child.status)
-        exit 0
-        """
-        return _libxl.libxl_ctx_fileno(self)
-
-    @property
-    def disaster_latched(self):
-        """0, or the code of the first disaster that no hook was told.
-
-        >>> import xlchild
-        >>> xlchild.default_context().disaster_latched
-        0
-        """
-        return _libxl.libxl_ctx_disaster_latched(self)
-
-    # ---- running ------------------------------------------------------
-
-    def run(self, args, *, stdin=None, input=None, stdout=None, stderr=None,
-            capture_output=False, timeout=None, check=False, shell=False,
-            text=None, encoding=None, errors=None, universal_newlines=None,
-            capture_limit=0, on_output=None, linger_eof=True, kill=None,
-            family=None, **options):
-        """Run a command to completion; return a CompletedProcess.
-
-        The keywords of subprocess.run; besides: capture_limit (bytes kept a
-        stream, 0: all), on_output(stream, data) gets the output piecemeal
-        (b"" is its end), linger_eof=False does not wait for a grandchild
-        that holds the pipe, kill is the KillPolicy for timeouts (SIGKILL).
-        stdout and stderr may be a path too. family is a Family of this
-        Context, or a policy's name ("always", …; see family()) for one that
-        is made for this command alone and gone when it returns.
-        With account=True the result has an Account as ``account``, and so has
-        an exception below but the last.
-
-        Raises subprocess.TimeoutExpired, CalledProcessError (check),
-        SpawnError.
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     ctx.run(["tr", "a-z", "A-Z"], input="hello", text=True,
-        ...             capture_output=True).stdout
-        'HELLO'
-        """
-        if isinstance(family, str):
-            return self._run_with_family(
-                family, args, stdin=stdin, input=input, stdout=stdout,
-                stderr=stderr, capture_output=capture_output, timeout=timeout,
-                check=check, shell=shell, text=text, encoding=encoding,
-                errors=errors, universal_newlines=universal_newlines,
-                capture_limit=capture_limit, on_output=on_output,
-                linger_eof=linger_eof, kill=kill, **options)
-        if family is not None:
-            options["family"] = family
-        from ._completed import CompletedProcess, judged  # slow to import
-        decoded = Decoded(text, encoding, errors, universal_newlines)
-        args = forwarded(args, shell)
-        request = self._request(args, stdin, decoded.encode(input), stdout,
-                                stderr, capture_output, timeout,
-                                capture_limit, on_output, linger_eof, kill,
-                                options)
-        sleep = sleeper()
-        accounts = account_cell(request[1])
-        if accounts is not None:
-            from ._account import account_of
-        outcome = self._run(*request) if sleep is None \
-            else _run_softly(request, sleep, accounts)
-        done = decoded.decode(CompletedProcess._of(args, outcome))
-        if accounts is not None:
-            done.account = account_of(self if sleep is None else None,
-                                      outcome[1][0], accounts)
-        return judged(done, outcome, timeout, check, request)
-
-    def _run_with_family(self, when, args, **options):
-        """run() with a Family of its own."""
-        from ._family import for_one_run  # few need it
-        with for_one_run(self, when) as family:
-            return self.run(args, family=family, **options)
-
-    def start(self, args, *, stdin=None, input=None, stdout=None,
-              stderr=None, capture_output=False, timeout=None,
-              capture_limit=0, on_output=None, linger_eof=True, kill=None,
-              **options):
-        """As run(), but do not wait: an OPERATION_COMPLETE event comes.
-
-        Returns the number that the event has as ``user``, and that abort()
-        takes. The event's ``completed`` is the CompletedProcess, its ``rc``
-        the code (0; ERROR_TIMEDOUT -9; ERROR_ABORTED -22).
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     number = ctx.start(["echo", "x"], capture_output=True)
-        ...     event = ctx.wait_event()
-        ...     print(event.user == number, event.completed.stdout)
-        True b'x\\n'
-        """
-        cell = []
-        try:
-            request = self._request(
-                args, stdin, input, stdout, stderr, capture_output, timeout,
-                capture_limit, on_output, linger_eof, kill, options)
-            if self._accounts is None:
-                self._accounts = {} if request[1]["flags"] & _ACCOUNT else None
-            self._exec(*request, False, cell)
-            self._children[("operation", cell[0])] = args
-            return cell[0]
-        except BaseException:
-            for number in cell:
-                self.abort(number)
-            raise
-
-    def abort(self, number):
-        """End an operation early; False if it is finished.
-
-        >>> import xlchild
-        >>> with xlchild.Context() as ctx:
-        ...     number = ctx.start(["sleep", "1000"])
-        ...     print(ctx.abort(number), ctx.wait_event().completed.aborted)
-        True True
-        """
-        return super()._abort(number)
-
-    def _request(self, args, stdin, input, stdout, stderr, capture_output,
-                 timeout, limit, on_output, linger_eof, kill, options):
-        if input is not None:
-            if stdin is not None:
-                raise ValueError("stdin and input may not both be used")
-            if isinstance(input, str):
-                raise TypeError("input must be bytes, not str; or say "
-                                "text=True")
-            source = (_libxl.LIBXL_STREAM_BUFFER, octets(input))
-        else:
-            source = stream_pair(stdin, 0, limit, None)
-        if capture_output:
-            if stdout is not None or stderr is not None:
-                raise ValueError("stdout and stderr may not be used with "
-                                 "capture_output")
-            stdout = stderr = PIPE
-        ms = milliseconds(timeout)
-        options = spec_options(kill=kill or (0, 0, 0), **options)
-        return (args, options, source,
-                stream_pair(stdout, 1, limit, on_output),
-                stream_pair(stderr, 2, limit, on_output),
-                1 if ms == 0 else ms, int(linger_eof), on_output)
-
-
-def _run_softly(request, sleep, accounts):
-    """Ctx._run where other greenlets have to go on meanwhile."""
-    if "family" in request[1]:
-        raise ValueError("family: run() cannot have one where time.sleep has "
-                         "been replaced; spawn() can")
-    with Context() as context:
-        number = context._exec(*request)
-
-        def look():
-            for kind, user, payload in context._events(1, _ALL_EVENTS, 0):
-                if kind == _COMPLETE and user == number:
-                    if accounts is not None:
-                        context._account(payload[1][0], accounts)
-                    return payload
-            return None
-
-        try:
-            return pause(look, sleep, None)
-        except BaseException:
-            context.abort(number)
-            pause(look, sleep, None)
-            raise
 
 
 def _behind(pidfd):
@@ -968,48 +531,6 @@ def _behind(pidfd):
     except OSError:
         pid = None
     return (pidfd, os.fstat(pidfd).st_ino) + tuple(pid or ())
-
-
-class Decoded:
-    """The text of a run, if it is text."""
-
-    def __init__(self, text, encoding, errors, universal_newlines):
-        self._encoding = None
-        if text or universal_newlines or encoding or errors:
-            self._encoding = encoding or "utf-8"
-            self._errors = errors or "strict"
-
-    def encode(self, given):
-        """An input as bytes."""
-        if self._encoding is not None and isinstance(given, str):
-            return given.encode(self._encoding, self._errors)
-        return given
-
-    def decode(self, done):
-        """The CompletedProcess, with its output as it is wanted."""
-        if self._encoding is not None:
-            for name in ("stdout", "stderr"):
-                data = getattr(done, name)
-                if data is not None:
-                    setattr(done, name, translated(data, self._encoding,
-                                                   self._errors))
-        return done
-
-
-def translated(data, encoding, errors):
-    """Bytes as text with newlines alone, as subprocess has it."""
-    return data.decode(encoding, errors).replace("\r\n", "\n") \
-        .replace("\r", "\n")
-
-
-def forwarded(args, shell):
-    """What is executed: args of run(), by a shell or not."""
-    if shell:
-        return ["/bin/sh", "-c", args] if isinstance(args, str) \
-            else ["/bin/sh", "-c"] + list(args)
-    if isinstance(args, (str, bytes, os.PathLike)):
-        return [args]
-    return args
 
 
 class _OnExit:

@@ -17,7 +17,8 @@ import xlchild as _public  # whose names a test may have replaced
 
 from . import _libxl, _popen, _starts
 from ._completed import CompletedProcess, never_ran, unkilled
-from ._context import default_context, translated
+from ._context import default_context
+from ._context_run import translated
 from ._cooperative import sleeper
 from ._errors import NotFoundError, XlchildError
 from ._popen import AS_POPEN, Popen, argv_of

@@ -17,7 +17,7 @@ import warnings
 import weakref
 
 from ._completed import CompletedProcess, judged
-from ._context import Decoded, forwarded
+from ._context_run import Decoded, forwarded
 from ._enums import FreePolicy
 from ._errors import SpawnError
 from ._hub import Hub
