@@ -190,9 +190,14 @@ def _of_value(name, node, known):
     return "The constant %s." % (ast.unparse(node.value) if node else name)
 
 
-def _methods(node):
+# classes whose methods lie in several files: each part is a base
+CLASSES = {"Context": ("Events", "Operations")}
+
+
+def _methods(node, known):
     """(name, signature, docstring) of a class's public ones."""
-    for each in node.body:
+    parts = [node] + [known[part] for part in CLASSES.get(node.name, ())]
+    for each in (each for part in parts for each in part.body):
         if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)) \
                 and not each.name.startswith("_"):
             yield each.name, _signature(each), ast.get_docstring(each)
@@ -216,7 +221,7 @@ def python():
                 yield module, name, "theirs", "", "As in subprocess.", []
             elif isinstance(node, ast.ClassDef):
                 yield (module, name, "class", "",
-                       ast.get_docstring(node), list(_methods(node)))
+                       ast.get_docstring(node), list(_methods(node, known)))
             elif isinstance(node, ast.Assign) or node is None:
                 yield module, name, "value", "", _of_value(
                     name, node, known), []

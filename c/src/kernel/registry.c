@@ -1,9 +1,7 @@
 /* registry.c - which child of which ctx a pid is, for the whole process
  *
  * Called by both ways of starting (announce, insert), numbers.c (whose is it)
- * and child.c (remove). Chained hash whose entries are embedded in the
- * children; it grows by moving a few buckets at each insertion, so that no
- * insertion stalls.
+ * and child.c (remove). Next: pid_table.c.
  */
 #define _GNU_SOURCE
 #include "kernel/registry.h"
@@ -14,15 +12,8 @@
 #include "kernel/sys.h"
 #include "kernel/wakeup.h"
 
-#define FIRST_BUCKETS 64
-#define MOVED_PER_INSERT 4
 #define LIMBO_MAX 256
 #define WORDS_MAX 64
-
-struct table {
-    struct xl_registry_entry **buckets;
-    size_t n; /* a power of two */
-};
 
 struct limbo_entry {
     struct xl_wakeup *owner;  /* who is to be told */
@@ -41,11 +32,6 @@ struct word {
 
 static struct {
     pthread_mutex_t lock;
-    struct xl_registry_entry *first_buckets[FIRST_BUCKETS];
-    struct table now; /* insertions go here */
-    struct table old; /* being emptied; n == 0 when it is not there */
-    size_t old_at;    /* buckets below it are empty */
-    size_t count;     /* entries and reservations */
     struct xl_registry_start *starts; /* newest first */
     uint64_t last_ticket;
     struct limbo_entry limbo[LIMBO_MAX];
@@ -64,71 +50,12 @@ void xl_registry_unlock(void)
     pthread_mutex_unlock(&reg.lock);
 }
 
-static size_t slot(const struct table *t, pid_t pid)
-{
-    return ((uint32_t)pid * UINT32_C(2654435769)) >> 7 & (t->n - 1);
-}
-
-static void table_init(void)
-{
-    if (reg.now.n == 0) {
-        reg.now.buckets = reg.first_buckets;
-        reg.now.n = FIRST_BUCKETS;
-    }
-}
-
-static void drop_buckets(struct xl_registry_entry **buckets)
-{
-    if (buckets != reg.first_buckets)
-        xl_free(buckets);
-}
-
-static void move_some(size_t n)
-{
-    while (reg.old.n != 0 && n-- > 0) {
-        struct xl_registry_entry *entry = reg.old.buckets[reg.old_at];
-
-        while (entry != NULL) {
-            struct xl_registry_entry *next = entry->hash_next;
-            struct xl_registry_entry **head =
-                &reg.now.buckets[slot(&reg.now, entry->pid)];
-
-            entry->hash_next = *head;
-            *head = entry;
-            entry = next;
-        }
-        reg.old.buckets[reg.old_at] = NULL;
-        if (++reg.old_at == reg.old.n) {
-            drop_buckets(reg.old.buckets);
-            memset(&reg.old, 0, sizeof reg.old);
-            reg.old_at = 0;
-        }
-    }
-}
-
 int xl_registry_reserve(void)
 {
-    int r = 0;
+    int r;
 
     pthread_mutex_lock(&reg.lock);
-    table_init();
-    if (reg.count + 1 > reg.now.n && reg.old.n == 0) {
-        size_t n = reg.now.n * 2;
-        struct xl_registry_entry **buckets =
-            xl_sys.calloc(n, sizeof(struct xl_registry_entry *));
-
-        if (buckets == NULL) {
-            r = -1;
-            goto out;
-        }
-        reg.old = reg.now;
-        reg.old_at = 0;
-        reg.now.buckets = buckets;
-        reg.now.n = n;
-    }
-    move_some(MOVED_PER_INSERT);
-    reg.count++;
-out:
+    r = xl_pid_table_reserve();
     pthread_mutex_unlock(&reg.lock);
     return r;
 }
@@ -136,27 +63,8 @@ out:
 void xl_registry_unreserve(void)
 {
     pthread_mutex_lock(&reg.lock);
-    reg.count--;
+    xl_pid_table_unreserve();
     pthread_mutex_unlock(&reg.lock);
-}
-
-static struct xl_registry_entry **find_in(struct table *t, pid_t pid)
-{
-    struct xl_registry_entry **at;
-
-    if (t->n == 0)
-        return NULL;
-    for (at = &t->buckets[slot(t, pid)]; *at != NULL; at = &(*at)->hash_next)
-        if ((*at)->pid == pid)
-            return at;
-    return NULL;
-}
-
-static struct xl_registry_entry **find(pid_t pid)
-{
-    struct xl_registry_entry **at = find_in(&reg.now, pid);
-
-    return at != NULL ? at : find_in(&reg.old, pid);
 }
 
 static void unlink_handed(struct xl_registry_entry *entry)
@@ -179,11 +87,9 @@ static void unlink_at(struct xl_registry_entry **at)
 
     entry->group_goes = 0;
     entry->kept = 0;
-    *at = entry->hash_next;
-    entry->hash_next = NULL;
+    xl_pid_table_remove(at);
     entry->pid = 0;
     entry->pidfd = -1;
-    reg.count--;
 }
 
 static void hand_over(struct xl_registry_entry *entry)
@@ -208,8 +114,7 @@ static void retire(struct xl_registry_entry **at)
 
 static void insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
 {
-    struct xl_registry_entry **at = find(pid);
-    struct xl_registry_entry **head;
+    struct xl_registry_entry **at = xl_pid_table_find(pid);
 
     /* The kernel gave the pid to a new process, so the old one has been
      * reaped by somebody: its owner may have no pidfd that tells. */
@@ -217,12 +122,9 @@ static void insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
         (*at)->number_reused = 1;
         retire(at);
     }
-    /* the reservation, counted already, becomes the entry */
     entry->pid = pid;
     entry->pidfd = pidfd;
-    head = &reg.now.buckets[slot(&reg.now, pid)];
-    entry->hash_next = *head;
-    *head = entry;
+    xl_pid_table_insert(entry);
 }
 
 /* ---- starts in flight --------------------------------------------------- */
@@ -345,7 +247,7 @@ void xl_registry_start_failed(struct xl_registry_start *start)
 {
     pthread_mutex_lock(&reg.lock);
     remove_start(start);
-    reg.count--; /* the reservation */
+    xl_pid_table_unreserve();
     wake_limbo();
     pthread_mutex_unlock(&reg.lock);
 }
@@ -364,7 +266,7 @@ enum xl_start_news xl_registry_start_end(struct xl_registry_start *start,
     if (news == XL_START_RUNS)
         insert(start->entry, pid, pidfd);
     else
-        reg.count--; /* no need for the reservation */
+        xl_pid_table_unreserve();
     wake_limbo();
     pthread_mutex_unlock(&reg.lock);
     return news;
@@ -400,7 +302,7 @@ int xl_registry_insert(struct xl_registry_entry *entry, pid_t pid, int pidfd)
     int r = -1;
 
     pthread_mutex_lock(&reg.lock);
-    if (find(pid) == NULL) {
+    if (xl_pid_table_find(pid) == NULL) {
         insert(entry, pid, pidfd);
         r = 0;
     }
@@ -413,7 +315,7 @@ void xl_registry_remove(struct xl_registry_entry *entry)
     pthread_mutex_lock(&reg.lock);
     unlink_handed(entry);
     if (entry->pid > 0) {
-        struct xl_registry_entry **at = find(entry->pid);
+        struct xl_registry_entry **at = xl_pid_table_find(entry->pid);
 
         if (at != NULL && *at == entry)
             unlink_at(at);
@@ -604,15 +506,8 @@ void xl_registry_limbo_leave(struct xl_wakeup *owner)
 
 void xl_registry_postfork(void)
 {
-    if (reg.old.n != 0)
-        drop_buckets(reg.old.buckets);
-    if (reg.now.n != 0)
-        drop_buckets(reg.now.buckets);
-    memset(&reg.now, 0, sizeof reg.now);
-    memset(&reg.old, 0, sizeof reg.old);
-    memset(reg.first_buckets, 0, sizeof reg.first_buckets);
+    xl_pid_table_clear();
     memset(reg.words, 0, sizeof reg.words);
-    reg.count = 0;
     reg.starts = NULL;
     reg.nlimbo = 0;
 }
@@ -621,7 +516,7 @@ void xl_registry_postfork(void)
 
 struct xl_registry_entry *xl_registry_entry_of(pid_t pid)
 {
-    struct xl_registry_entry **at = find(pid);
+    struct xl_registry_entry **at = xl_pid_table_find(pid);
 
     return at != NULL ? *at : NULL;
 }
@@ -649,7 +544,7 @@ xl_registry_start_by_entry(const struct xl_registry_entry *entry)
 
 void xl_registry_retire(struct xl_registry_entry *entry)
 {
-    struct xl_registry_entry **at = find(entry->pid);
+    struct xl_registry_entry **at = xl_pid_table_find(entry->pid);
 
     if (at != NULL && *at == entry)
         retire(at);

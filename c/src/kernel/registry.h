@@ -19,26 +19,9 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-struct xl_wakeup;
+#include "kernel/pid_table.h"
 
-/* Embedded in whatever represents a child. */
-struct xl_registry_entry {
-    struct xl_registry_entry *hash_next;
-    struct xl_wakeup *owner;               /* whose ctx's; NULL: nobody's */
-    struct xl_registry_entry *handed_next; /* in owner->handed */
-    uint64_t mark; /* proof without a pidfd: see identity.h; 0: none */
-    pid_t pid;     /* 0: not in the table */
-    int pidfd;     /* proof; the child's, open while this is in the table */
-    int status;    /* handed over: this is it */
-    unsigned handed_over : 1; /* somebody else's wait(-1) took the status */
-    unsigned number_gone : 1; /* its pid is not its own any more: it has been
-                                 reaped, not always by this library … */
-    unsigned number_reused : 1; /* … and is another process's by now */
-    unsigned group_goes : 1;  /* who is left of its group is to be killed before
-                                 it is reaped, whoever reaps it */
-    unsigned kept : 1;        /* has ended and been told of; unreaped all the
-                                 same, so that the number stays its own */
-};
+struct xl_wakeup;
 
 /* On the stack of a start in progress. */
 struct xl_registry_start {
