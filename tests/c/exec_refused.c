@@ -91,7 +91,7 @@ XT_TEST(a_timeout_whose_kill_is_refused, "C24 C18")
 
         hold(&spec, &fd, gate);
         spec.kill = policies[i];
-        opts.timeout_ms = 200;
+        opts.timeout_ms = 200 * xt_time_scale(); /* after it ignores */
         refuse(SIGKILL);
         XT_RC(libxl_childproc_exec(ctx, &spec, &opts, &result, NULL, NULL),
               ERROR_PERMISSION);
