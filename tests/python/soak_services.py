@@ -51,19 +51,23 @@ def tell(say, services, timeout, away=False):
     return ends
 
 
+def live_on(say, services, folder):
+    """A life from its first look, until it is killed."""
+    tell(say, services, 0, away=True)
+    add_all(services, folder)
+    for name in services.names():
+        if services.status(name).state in ("stopped", "failed"):
+            services.start(name)
+    while True:
+        tell(say, services, None)
+
+
 def a_life(folder, calls):
     """Dies at that call; or lives until it is killed."""
     def body(say):
         if calls:
             dying_at(calls)
-        services = Services(folder + "/state")
-        tell(say, services, 0, away=True)
-        add_all(services, folder)
-        for name in services.names():
-            if services.status(name).state in ("stopped", "failed"):
-                services.start(name)
-        while True:
-            tell(say, services, None)
+        live_on(say, Services(folder + "/state"), folder)
     return body
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 
 from lives_moments import dying_at
-from soak_services import MOST_CALLS, add_all, last_life, tell
+from soak_services import MOST_CALLS, last_life, live_on
 
 from xlchild.services import Services
 
@@ -33,13 +33,7 @@ def main(out):
         dying_at(chance.randrange(1, MOST_CALLS))
     services = Services(out + "/state")
     assert services.kept_by == "systemd", services.kept_by
-    tell(say, services, 0, away=True)
-    add_all(services, out)
-    for name in services.names():
-        if services.status(name).state in ("stopped", "failed"):
-            services.start(name)
-    while True:
-        tell(say, services, None)
+    live_on(say, services, out)
 
 
 if __name__ == "__main__":
