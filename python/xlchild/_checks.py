@@ -11,7 +11,7 @@ import subprocess
 
 from ._errors import SpawnError
 
-__all__ = ["LOOKED_UP", "check", "looked_up", "passed"]
+__all__ = ["LOOKED_UP", "check", "looked_up", "passed", "plain"]
 
 LOOKED_UP = frozenset(("user", "group", "extra_groups", "encoding",
                        "errors"))
@@ -35,6 +35,14 @@ def _no_program(program):
         if os.path.isdir(folder):
             found = errno.EACCES
     return SpawnError("exec", found, program)
+
+
+def plain(error):
+    """A SpawnError as subprocess would have raised it."""
+    plain = OSError(error.errno, os.strerror(error.errno),
+                    *[] if error.filename is None else [error.filename])
+    plain.stage = error.stage
+    return plain
 
 
 def passed(numbers):

@@ -15,148 +15,30 @@ import types
 import warnings
 
 from . import _libxl, _starts
-from ._checks import LOOKED_UP, check, looked_up, passed
+from ._checks import LOOKED_UP, check, looked_up, passed, plain
 from ._context import default_context
-from ._cooperative import pause, sleeper, stock_popen, waited
+from ._cooperative import pause, sleeper, waited
 from ._errors import (InvalidArgumentError, LostError, NoSignal,
                       NotFoundError, SpawnError, XlchildError)
+from ._popen_options import (AS_POPEN, FLAGS_AS_IS, KNOWN, OWN, PLAIN, STOCK,
+                             add_environment, add_more, add_natives, argv_of,
+                             natives_of)
 from ._process import milliseconds, signal_number
 from ._settled import settle
-from ._spec import SPAWN_OPTIONS, account_cell, octets, spec_options
+from ._spec import account_cell, octets
 from ._status import Status
 
-__all__ = ["AS_POPEN", "KNOWN", "Popen", "REPLACED", "STOCK", "Ways",
-           "argv_of", "plain", "starting"]
-
-# What every Python hands to _execute_child first, and what newer ones add.
-_FIRST = (
-    "args", "executable", "preexec_fn", "close_fds", "pass_fds", "cwd",
-    "env", "startupinfo", "creationflags", "shell", "p2cread", "p2cwrite",
-    "c2pread", "c2pwrite", "errread", "errwrite", "restore_signals")
-_MORE = {"gid": None, "gids": None, "uid": None, "umask": -1,
-         "start_new_session": False, "process_group": -1}
-
+__all__ = ["Popen", "REPLACED", "STOCK", "Ways", "starting"]
 
 STDOUT = subprocess.STDOUT
-STOCK = stock_popen()
 # what Ways has, too; as it was when this was imported
 REPLACED = ("_execute_child", "communicate", "_communicate", "_internal_poll",
             "_wait", "send_signal", "__del__", "pid")
 _stock = types.SimpleNamespace(**{name: getattr(STOCK, name)
                                   for name in REPLACED if name != "pid"})
 
-
-def _names():
-    """The parameters of _execute_child in this Python, in order."""
-    code = STOCK._execute_child.__code__
-    return code.co_varnames[1:code.co_argcount]
-
-
-_LAST = _names()[len(_FIRST):]
-# another order, or a parameter that is unknown here: this Python is left alone
-KNOWN = _names()[:len(_FIRST)] == _FIRST and _MORE.keys() >= set(_LAST)
-_PLAIN = tuple(map(_MORE.get, _LAST))
-
-_FLAGS_AS_IS = (_libxl.LIBXL_SPAWN_SEARCH_PATH
-                | _libxl.LIBXL_SPAWN_KEEP_SIGMASK
-                | _libxl.LIBXL_SPAWN_KEEP_SIGIGN)
-AS_POPEN = _FLAGS_AS_IS | _libxl.LIBXL_SPAWN_RESTORE_SIGPIPE
 _HOLD = _libxl.LIBXL_REPORT_HOLD
 _HOLD_PID = _libxl.LIBXL_SPAWN_HOLD_PID
-
-
-def _own_options():
-    """Those of Context.spawn that subprocess's Popen does not have."""
-    code = STOCK.__init__.__code__
-    return SPAWN_OPTIONS.difference(
-        code.co_varnames[:code.co_argcount + code.co_kwonlyargcount],
-        ("search",))
-
-
-_OWN = _own_options()
-
-
-def argv_of(args, shell, executable):
-    """The arguments as a list, as subprocess makes it."""
-    if isinstance(args, (str, bytes)):
-        args = [args]
-    elif isinstance(args, os.PathLike):
-        if shell:
-            raise TypeError("path-like args is not allowed when shell is "
-                            "true")
-        args = [args]
-    else:
-        args = list(args)
-    if shell:
-        args = [executable or "/bin/sh", "-c"] + args
-    if not args:
-        if executable is None:
-            raise IndexError("args is empty: list index out of range")
-        args = [""]  # what the kernel makes of none
-    return args
-
-
-def _add_environment(options, env, program):
-    """The child's environment, in whose PATH the program is searched."""
-    options["env"] = env
-    if b"/" not in os.fsencode(program):
-        options["search_path"] = os.pathsep.join(
-            os.fsdecode(p) for p in os.get_exec_path(env))
-
-
-def _add_more(options, values):
-    """Ids, umask, session and group: what is hardly ever given."""
-    a = dict(_MORE, **dict(zip(_LAST, values)))
-    flags = options["flags"]
-    if a["start_new_session"]:
-        flags |= _libxl.LIBXL_SPAWN_NEW_SESSION
-    if a["process_group"] == 0:
-        flags |= _libxl.LIBXL_SPAWN_NEW_GROUP
-    elif a["process_group"] > 0:
-        flags |= _libxl.LIBXL_SPAWN_JOIN_GROUP
-        options["group"] = a["process_group"]
-    for name, key in (("gid", "gid"), ("uid", "uid"), ("gids", "groups")):
-        if a[name] is not None:
-            options[key] = a[name]
-    if a["gids"] is None and not (a["uid"] is None and a["gid"] is None):
-        flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS  # as subprocess
-    if a["umask"] >= 0:
-        options["umask"] = a["umask"] & 0o777
-    options["flags"] = flags
-
-
-def _natives(options):
-    """The options of ours among Popen's, taken out of them."""
-    ours = {name: options.pop(name) for name in _OWN.intersection(options)}
-    if options.get("preexec_fn") is not None:
-        raise ValueError("%s is not possible with preexec_fn"
-                         % sorted(ours)[0])
-    for name, here in (("path", "executable"), ("uid", "user"),
-                       ("gid", "group"), ("groups", "extra_groups")):
-        if ours.get(name) is not None and options.get(here) is not None:
-            raise ValueError("%s and %s may not both be used" % (name, here))
-    if ours.get("path") is not None:
-        options["executable"] = ours.pop("path")
-    return spec_options(search=False, **ours)
-
-
-def _add_natives(options, natives):
-    """Those of _natives among what Popen itself makes."""
-    flags = options["flags"] | natives["flags"]
-    if natives["flags"] & _libxl.LIBXL_SPAWN_KEEP_GROUPS == 0 \
-            and "groups" in natives:
-        flags &= ~_libxl.LIBXL_SPAWN_KEEP_GROUPS
-    elif "uid" in natives or "gid" in natives:
-        flags |= _libxl.LIBXL_SPAWN_KEEP_GROUPS  # as subprocess
-    if "sigmask" in natives:
-        flags &= ~_libxl.LIBXL_SPAWN_KEEP_SIGMASK
-    if "sigignore" in natives:
-        flags &= ~_libxl.LIBXL_SPAWN_KEEP_SIGIGN
-    fds = dict(options.get("fds", ()))
-    fds.update(natives.get("fds", ()))
-    options.update(natives, flags=flags)
-    if fds:
-        options["fds"] = list(fds.items())
 
 
 def _fork_exec():
@@ -184,14 +66,6 @@ def _stock_reason(preexec_fn, own):
     if not getattr(subprocess, "_USE_VFORK", True):
         return "subprocess._USE_VFORK is off"
     return None
-
-
-def plain(error):
-    """A SpawnError as subprocess would have raised it."""
-    plain = OSError(error.errno, os.strerror(error.errno),
-                    *[] if error.filename is None else [error.filename])
-    plain.stage = error.stage
-    return plain
 
 
 def _ours(error):
@@ -268,15 +142,15 @@ class Ways:
         args = argv_of(args, shell, executable)
         program = args[0] if executable is None else executable
         sys.audit("subprocess.Popen", program, args, cwd, env)
-        options = {"flags": AS_POPEN if restore_signals else _FLAGS_AS_IS}
+        options = {"flags": AS_POPEN if restore_signals else FLAGS_AS_IS}
         if executable is not None:
             options["path"] = executable
         if cwd is not None:
             options["cwd"] = cwd
         if env is not None:
-            _add_environment(options, env, program)
-        if more != _PLAIN:
-            _add_more(options, more)
+            add_environment(options, env, program)
+        if more != PLAIN:
+            add_more(options, more)
         if not close_fds:
             options["flags"] |= _libxl.LIBXL_SPAWN_KEEP_FDS
         fds = [pair for pair in ((0, p2cread), (1, c2pwrite), (2, errwrite))
@@ -286,7 +160,7 @@ class Ways:
         if fds:
             options["fds"] = fds
         if self._xl_native is not None:
-            _add_natives(options, self._xl_native)
+            add_natives(options, self._xl_native)
         given_up = False
         try:
             if self._xl_context is None:
@@ -602,8 +476,8 @@ class Popen(Ways, STOCK):
         if not LOOKED_UP.isdisjoint(options):
             options = looked_up(options)
         self._xl_context = context
-        if not _OWN.isdisjoint(options):
-            self._xl_native = _natives(options)
+        if not OWN.isdisjoint(options):
+            self._xl_native = natives_of(options)
         self.tag = tag
         try:
             super().__init__(args, *rest, **options)

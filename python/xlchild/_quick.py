@@ -21,7 +21,8 @@ from ._context import default_context
 from ._context_run import translated
 from ._cooperative import sleeper
 from ._errors import NotFoundError, XlchildError
-from ._popen import AS_POPEN, Popen, argv_of
+from ._popen import Popen
+from ._popen_options import AS_POPEN, argv_of
 from ._process import milliseconds
 from ._spec import octets
 from ._status import Status

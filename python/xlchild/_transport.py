@@ -14,9 +14,10 @@ import warnings
 import weakref
 
 from . import _libxl, _starts
+from ._checks import plain
 from ._completed import never_ran
 from ._cooperative import pause
-from ._popen import Popen, plain
+from ._popen import Popen
 from ._spec import account_cell, octets
 
 __all__ = ["LoopPopen", "Process", "Start", "StreamProtocol",
