@@ -45,7 +45,8 @@ check-python-long: python ## the Python tests that take long
 # The extension with AddressSanitizer, in a debug build of Python: whose
 # assertions and filled memory see what a release build walks over.
 PYTHON_DEBUG ?= /usr/bin/python3-dbg
-PY_ASAN_TESTS := tests/python/test_binding.py tests/python/test_package.py
+PY_ASAN_TESTS := $(addprefix tests/python/test_,binding.py \
+  binding_objects.py package.py)
 PY_ASAN_LONG := tests/python/test_examples.py tests/python/test_aio.py
 
 build/python-asan/.built: $(PY_INPUTS)
