@@ -30,7 +30,8 @@ SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 # a quarter of an hour in an emulated processor.
 LEFT_OUT = ("fuzz_corpus", "fdplan_model", "child_cost")
 PYTHON = [f"tests/python/test_{name}.py" for name in
-          ("binding", "binding_objects", "errors", "vectors", "treaty", "signals", "ends")]
+          ("binding", "binding_objects", "errors", "vectors", "treaty",
+           "signals", "ends")]
 # Emulated processors are some fifteen times slower.
 JOB = """\
 export XT_TIME_SCALE=20 XT_THIEF_CHILDREN=300 XT_FLOOD_CHILDREN=200
