@@ -11,7 +11,10 @@ import subprocess
 
 from ._errors import SpawnError
 
-__all__ = ["LOOKED_UP", "check", "looked_up", "passed", "plain"]
+__all__ = ["LOOKED_UP", "STREAMS", "check", "check_streams", "looked_up",
+           "passed", "plain"]
+
+STREAMS = ("stdin", "stdout", "stderr")
 
 LOOKED_UP = frozenset(("user", "group", "extra_groups", "encoding",
                        "errors"))
@@ -45,6 +48,14 @@ def plain(error):
     return plain
 
 
+def check_streams(*streams):
+    """Each has a fileno where it is no number: subprocess finds that out when
+    it has made the pipes for those before."""
+    for stream in streams:
+        if stream is not None and not isinstance(stream, int):
+            stream.fileno()
+
+
 def passed(numbers):
     """The pairs of pass_fds; twice the same is once."""
     numbers = sorted(set(map(int, numbers)))
@@ -67,7 +78,7 @@ def looked_up(options):
             raise ValueError("extra_groups: a list is wanted, not a string")
         options["extra_groups"] = [_id("extra_groups", one, _group)
                                    for one in groups]
-    if subprocess.PIPE in map(options.get, ("stdin", "stdout", "stderr")):
+    if subprocess.PIPE in map(options.get, STREAMS):
         _check_text(options.get("encoding"), options.get("errors"))
     return options
 

@@ -15,7 +15,8 @@ import types
 import warnings
 
 from . import _libxl, _starts
-from ._checks import LOOKED_UP, check, looked_up, passed, plain
+from ._checks import (LOOKED_UP, STREAMS, check, check_streams, looked_up,
+                      passed, plain)
 from ._context import default_context
 from ._cooperative import pause, sleeper, waited
 from ._errors import (InvalidArgumentError, LostError, NoSignal,
@@ -30,7 +31,6 @@ from ._status import Status
 
 __all__ = ["Popen", "REPLACED", "STOCK", "Ways", "starting"]
 
-STDOUT = subprocess.STDOUT
 # what Ways has, too; as it was when this was imported
 REPLACED = ("_execute_child", "communicate", "_communicate", "_internal_poll",
             "_wait", "send_signal", "__del__", "pid")
@@ -473,6 +473,7 @@ class Popen(Ways, STOCK):
 
     def __init__(self, args, *rest, context=None, event=False, tag=0,
                  **options):
+        check_streams(*rest[2:5], *map(options.get, STREAMS))
         if not LOOKED_UP.isdisjoint(options):
             options = looked_up(options)
         self._xl_context = context
@@ -488,28 +489,6 @@ class Popen(Ways, STOCK):
                 self._xl_context._announce(self)
         except BaseException:  # also of a handler, when it has started
             self._xl_end_now()
-            raise
-
-    def _get_handles(self, stdin, stdout, stderr):
-        """As subprocess; where one cannot be had, the others are closed."""
-        made = []
-        try:
-            for given in ((stdin, None, None), (None, stdout, None)):
-                made.append(super()._get_handles(*given))
-            theirs = made[1][3]
-            if stderr is not None and stderr == STDOUT and theirs != -1:
-                return made[0][:2] + made[1][2:4] + (-1, theirs)
-            return made[0][:2] + made[1][2:4] \
-                + super()._get_handles(None, None, stderr)[4:]
-        except BaseException:
-            for pipe in [ends[:2] for ends in made] \
-                    + [ends[2:4] for ends in made]:
-                if -1 not in pipe:
-                    os.close(pipe[0])
-                    os.close(pipe[1])
-            devnull = self.__dict__.pop("_devnull", None)
-            if devnull is not None:
-                os.close(devnull)
             raise
 
     def _xl_take_over(self):
