@@ -20,11 +20,14 @@ XT_CFLAGS := -std=gnu11 -g -Wall -Wextra -Wshadow -Wstrict-prototypes \
 
 XT_HELPER_BIN := $(XT_HELPERS:%=build/tests/helpers/%)
 
+# Each is one file, but for the child's.
+build/tests/helpers/child: tests/helpers/child_given.c \
+  tests/helpers/child_says.c
 build/tests/helpers/child build/tests/helpers/stray build/tests/helpers/reaper \
   build/tests/helpers/witness: \
   build/tests/helpers/%: tests/helpers/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -static -o $@ $<
+	$(CC) -std=gnu11 -O2 -g -Wall -Wextra -static -o $@ $(filter %.c,$^)
 
 # Nothing but the system call: the cheapest child there is.
 build/tests/helpers/tiny: tests/helpers/tiny.c

@@ -5,7 +5,7 @@
 # back. load.c: ten thousand live children. What they say last is `N passed, N failed, N skipped`, over all runs.
 
 XC_PROGRAMS := chaos reuse
-XC_CHAOS_PARTS := model host calls evenables cancels
+XC_CHAOS_PARTS := model host calls plans evenables cancels
 
 # $(call XC_RULES,NAME,FOLDER,COMPILER,FLAGS)
 define XC_RULES
@@ -18,12 +18,13 @@ $(2)/chaos/%: $(2)/chaos/%.o $(2)/chaos/common.o \
 	$(3) -pthread $(4) -o $$@ $$(filter %.o,$$^) $(2)/libcore.a
 
 $(2)/chaos/chaos: $(XC_CHAOS_PARTS:%=$(2)/chaos/%.o)
+$(2)/chaos/reuse: $(2)/chaos/numberspace.o
 
 .PHONY: build-c-$(1)-chaos
 build-c-$(1)-chaos: $$(XC_PROGRAMS:%=$(2)/chaos/%) $$(XT_WORLD)
 
 .SECONDARY: $$(XC_PROGRAMS:%=$(2)/chaos/%.o) $(2)/chaos/common.o \
-  $(XC_CHAOS_PARTS:%=$(2)/chaos/%.o)
+  $(XC_CHAOS_PARTS:%=$(2)/chaos/%.o) $(2)/chaos/numberspace.o
 -include $$(wildcard $(2)/chaos/*.d)
 endef
 

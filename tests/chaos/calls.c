@@ -17,8 +17,8 @@
 
 #include "evenables.h"
 #include "host.h"
+#include "plans.h"
 
-#define GRACE_MS 400
 #define TAG_ADOPTED (1ull << 41)
 
 static __thread struct xc_chance *mine; /* of the thread's */
@@ -30,82 +30,7 @@ static struct xc_chance *chance(void)
     return mine ? mine : &for_others;
 }
 
-/* ---- what a child is to do ---------------------------------------------- */
-
-struct plan {
-    char number[8], ms[8], token[32];
-    const char *argv[8];
-    libxl_childproc_spec spec;
-    libxl_childproc_report report;
-};
-
-static void exit_reported(libxl_ctx *ctx, const libxl_childproc_result *r,
-                          void *user)
-{
-    libxl_event *event;
-
-    xc_reported(user, r);
-    if (xc_percent(chance(), 20) &&
-        libxl_event_check(ctx, &event, LIBXL_EVENTMASK(63), NULL, NULL) == 0)
-        xc_fail("an event of no type");
-}
-
-/* Random, within what the model can follow; the token is for whoever looks at
- * a hanging run with ps. */
-static void make_plan(struct plan *p, struct xc_ours *c)
-{
-    struct xc_chance *ch = chance();
-    int n = 0, code = 1 + (int)((c - xc_ours) % 120);
-    unsigned life = xc_below(ch, 100);
-
-    memset(p, 0, sizeof(*p));
-    p->argv[n++] = XT_HELPERS "/child";
-    if (life < 40) {
-        snprintf(p->ms, sizeof(p->ms), "%u",
-                 life < 30 ? xc_below(ch, 15) : 50 + xc_below(ch, 250));
-        p->argv[n++] = "sleep-ms";
-        p->argv[n++] = p->ms;
-    }
-    if (xc_percent(ch, 10)) {
-        p->argv[n++] = "signal";
-        code = SIGHUP;
-        c->end = SIGHUP;
-    } else {
-        p->argv[n++] = "exit";
-        c->end = code << 8;
-    }
-    snprintf(p->number, sizeof(p->number), "%d", code);
-    snprintf(p->token, sizeof(p->token), "child-%d", (int)(c - xc_ours));
-    p->argv[n++] = p->number;
-    p->argv[n++] = p->token;
-    libxl_childproc_spec_init(&p->spec);
-    p->spec.argv = p->argv;
-    p->spec.exited_grace_ms = xc_run.thief ? GRACE_MS : 2000;
-    c->holds_pid = c->kind == XC_HOLD && xc_percent(ch, 50);
-    if (c->holds_pid)
-        p->spec.flags |= LIBXL_SPAWN_HOLD_PID;
-    c->group = xc_percent(ch, 30);
-    if (c->group)
-        p->spec.flags |= LIBXL_SPAWN_NEW_GROUP;
-    if (xc_percent(ch, 30)) {
-        p->spec.flags |= LIBXL_SPAWN_NOWAIT;
-        if (c->kind == XC_EVENT && xc_percent(ch, 50))
-            p->spec.flags |= LIBXL_SPAWN_REPORT_START;
-    }
-    if (c->kind != XC_NONE && xc_percent(ch, 20))
-        p->spec.flags |= LIBXL_SPAWN_ACCOUNT;
-    p->spec.on_free = (libxl_free_policy)c->on_free;
-    p->report.kind = c->kind == XC_EVENT      ? LIBXL_REPORT_EVENT
-                     : c->kind == XC_CALLBACK ? LIBXL_REPORT_CALLBACK
-                     : c->kind == XC_NONE     ? LIBXL_REPORT_NONE
-                                              : LIBXL_REPORT_HOLD;
-    if (c->kind == XC_EVENT) {
-        p->report.u.for_event = (libxl_ev_user)(c - xc_ours);
-    } else {
-        p->report.callback = exit_reported;
-        p->report.u.for_callback = c;
-    }
-}
+/* ---- what comes of a start ----------------------------------------------- */
 
 static void started(struct xc_ours *c, libxl_childproc_id id, pid_t pid)
 {
@@ -200,7 +125,7 @@ static void spawn(libxl_ctx *ctx, int place, int mode)
     struct xc_ours *c = xc_new_ours(place, mode, some_kind());
     libxl_childproc_failure f;
     libxl_childproc_id id;
-    struct plan p;
+    struct xc_plan p;
     pid_t pid;
     int rc;
 
@@ -208,7 +133,7 @@ static void spawn(libxl_ctx *ctx, int place, int mode)
         return;
     if (place == XC_WANDERER)
         c->on_free = (int)xc_below(chance(), 3);
-    make_plan(&p, c);
+    xc_make_plan(&p, c, chance());
     rc = libxl_childproc_spawn(ctx, &p.spec, &p.report, &id, &pid, &f);
     if (rc)
         refused(rc, &f, "spawn");
@@ -220,7 +145,7 @@ static void spawn_many(int place)
 {
     libxl_childproc_batch_entry entry[6];
     struct xc_ours *c[6];
-    struct plan p[6];
+    struct xc_plan p[6];
     size_t n = 1 + xc_below(chance(), 6);
     int rc;
 
@@ -231,7 +156,7 @@ static void spawn_many(int place)
             n = i;
             break;
         }
-        make_plan(&p[i], c[i]);
+        xc_make_plan(&p[i], c[i], chance());
         entry[i].spec = &p[i].spec;
         entry[i].report = &p[i].report;
     }
@@ -269,12 +194,12 @@ static void exec(int place)
         xc_new_ours(place, xc_run.mode[place], async ? XC_ASYNC : XC_EXEC);
     libxl_childproc_exec_opts opts;
     libxl_childproc_failure f;
-    struct plan p;
+    struct xc_plan p;
     int rc;
 
     if (!c)
         return;
-    make_plan(&p, c);
+    xc_make_plan(&p, c, chance());
     libxl_childproc_exec_opts_init(&opts);
     opts.stdout_stream.kind = LIBXL_STREAM_CAPTURE;
     if (xc_percent(chance(), 30))

@@ -16,17 +16,15 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common.h"
+#include "numberspace.h"
 
 #define PID_MAX 400
 #define NUMBERS 512
@@ -166,61 +164,6 @@ static void pump(libxl_ctx *ctx)
     }
 }
 
-static void start_ours(int i)
-{
-    static const char *const codes[] = {"1",  "2",  "3",  "5",
-                                        "11", "42", "99", "255"};
-    const char *argv[] = {XT_HELPERS "/child", "exit", NULL, NULL};
-    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
-    libxl_childproc_failure failure;
-    libxl_childproc_spec spec;
-    struct child *c = &child[i];
-    int rc;
-
-    memset(c, 0, sizeof(*c));
-    argv[2] = codes[xc_below(&chance, 8)];
-    if (xc_percent(&chance, 15)) {
-        argv[1] = "signal";
-        argv[2] = "9";
-    }
-    c->status = argv[1][0] == 's' ? 9 : atoi(argv[2]) << 8;
-    c->held = xc_percent(&chance, 25);
-    libxl_childproc_spec_init(&spec);
-    spec.argv = argv;
-    spec.exited_grace_ms = GRACE_MS;
-    report.u.for_event = (libxl_ev_user)i;
-    rc = libxl_childproc_spawn(a, &spec, c->held ? NULL : &report, &c->id,
-                               &c->pid, &failure);
-    if (rc)
-        xc_fail("spawn: %s, stage %s, %s", libxl_strerror(rc),
-                libxl_childproc_stage_name(failure.stage),
-                strerror(failure.errnoval));
-    born(c->pid, OURS, c->status, i);
-    seen.children++;
-}
-
-static void fork_one(enum kind kind, int code)
-{
-    pid_t pid = fork();
-
-    if (pid < 0)
-        xc_fail("fork: %s", strerror(errno));
-    if (pid == 0) {
-        while (kind == STRANGER)
-            pause();
-        _exit(code);
-    }
-    born(pid, kind, kind == STRANGER ? HOST_END : code << 8, 0);
-    if (kind == STRANGER) {
-        int i = 0;
-
-        while (stranger[i])
-            i++;
-        stranger[i] = pid;
-        seen.strangers++;
-    }
-}
-
 /* The host's wait(-1). In mainloop mode it may pass on what it got; a status
  * that it does not pass on it has thrown away. */
 static int host_waits(int passes)
@@ -245,6 +188,72 @@ static int host_waits(int passes)
         seen.stolen++;
     }
     return 1;
+}
+
+/* All numbers are taken, by children that nobody has waited for yet. */
+static int made_room(int errnoval)
+{
+    return errnoval == EAGAIN && host_waits(1);
+}
+
+static void start_ours(int i)
+{
+    static const char *const codes[] = {"1",  "2",  "3",  "5",
+                                        "11", "42", "99", "255"};
+    const char *argv[] = {XT_HELPERS "/child", "exit", NULL, NULL};
+    libxl_childproc_report report = {.kind = LIBXL_REPORT_EVENT};
+    libxl_childproc_failure failure;
+    libxl_childproc_spec spec;
+    struct child *c = &child[i];
+    int rc;
+
+    memset(c, 0, sizeof(*c));
+    argv[2] = codes[xc_below(&chance, 8)];
+    if (xc_percent(&chance, 15)) {
+        argv[1] = "signal";
+        argv[2] = "9";
+    }
+    c->status = argv[1][0] == 's' ? 9 : atoi(argv[2]) << 8;
+    c->held = xc_percent(&chance, 25);
+    libxl_childproc_spec_init(&spec);
+    spec.argv = argv;
+    spec.exited_grace_ms = GRACE_MS;
+    report.u.for_event = (libxl_ev_user)i;
+    do
+        rc = libxl_childproc_spawn(a, &spec, c->held ? NULL : &report, &c->id,
+                                   &c->pid, &failure);
+    while (rc == ERROR_SYSTEM && made_room(failure.errnoval));
+    if (rc)
+        xc_fail("spawn: %s, stage %s, %s", libxl_strerror(rc),
+                libxl_childproc_stage_name(failure.stage),
+                strerror(failure.errnoval));
+    born(c->pid, OURS, c->status, i);
+    seen.children++;
+}
+
+static void fork_one(enum kind kind, int code)
+{
+    pid_t pid;
+
+    do
+        pid = fork();
+    while (pid < 0 && made_room(errno));
+    if (pid < 0)
+        xc_fail("fork: %s", strerror(errno));
+    if (pid == 0) {
+        while (kind == STRANGER)
+            pause();
+        _exit(code);
+    }
+    born(pid, kind, kind == STRANGER ? HOST_END : code << 8, 0);
+    if (kind == STRANGER) {
+        int i = 0;
+
+        while (stranger[i])
+            i++;
+        stranger[i] = pid;
+        seen.strangers++;
+    }
 }
 
 static void end_stranger(void)
@@ -511,61 +520,7 @@ static int play(int children)
     return 0;
 }
 
-/* ---- the namespace ------------------------------------------------------- */
-
-static int skip(const char *what)
-{
-    printf("skipped: number reuse: %s: %s\n", what, strerror(errno));
-    fflush(stdout);
-    return 77;
-}
-
-/* Before Linux 6.14 a namespace's pid_max was everybody's. */
-static int pid_max_is_ours(void)
-{
-    struct utsname name;
-    int major = 0, minor = 0;
-
-    return uname(&name) == 0 &&
-           sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
-           (major > 6 || (major == 6 && minor >= 14));
-}
-
-static int limit_numbers(void)
-{
-    char text[16];
-    ssize_t n;
-    int fd;
-
-    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-        mount("proc", "/proc", "proc", 0, NULL))
-        return -1;
-    fd = open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    n = write(fd, text, (size_t)snprintf(text, sizeof(text), "%d", PID_MAX));
-    close(fd);
-    return n > 0 ? 0 : -1;
-}
-
-/* The namespace's init: reaps what comes to it, until the tester is over. */
-static int be_init(int (*run)(int), int children)
-{
-    int status;
-    pid_t tester, pid;
-
-    if (limit_numbers())
-        return skip("/proc and its pid_max");
-    tester = fork();
-    if (tester == 0)
-        _exit(run(children));
-    if (tester < 0)
-        return skip("fork");
-    do
-        pid = waitpid(-1, &status, 0);
-    while (pid != tester && (pid > 0 || errno == EINTR));
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
+/* ---- one mode ------------------------------------------------------------ */
 
 static int run_inside(int children)
 {
@@ -581,27 +536,10 @@ struct job {
 static int run_mode(void *user)
 {
     const struct job *job = user;
-    int status;
-    pid_t init;
 
     mode = job->mode;
     xc_chance_init(&chance, job->seed, (uint64_t)mode);
-    if (!pid_max_is_ours()) {
-        errno = 0;
-        printf("skipped: number reuse: pid_max is no namespace's own before"
-               " Linux 6.14\n");
-        return 77;
-    }
-    if (unshare(CLONE_NEWPID | CLONE_NEWNS))
-        return skip("unshare");
-    init = fork();
-    if (init < 0)
-        return skip("fork");
-    if (init == 0)
-        _exit(be_init(run_inside, job->children));
-    while (waitpid(init, &status, 0) < 0 && errno == EINTR)
-        ;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return xc_numberspace(PID_MAX, run_inside, job->children);
 }
 
 int main(int argc, char **argv)
