@@ -253,7 +253,7 @@ static void print_dispositions(int ignored)
     }
 }
 
-/* ---- what it was given: child_given.c -------------------------------------- */
+/* ---- what it was given: child_given.c ------------------------------------ */
 
 static void print_pdeathsig(void)
 {
