@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#include "ctx/ctx_impl.h"
 #include "hostchild.h"
 #include "kernel/rawcall.h"
 #include "kernel/sys.h"
@@ -85,26 +84,6 @@ void *xc_in_event_wait(void *arg)
                            NULL, NULL);
     c->came_back = 1;
     return NULL;
-}
-
-int xc_waiting(libxl_ctx *ctx)
-{
-    struct xl_list *node;
-    int n = 0;
-
-    pthread_mutex_lock(&ctx->lock);
-    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
-         node = node->next)
-        n++;
-    pthread_mutex_unlock(&ctx->lock);
-    return n;
-}
-
-int xc_are_waiting(void *user)
-{
-    struct xc_wanted *w = user;
-
-    return xc_waiting(w->ctx) == w->n;
 }
 
 int xc_no_child_lives(void *user)

@@ -29,15 +29,7 @@ struct xc_caller {
 /* For xc_begin: waits for what does not come. arg: a struct xc_caller. */
 void *xc_in_event_wait(void *arg);
 
-/* How many wait in the ctx. */
-int xc_waiting(libxl_ctx *ctx);
-/* For XT_EVENTUALLY: so many wait in the ctx. user: a struct xc_wanted. */
-struct xc_wanted {
-    libxl_ctx *ctx;
-    int n;
-};
-int xc_are_waiting(void *user);
-/* The same: none but the one that is waited for. user: the ctx. */
+/* For XT_EVENTUALLY: none but the one that is waited for. user: the ctx. */
 int xc_no_child_lives(void *user);
 /* The ctx is as good as new. */
 void xc_goes_on(libxl_ctx *ctx);

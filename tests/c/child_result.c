@@ -12,9 +12,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ctx/ctx_impl.h"
 #include "hostchild.h"
 #include "probe.h"
+#include "waiting.h"
 
 static const libxl_sigchld_owner reaping[] = {
     libxl_sigchld_owner_libxl, libxl_sigchld_owner_libxl_always,
@@ -115,26 +115,6 @@ static void count_call(libxl_ctx *ctx, const libxl_childproc_result *result,
     ++*calls;
 }
 
-struct expected {
-    libxl_ctx *ctx;
-    int waiters;
-};
-
-static int so_many_wait(void *user)
-{
-    const struct expected *expected = user;
-    libxl_ctx *ctx = expected->ctx;
-    struct xl_list *node;
-    int n = 0;
-
-    pthread_mutex_lock(&ctx->lock);
-    for (node = ctx->pump.waiters.next; node != &ctx->pump.waiters;
-         node = node->next)
-        n++;
-    pthread_mutex_unlock(&ctx->lock);
-    return n == expected->waiters;
-}
-
 /* Whoever waits when it ends is told; the report comes once, as ever; nobody
  * is told afterwards but by the report. */
 XT_TEST(who_waits_for_a_reported_child_is_told_as_well, "B9 C5 E1")
@@ -149,7 +129,7 @@ XT_TEST(who_waits_for_a_reported_child_is_told_as_well, "B9 C5 E1")
             libxl_childproc_report report = {.kind = kinds[k]};
             libxl_childproc_result r;
             libxl_childproc_id id;
-            struct expected expected = {ctx, ASKERS};
+            struct xq_wanted expected = {ctx, ASKERS};
             struct asker a[ASKERS];
             libxl_event *event;
             int calls = 0;
@@ -168,7 +148,7 @@ XT_TEST(who_waits_for_a_reported_child_is_told_as_well, "B9 C5 E1")
                     .ctx = ctx, .id = id, .timeout_ms = LIBXL_WAIT_FOREVER};
                 XT_EQ_INT(pthread_create(&a[n].thread, NULL, ask, &a[n]), 0);
             }
-            XT_EVENTUALLY(so_many_wait, &expected);
+            XT_EVENTUALLY(xq_are_waiting, &expected);
             xt_close(&gate);
             for (int n = 0; n < ASKERS; n++) {
                 XT_EQ_INT(pthread_join(a[n].thread, NULL), 0);

@@ -11,6 +11,7 @@
 #include "hostchild.h"
 #include "nowait.h"
 #include "probe.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -103,25 +104,25 @@ XT_TEST_SLOW(a_thread_that_waits_is_cancelled, "C26 E2", 120)
             for (size_t b = 0; b <= N_CALLS; b++)
                 for (int first = 0; first < 2; first++) {
                     struct xc_caller c[2] = {{ctx, id, 0}, {ctx, id, 0}};
-                    struct xc_wanted w = {ctx, 1};
+                    struct xq_wanted w = {ctx, 1};
                     struct xc_thread t[2];
 
                     if (b == N_CALLS && first)
                         continue;
                     xc_begin(&t[0], calls[a], &c[0]);
-                    XT_EVENTUALLY(xc_are_waiting, &w);
+                    XT_EVENTUALLY(xq_are_waiting, &w);
                     if (b < N_CALLS) {
                         xc_begin(&t[1], calls[b], &c[1]);
                         w.n = 2;
-                        XT_EVENTUALLY(xc_are_waiting, &w);
+                        XT_EVENTUALLY(xq_are_waiting, &w);
                     }
                     xc_cancel(&t[first]);
                     w.n--;
-                    XT_EQ_INT(xc_waiting(ctx), w.n);
+                    XT_EQ_INT(xq_waiting(ctx), w.n);
                     xc_goes_on(ctx);
                     if (b < N_CALLS)
                         xc_cancel(&t[!first]);
-                    XT_EQ_INT(xc_waiting(ctx), 0);
+                    XT_EQ_INT(xq_waiting(ctx), 0);
                     XT_EQ_INT(c[0].came_back + c[1].came_back, 0);
                     xc_goes_on(ctx);
                     XT_EVENTUALLY(xc_no_child_lives, ctx);
@@ -394,7 +395,7 @@ XT_TEST_SLOW(cancelled_at_random_every_report_comes_once, "C26 E1 E2 C5", 120)
         XT_EVENTUALLY(all_reported, &started);
         for (int i = 0; i < THREADS; i++)
             xc_cancel(&t[i]);
-        XT_EQ_INT(xc_waiting(ctx), 0);
+        XT_EQ_INT(xq_waiting(ctx), 0);
         XT_EVENTUALLY(xc_no_child_lives, ctx);
         xc_goes_on(ctx);
         XT_OK(libxl_ctx_free(ctx));

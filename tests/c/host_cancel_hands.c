@@ -9,6 +9,7 @@
 #include "hostchild.h"
 #include "nowait.h"
 #include "probe.h"
+#include "waiting.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -182,18 +183,18 @@ XT_TEST(a_cancelled_exec_awaits_its_callback, "C26 E4")
 {
     libxl_ctx *ctx = xt_ctx_new(libxl_sigchld_owner_none, NULL);
     struct xc_caller c = {ctx, 0, 0};
-    struct xc_wanted w = {ctx, 1};
+    struct xq_wanted w = {ctx, 1};
     struct xc_thread leader, runs;
     pthread_t joins;
     long long until;
 
     xt_pipe(callback_gate);
     xc_begin(&leader, xc_in_event_wait, &c);
-    XT_EVENTUALLY(xc_are_waiting, &w);
+    XT_EVENTUALLY(xq_are_waiting, &w);
     xc_begin(&runs, in_slow_exec, ctx);
     XT_EVENTUALLY(is_busy, NULL);
     w.n = 2;
-    XT_EVENTUALLY(xc_are_waiting, &w);
+    XT_EVENTUALLY(xq_are_waiting, &w);
     XT_EQ_INT(pthread_cancel(runs.id), 0);
     XT_EQ_INT(pthread_create(&joins, NULL, end_of, &runs), 0);
     until = xt_now_ms() + 50;
@@ -241,7 +242,7 @@ XT_TEST(a_cancelled_exec_awaits_a_child_that_is_set_up, "C26 C24")
     char *dir = xt_tmpdir();
     char fifo[300];
     struct fifo_exec x = {xt_ctx_new(libxl_sigchld_owner_none, NULL), fifo};
-    struct xc_wanted w = {x.ctx, 1};
+    struct xq_wanted w = {x.ctx, 1};
 
     snprintf(fifo, sizeof fifo, "%s/fifo", dir);
     XT_SYS(mkfifo(fifo, 0600));
@@ -249,7 +250,7 @@ XT_TEST(a_cancelled_exec_awaits_a_child_that_is_set_up, "C26 C24")
         struct xc_thread t;
 
         xc_begin(&t, in_exec_of_a_fifo, &x);
-        XT_EVENTUALLY(xc_are_waiting, &w);
+        XT_EVENTUALLY(xq_are_waiting, &w);
         xc_cancel(&t);
         XT_EVENTUALLY(nobody_lives, x.ctx);
     }

@@ -112,7 +112,7 @@ def swept(make, judge, run, least):
     assert fds() == open_fds
 
 
-async def in_asyncio(make, number, step):
+async def disturbed_by(make, number, step):
     disturbed = Disturbed(make(), number, step, FILES[:1])
     try:
         disturbed.result = await disturbed
@@ -126,7 +126,7 @@ def test_B11_spawn_async():
     """Its Process is the caller's, or nobody's and ended."""
     with xlchild.Context() as ctx, closing(asyncio.new_event_loop()) as loop:
         def run(make, number, step):
-            return loop.run_until_complete(in_asyncio(make, number, step))
+            return loop.run_until_complete(disturbed_by(make, number, step))
 
         def judge(disturbed):
             if disturbed.result is not None:
@@ -143,7 +143,7 @@ def test_B11_a_process_of_aio():
     living = set(children())
     with closing(asyncio.new_event_loop()) as loop:
         async def body(make, number, step):
-            disturbed = await in_asyncio(make, number, step)
+            disturbed = await disturbed_by(make, number, step)
             process = disturbed.result
             if process is not None:
                 process.kill()

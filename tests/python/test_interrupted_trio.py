@@ -8,22 +8,13 @@ from subprocess import PIPE
 
 import pytest
 from conftest import CHILD, children
-from raising import FILES, Disturbed, Raised
-from test_interrupted_loops import NEVER_AWAITED, swept
+from raising import Raised
+from test_interrupted_loops import NEVER_AWAITED, disturbed_by, swept
 
 trio = pytest.importorskip("trio", reason="needs python3-trio")
 xtrio = pytest.importorskip("xlchild.trio")
 
 LONG = [CHILD, "pause"]
-
-
-async def disturbed_by(make, number, step):
-    disturbed = Disturbed(make(), number, step, FILES[:1])
-    try:
-        disturbed.result = await disturbed
-    except Raised:
-        disturbed.result = None
-    return disturbed
 
 
 def trio_swept(make, judge, least):
